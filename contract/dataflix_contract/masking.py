@@ -1,0 +1,136 @@
+"""Keyed pseudonyms: the only code that turns personal data into something that may travel.
+
+The stream, the dead letters and the daily reconciliation all call this module, so
+that a row masked today by one of them equals the same row masked tomorrow by another.
+
+A pseudonym is HMAC-SHA256 (RFC 2104, FIPS 180-4) over the column's class and the
+normalised value, cut to 128 bits. The class is part of the message, so that a name
+and an address with the same text do not get the same token; the key's id is part
+of the token, so that keys can be rotated and a reader can tell which key was used.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataflix_contract.schema import PiiClass, Table
+
+#: Domain of masked addresses: ``.invalid`` never resolves (RFC 2606).
+MASKED_EMAIL_DOMAIN = "masked.invalid"
+
+#: Shortest key that is taken; ``secrets.token_hex(32)`` makes a good one.
+MIN_KEY_CHARACTERS = 16
+
+_TOKEN_HEX_DIGITS = 32
+
+#: Pseudonyms that are remembered per class: an update carries each value twice.
+_CACHED_VALUES = 16_384
+#: Longer values are masked each time, so that the memory stays bounded.
+_CACHED_CHARACTERS = 256
+
+
+def _normal_email(value: str) -> str:
+    """One person's address in one form, so that rows written differently still join."""
+    return unicodedata.normalize("NFC", value).strip().casefold()
+
+
+def _normal_name(value: str) -> str:
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def _remembering(mask: Callable[[str], str]) -> Callable[[str], str]:
+    """``mask`` with a bounded memory, in this process only."""
+    cached = functools.lru_cache(_CACHED_VALUES)(mask)
+
+    def remembered(value: str) -> str:
+        return cached(value) if len(value) <= _CACHED_CHARACTERS else mask(value)
+
+    return remembered
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRow:
+    """What is left of a row after masking.
+
+    Attributes:
+        values: the forwarded columns, masked where their class says so.
+        unknown: names of columns that the contract does not know; their values are gone.
+    """
+
+    values: dict[str, Any]
+    unknown: tuple[str, ...]
+
+
+class Masking:
+    """Masks values and rows with one key.
+
+    Args:
+        key: the secret, as UTF-8 text of at least 16 characters.
+        key_id: short public name of the key, part of every token (letters and digits).
+    """
+
+    def __init__(self, key: str, key_id: str) -> None:
+        if len(key) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"the masking key needs at least {MIN_KEY_CHARACTERS} characters")
+        if not key_id.isalnum():
+            raise ValueError("the masking key's id may hold letters and digits only")
+        # Copying an HMAC that has taken its key in is faster than making one.
+        self._keyed = hmac.new(key.encode(), digestmod="sha256")
+        self.key_id = key_id
+        self._mask_by_class: dict[PiiClass, Callable[[str], str]] = {
+            PiiClass.NAME: _remembering(self.name),
+            PiiClass.EMAIL: _remembering(self.email),
+        }
+
+    def name(self, value: str) -> str:
+        """The pseudonym of a person's name, such as ``name-k1-0f…`` (32 hex digits)."""
+        return f"name-{self.key_id}-{self._token('name', _normal_name(value))}"
+
+    def email(self, value: str) -> str:
+        """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``."""
+        token = self._token("email", _normal_email(value))
+        return f"mail-{self.key_id}-{token}@{MASKED_EMAIL_DOMAIN}"
+
+    def fingerprint(self, data: bytes) -> str:
+        """A keyed fingerprint: equal for equal bytes, and says nothing else about them."""
+        return self._digest(b"fingerprint\0" + data)
+
+    def function(self, pii: PiiClass) -> Callable[[str], str] | None:
+        """What masks a text of class ``pii``; None for a class that is copied as it is."""
+        return self._mask_by_class.get(pii)
+
+    def value(self, pii: PiiClass, value: Any) -> Any:
+        """Mask one value of a forwarded column by its class; NULL stays NULL.
+
+        Raises:
+            TypeError: a value to be masked is not text.
+        """
+        mask = self._mask_by_class.get(pii)
+        if mask is None or value is None:
+            return value
+        if not isinstance(value, str):
+            raise TypeError(f"a column of class {pii.value} holds {type(value).__name__}, not text")
+        return mask(value)
+
+    def row(self, table: Table, row: Mapping[str, Any]) -> MaskedRow:
+        """Mask a row of ``table``: known columns by their class, unknown ones not at all copied."""
+        columns = table.columns
+        values = {
+            name: self.value(column.pii, row[name])
+            for name, column in columns.items()
+            if column.forwarded and name in row
+        }
+        return MaskedRow(values, tuple(name for name in row if name not in columns))
+
+    def _token(self, purpose: str, value: str) -> str:
+        return self._digest(f"{purpose}\0{value}".encode("utf-8", "surrogatepass"))
+
+    def _digest(self, message: bytes) -> str:
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return keyed.hexdigest()[:_TOKEN_HEX_DIGITS]

@@ -1,0 +1,172 @@
+"""The data contract in code: tables, columns, and each column's class of personal data.
+
+``tables.toml`` beside this module is the one place where a table is described.
+PostgreSQL's migrations are checked against it, the masker obeys it, and
+ClickHouse's tables are made from it.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+
+class ContractError(ValueError):
+    """The contract file says something that cannot be obeyed."""
+
+
+class PiiClass(enum.Enum):
+    """What may leave PostgreSQL of a column."""
+
+    PUBLIC = "public"
+    EMAIL = "email"
+    NAME = "name"
+    DROPPED = "dropped"
+
+
+class ColumnType(enum.Enum):
+    """A column's type: the value is PostgreSQL's own name for it."""
+
+    SMALLINT = "smallint"
+    BIGINT = "bigint"
+    TEXT = "text"
+    TEXT_ARRAY = "text[]"
+    NUMERIC_2_1 = "numeric(2,1)"
+    TIMESTAMPTZ = "timestamptz"
+
+    @property
+    def clickhouse(self) -> str:
+        """The ClickHouse type that holds every value of this one."""
+        return _CLICKHOUSE_TYPES[self]
+
+
+_CLICKHOUSE_TYPES = {
+    ColumnType.SMALLINT: "Int16",
+    ColumnType.BIGINT: "Int64",
+    ColumnType.TEXT: "String",
+    ColumnType.TEXT_ARRAY: "Array(String)",
+    ColumnType.NUMERIC_2_1: "Decimal(2, 1)",
+    ColumnType.TIMESTAMPTZ: "DateTime64(6, 'UTC')",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table in the contract."""
+
+    name: str
+    type: ColumnType
+    pii: PiiClass
+    nullable: bool = False
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether anything of this column reaches the masked topics."""
+        return self.pii is not PiiClass.DROPPED
+
+    @property
+    def clickhouse_type(self) -> str:
+        """The column's type in ClickHouse, ``Nullable`` where PostgreSQL allows NULL.
+
+        ClickHouse has no ``Nullable(Array)``: a NULL array arrives as an empty one.
+        """
+        base = self.type.clickhouse
+        if self.nullable and self.type is not ColumnType.TEXT_ARRAY:
+            return f"Nullable({base})"
+        return base
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the contract, with its columns in the order of the file."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Column]
+
+    @property
+    def raw_topic(self) -> str:
+        """The topic that Debezium writes: it holds personal data."""
+        return f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{self.name}"
+
+    @property
+    def masked_topic(self) -> str:
+        """The topic that the masker writes: it holds none."""
+        return f"masked.{self.name}"
+
+    @property
+    def warehouse_group(self) -> str:
+        """The consumer group with which ClickHouse reads the masked topic."""
+        return f"clickhouse-raw-{self.name}"
+
+    @property
+    def forwarded_columns(self) -> tuple[Column, ...]:
+        """The columns that leave PostgreSQL, masked or as they are."""
+        return tuple(column for column in self.columns.values() if column.forwarded)
+
+
+#: Debezium's ``topic.prefix``: raw topics are ``<prefix>.<schema>.<table>``.
+RAW_TOPIC_PREFIX = "cdc"
+#: The PostgreSQL schema that the tables live in.
+SOURCE_SCHEMA = "public"
+#: The table that Debezium's heartbeat writes to; published, and read by nobody else.
+HEARTBEAT_TABLE = "debezium_heartbeat"
+#: The logical replication publication and slot that Debezium reads.
+PUBLICATION = "dataflix"
+SLOT = "dataflix"
+#: The connector's name in Kafka Connect.
+CONNECTOR = "dataflix-postgres"
+#: Messages that the masker refused, described without personal data.
+DEAD_LETTER_TOPIC = "masker.dead_letters"
+#: One notice for each column that the contract does not know, when first seen.
+DRIFT_TOPIC = "masker.drift"
+#: Largest captured message, in bytes. A change carries the row before and after; PostgreSQL's
+#: constraints bound a row far below it, because a larger message would stop the connector.
+MAX_MESSAGE_BYTES = 8 * 2**20
+#: Consumer group of the masker; ClickHouse's are each table's ``warehouse_group``.
+MASKER_GROUP = "masker"
+#: Header of snapshot records: the WAL position that their ``_version`` is (see docs/decisions).
+FENCE_HEADER = "dataflix.fence"
+
+
+def load_contract(text: str) -> Mapping[str, Table]:
+    """Parse a contract file's text into tables by name.
+
+    Raises:
+        ContractError: a key is not a column, a key column may be NULL or is not public,
+            or a type or class is unknown.
+    """
+    return MappingProxyType({name: _table(name, spec) for name, spec in tomllib.loads(text).items()})
+
+
+@functools.cache
+def tables() -> Mapping[str, Table]:
+    """Every table of the shipped contract, by name, in the order of the file."""
+    return load_contract(files(__package__).joinpath("tables.toml").read_text(encoding="utf-8"))
+
+
+def _table(name: str, spec: Mapping[str, Any]) -> Table:
+    columns = {column: _column(name, column, raw) for column, raw in spec["columns"].items()}
+    key = tuple(spec["key"])
+    for part in key:
+        if part not in columns:
+            raise ContractError(f"{name}: the key names {part!r}, which is not a column")
+        if columns[part].nullable or columns[part].pii is not PiiClass.PUBLIC:
+            raise ContractError(f"{name}.{part}: a key column must be public and not nullable")
+    return Table(name, key, MappingProxyType(columns))
+
+
+def _column(table: str, name: str, spec: Mapping[str, Any]) -> Column:
+    try:
+        kind, pii = ColumnType(spec["type"]), PiiClass(spec["class"])
+    except (KeyError, ValueError) as error:
+        raise ContractError(f"{table}.{name}: {error}") from error
+    if pii in (PiiClass.EMAIL, PiiClass.NAME) and kind is not ColumnType.TEXT:
+        raise ContractError(f"{table}.{name}: only text can be of class {pii.value}")
+    return Column(name, kind, pii, bool(spec.get("nullable", False)))

@@ -1,0 +1,162 @@
+"""Every setting of the stack, read from the environment and from ``.env``.
+
+The environment wins over the file, the file over the defaults here. ``.env.example``
+is printed by ``python -m dataflix_contract.env_example``, and a test
+holds the two together.
+
+The file is ``$DATAFLIX_ENV_FILE``, or ``.env`` in the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+KeyText = Annotated[SecretStr, Field(min_length=16)]
+KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
+
+ENV_PREFIX = "DATAFLIX_"
+LOCAL_ONLY_MASKING_KEY = "local-only-masking-key-change-me"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used."""
+
+
+class Settings(BaseSettings):
+    """The stack's settings; each field is ``DATAFLIX_<NAME>`` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        extra="ignore",
+        frozen=True,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+    )
+
+    bind: str = Field("127.0.0.1", description="Address that every server listens on.")
+
+    # --- PostgreSQL: the source
+    postgres_host: str = Field("127.0.0.1", description="Where clients find PostgreSQL.")
+    postgres_port: Port = Field(5432, description="PostgreSQL's port.")
+    postgres_db: str = Field("dataflix", description="The database.")
+    postgres_user: str = Field("dataflix", description="Owner of the tables.")
+    postgres_password: SecretStr = Field(SecretStr("dataflix"), description="The owner's password.")
+    postgres_admin_user: str = Field(
+        "postgres", description="Superuser; used to set up, by nothing that runs."
+    )
+    postgres_admin_password: SecretStr = Field(SecretStr("postgres"), description="The superuser's password.")
+    debezium_user: str = Field("debezium", description="Replication role; reads the published tables.")
+    debezium_password: SecretStr = Field(
+        SecretStr("debezium"), description="The replication role's password."
+    )
+
+    # --- Kafka and Kafka Connect
+    kafka_host: str = Field("127.0.0.1", description="Where clients find Kafka.")
+    kafka_port: Port = Field(9092, description="Kafka's port.")
+    kafka_controller_port: Port = Field(9093, description="Kafka's KRaft controller port.")
+    kafka_partitions: int = Field(
+        4, ge=1, le=64, description="Partitions of each data topic: the most maskers at work."
+    )
+    raw_retention_hours: int = Field(
+        24, ge=1, description="How long the raw topics keep personal data, in hours."
+    )
+    connect_host: str = Field("127.0.0.1", description="Where clients find Kafka Connect.")
+    connect_port: Port = Field(8083, description="Kafka Connect's REST port.")
+
+    # --- Masker
+    masking_key: KeyText = Field(
+        SecretStr(LOCAL_ONLY_MASKING_KEY),
+        description=(
+            "Secret of the pseudonyms, 16 characters or more. This default is public and good\n"
+            "for trying Dataflix on your own machine only: python3 -c 'import secrets;"
+            " print(secrets.token_hex(32))'"
+        ),
+    )
+    masking_key_id: KeyId = Field("k1", description="Public name of the key, part of every pseudonym.")
+    masker_host: str = Field("127.0.0.1", description="Where the checker finds the masker.")
+    masker_port: Port = Field(6066, description="First masker's metrics and health port; worker n is at +n.")
+    masker_workers: int = Field(1, ge=1, le=64, description="Masker processes (up to the partitions).")
+    masker_max_bytes: int = Field(
+        262_144, ge=1024, description="Largest raw message that is masked, in bytes."
+    )
+
+    # --- ClickHouse: the warehouse
+    clickhouse_host: str = Field("127.0.0.1", description="Where clients find ClickHouse.")
+    clickhouse_http_port: Port = Field(8123, description="ClickHouse's HTTP port.")
+    clickhouse_tcp_port: Port = Field(9000, description="ClickHouse's native port.")
+    clickhouse_admin_user: str = Field("dataflix_admin", description="Owns the schema.")
+    clickhouse_admin_password: SecretStr = Field(
+        SecretStr("dataflix_admin"), description="The owner's password."
+    )
+    clickhouse_user: str = Field("dataflix", description="People and programs that only read.")
+    clickhouse_password: SecretStr = Field(SecretStr("dataflix"), description="The readers' password.")
+
+    # --- Where things are kept
+    data_dir: Path | None = Field(
+        None,
+        description=(
+            "Data, logs and configuration of this stack; empty: .dataflix/stack in the\n"
+            "repository. A second stack needs another folder and other ports."
+        ),
+    )
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Kafka's address as clients want it: ``host:port``."""
+        return f"{self.kafka_host}:{self.kafka_port}"
+
+    @property
+    def connect_url(self) -> str:
+        """Base address of Kafka Connect's REST API."""
+        return f"http://{self.connect_host}:{self.connect_port}"
+
+    def masker_url(self, worker: int) -> str:
+        """Base address of a masker's metrics and health pages; workers count from 0."""
+        return f"http://{self.masker_host}:{self.masker_port + worker}"
+
+    @property
+    def local_only_key(self) -> bool:
+        """Whether the masking key is the public default."""
+        return self.masking_key.get_secret_value() == LOCAL_ONLY_MASKING_KEY
+
+
+def env_file() -> Path:
+    """The settings file: ``$DATAFLIX_ENV_FILE``, or ``.env`` in the working directory."""
+    return Path(os.environ.get("DATAFLIX_ENV_FILE", ".env"))
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and the settings file, if there is one.
+
+    Raises:
+        SettingsError: a setting cannot be used; the message names it, and never quotes its value.
+    """
+    try:
+        return Settings(_env_file=env_file())
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        lines = [f"{ENV_PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in faults]
+        # Not from the error: its text quotes the values, and one of them may be a secret.
+        raise SettingsError(f"in {env_file()} or the environment: {'; '.join(lines)}") from None
+
+
+def render_env_example() -> str:
+    """The text of ``.env.example``: every setting with its description and default."""
+    lines = [
+        "# Settings of Dataflix. ./run.sh copies this file to .env at the first start.",
+        "# Printed by: python -m dataflix_contract.env_example (a test compares the two).",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        lines.append("")
+        lines.extend(f"# {line}" for line in (field.description or "").splitlines())
+        lines.append(f"{ENV_PREFIX}{name.upper()}={'' if default is None else default}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Start Dataflix: make what is missing, start every server, wait until all of it works.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    cat <<'TEXT'
+Usage: ./run.sh [--native | --compose] [--env-file FILE]
+Start Dataflix, or whatever of it does not run. Running it again changes nothing that works.
+
+  --native         start the servers as processes of this machine
+  --compose        start them as containers
+                   (default: containers where a container engine answers, processes otherwise)
+  --env-file FILE  settings of the stack (default: .env); a second stack needs its own file
+                   with another DATAFLIX_DATA_DIR and other ports
+  --help           show this
+TEXT
+}
+
+die() { # MESSAGE [CODE]
+    echo "run.sh: $1" >&2
+    exit "${2:-1}"
+}
+
+mode='' settings=$root/.env
+while [ $# -gt 0 ]; do
+    case $1 in
+    --native | --compose) mode=${1#--} ;;
+    --env-file)
+        [ $# -ge 2 ] || die "--env-file needs a file" 2
+        settings=$2
+        shift
+        ;;
+    --help | -h) usage && exit 0 ;;
+    *) usage >&2 && die "unknown option $1" 2 ;;
+    esac
+    shift
+done
+
+compose_file=$root/docker-compose.yml
+if [ -z "$mode" ]; then
+    mode=native
+    if [ -f "$compose_file" ] && timeout 10 docker info >/dev/null 2>&1; then mode=compose; fi
+fi
+[ "$mode" = native ] || die "Compose is not there yet: use ./run.sh --native" 2
+
+# --- Python
+python=${DATAFLIX_PYTHON:-python3}
+command -v "$python" >/dev/null || die "python3 is not installed: Dataflix needs Python 3.11 or newer"
+"$python" - <<'CHECK' || exit 1
+import importlib.util
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        f"run.sh: {sys.executable} is Python {sys.version.split()[0]}, and Dataflix needs 3.11 or newer:"
+        " install one and name it, DATAFLIX_PYTHON=python3.11 ./run.sh"
+    )
+for module, package in {"venv": "python3-venv", "ensurepip": "python3-venv", "lzma": "the Python with lzma"}.items():
+    if importlib.util.find_spec(module) is None:
+        sys.exit(f"run.sh: Python's {module} module is missing: on Debian and Ubuntu, apt-get install {package}")
+CHECK
+
+# --- Settings
+if [ ! -e "$settings" ]; then
+    [ "$settings" = "$root/.env" ] || die "$settings does not exist: copy .env.example and change its ports"
+    (umask 077 && cp "$root/.env.example" "$settings")
+    echo "made .env from .env.example"
+fi
+DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+export DATAFLIX_ENV_FILE
+
+"$root/scripts/envs"
+exec "${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack" up

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Stop Dataflix; its data is kept unless --wipe is given.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    cat <<'TEXT'
+Usage: ./stop.sh [--wipe [--yes]] [--env-file FILE]
+Stop every server of the stack, in order. Data is kept.
+
+  --wipe           delete the stack's data, logs and rendered configuration too
+  --yes            do not ask before deleting
+  --env-file FILE  settings of the stack to stop (default: .env)
+  --help           show this
+TEXT
+}
+
+die() { # MESSAGE [CODE]
+    echo "stop.sh: $1" >&2
+    exit "${2:-1}"
+}
+
+settings=$root/.env options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --wipe | --yes) options+=("$1") ;;
+    --env-file)
+        [ $# -ge 2 ] || die "--env-file needs a file" 2
+        settings=$2
+        shift
+        ;;
+    --help | -h) usage && exit 0 ;;
+    *) usage >&2 && die "unknown option $1" 2 ;;
+    esac
+    shift
+done
+
+[ -e "$settings" ] || [ "$settings" = "$root/.env" ] || die "$settings does not exist" 2
+stack=${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack
+if [ ! -x "$stack" ]; then
+    echo "nothing was ever started here"
+    exit 0
+fi
+DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+export DATAFLIX_ENV_FILE
+exec "$stack" down ${options[@]+"${options[@]}"}
