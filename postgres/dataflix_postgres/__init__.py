@@ -1,0 +1,1 @@
+"""The source database: migrations, sample data, MovieLens importer."""

@@ -1,0 +1,100 @@
+"""What only the superuser may do: the database, its owner, and the replication role."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+
+from dataflix_contract import Settings, tables
+from dataflix_contract.schema import HEARTBEAT_TABLE, SOURCE_SCHEMA
+from dataflix_postgres.faults import Fault
+
+#: Any number that nobody else locks; one migration runs in a server at a time.
+_LOCK = 0xDA7AF117
+_LOCK_WAIT = "60s"
+
+_LEAST = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
+
+
+@contextlib.contextmanager
+def sole_migration(admin: psycopg.Connection) -> Iterator[None]:
+    """Hold the lock that keeps two migrations apart; it ends with the connection at the latest.
+
+    Raises:
+        Fault: another run holds it for longer than a minute.
+    """
+    admin.execute(f"SET lock_timeout = '{_LOCK_WAIT}'")
+    try:
+        admin.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    except psycopg.errors.LockNotAvailable as error:
+        raise Fault(f"another dataflix-migrate is at work: waited {_LOCK_WAIT}, try again later") from error
+    try:
+        yield
+    finally:
+        if not admin.broken:
+            admin.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> None:
+    """Make the roles and the database, or give existing ones the rights and passwords of the settings.
+
+    Raises:
+        Fault: two roles have one name.
+    """
+    names = [settings.postgres_admin_user, settings.postgres_user, settings.debezium_user]
+    if len(set(names)) < len(names):
+        raise Fault(
+            "DATAFLIX_POSTGRES_ADMIN_USER, DATAFLIX_POSTGRES_USER and DATAFLIX_DEBEZIUM_USER"
+            " must be three different roles"
+        )
+    _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
+    _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
+    _ensure_database(admin, settings)
+
+
+def grant_replication_rights(owner: psycopg.Connection, settings: Settings) -> None:
+    """Let the replication role read the published tables and update the heartbeat: no more than that."""
+    role = sql.Identifier(settings.debezium_user)
+    schema = sql.Identifier(SOURCE_SCHEMA)
+    heartbeat = sql.Identifier(SOURCE_SCHEMA, HEARTBEAT_TABLE)
+    published = [sql.Identifier(SOURCE_SCHEMA, name) for name in tables()]
+    statements = [
+        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
+        sql.SQL("GRANT SELECT ON {} TO {}").format(sql.SQL(", ").join([*published, heartbeat]), role),
+        sql.SQL("GRANT UPDATE ON {} TO {}").format(heartbeat, role),
+    ]
+    with owner.transaction():
+        for statement in statements:
+            owner.execute(statement)
+
+
+def _ensure_role(admin: psycopg.Connection, name: str, password: SecretStr, replication: str) -> None:
+    found = admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+    # Hashed here: the password itself neither travels nor can be logged.
+    verifier = admin.pgconn.encrypt_password(
+        password.get_secret_value().encode(), name.encode(), b"scram-sha-256"
+    ).decode()
+    verb = sql.SQL("CREATE" if found is None else "ALTER")
+    admin.execute(
+        sql.SQL("{} ROLE {} {} {} PASSWORD {}").format(
+            verb, sql.Identifier(name), _LEAST, sql.SQL(replication), sql.Literal(verifier)
+        )
+    )
+
+
+def _ensure_database(admin: psycopg.Connection, settings: Settings) -> None:
+    database, owner = sql.Identifier(settings.postgres_db), sql.Identifier(settings.postgres_user)
+    known = admin.execute("SELECT FROM pg_database WHERE datname = %s", [settings.postgres_db]).fetchone()
+    if known is None:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0").format(database, owner)
+        )
+    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    admin.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(settings.debezium_user))
+    )

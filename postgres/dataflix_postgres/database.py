@@ -1,0 +1,53 @@
+"""Connections to the source database."""
+
+from __future__ import annotations
+
+import psycopg
+from pydantic import SecretStr
+
+from dataflix_contract import Settings
+from dataflix_postgres.faults import Fault
+
+_CONNECT_SECONDS = 10
+
+
+def connect_owner(settings: Settings) -> psycopg.Connection:
+    """Connect to the database as the owner of its tables.
+
+    Raises:
+        Fault: the server does not answer or does not let us in.
+    """
+    return _connect(settings, settings.postgres_db, settings.postgres_user, settings.postgres_password)
+
+
+def connect_admin(settings: Settings) -> psycopg.Connection:
+    """Connect to the server's ``postgres`` database as the superuser, in autocommit mode.
+
+    Raises:
+        Fault: the server does not answer or does not let us in.
+    """
+    connection = _connect(
+        settings, "postgres", settings.postgres_admin_user, settings.postgres_admin_password
+    )
+    connection.autocommit = True
+    return connection
+
+
+def _connect(settings: Settings, database: str, user: str, password: SecretStr) -> psycopg.Connection:
+    try:
+        return psycopg.connect(
+            host=settings.postgres_host,
+            port=settings.postgres_port,
+            dbname=database,
+            user=user,
+            password=password.get_secret_value(),
+            connect_timeout=_CONNECT_SECONDS,
+            application_name="dataflix-postgres",
+        )
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise Fault(
+            f"cannot connect to PostgreSQL at {settings.postgres_host}:{settings.postgres_port}"
+            f" as {user}: {reason}\nIs it running (./run.sh), and are the DATAFLIX_POSTGRES_ settings"
+            " right? The database and its owner are made by dataflix-migrate."
+        ) from error

@@ -1,0 +1,33 @@
+"""Expected faults: one line for the person who can mend it, and exit code 1."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import typer
+
+from dataflix_contract import SettingsError
+
+
+class Fault(Exception):  # noqa: N818 - an expected fault is no programming error
+    """Something is not as it must be; the message says what to do."""
+
+
+@contextlib.contextmanager
+def exit_on_fault() -> Iterator[None]:
+    """Turn faults into a message on standard error and exit code 1, without a traceback."""
+    try:
+        yield
+    except (Fault, psycopg.Error, SettingsError) as error:
+        sys.stderr.write(f"error: {describe(error)}\n")
+        raise typer.Exit(1) from error
+
+
+def describe(error: Exception) -> str:
+    """The fault in words; never PostgreSQL's DETAIL, which quotes values of rows."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+    return str(error)

@@ -1,0 +1,177 @@
+"""Made-up viewing histories with a structure that a recommender can find.
+
+Each user has a taste (five hidden factors over genres, and a leaning towards old or new
+films) and a mood (generous or strict); each film has an appeal and a fame. People
+mostly watch what is famous and to their taste, and their stars are taste, appeal,
+mood and noise. The same arguments always make the same histories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from dataflix_postgres.catalogue import Film
+
+Floats = npt.NDArray[np.float64]
+
+#: Histories lie between these; fixed, so that the data do not depend on today's date.
+FIRST_DAY = datetime(2019, 1, 1, tzinfo=UTC)
+LAST_DAY = datetime(2025, 12, 31, tzinfo=UTC)
+
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+_FACTORS = 5
+_RATED_SHARE = 0.87  # the rest is watched and never rated
+_USERS_AT_ONCE = 1000  # bounds memory: users times films is a dense matrix
+
+_MEAN = 3.1
+_APPEAL = 0.45
+_TASTE = 0.6
+_ERA = 0.25
+_MOOD = 0.3
+_NOISE = 0.45
+_FAME_EXPONENT = 0.9
+_TASTE_IN_CHOICE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Viewing:
+    """One film watched by one user; ``rating`` and ``rated_at`` are None when not rated."""
+
+    movie_id: int
+    watched_at: datetime
+    rating: float | None
+    rated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One user's joining and viewings, oldest first."""
+
+    user_id: int
+    joined_at: datetime
+    viewings: tuple[Viewing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What is true of films, whoever watches them; arrays are by film."""
+
+    movie_ids: tuple[int, ...]
+    factors: Floats  # films x _FACTORS, each column of unit variance
+    era: Floats
+    appeal: Floats
+    log_fame: Floats
+    earliest: Floats  # seconds since the epoch
+
+
+def histories(films: Sequence[Film], users: int, ratings_per_user: int, seed: int = 0) -> Iterator[History]:
+    """Make the histories of users 1 to ``users``.
+
+    Args:
+        films: what there is to watch.
+        users: how many people.
+        ratings_per_user: the mean; some people rate many times as much as others.
+        seed: another seed makes other histories.
+    """
+    rng = np.random.default_rng(seed)
+    world = _make_world(films, rng)
+    for first in range(1, users + 1, _USERS_AT_ONCE):
+        count = min(_USERS_AT_ONCE, users + 1 - first)
+        yield from _some_histories(world, first, count, ratings_per_user, rng)
+
+
+def _make_world(films: Sequence[Film], rng: np.random.Generator) -> _World:
+    appeal = _standardised(np.array([film.appeal for film in films], dtype=np.float64))
+    fame_rank = np.argsort(np.argsort(-(appeal + rng.normal(size=len(films)))))
+    return _World(
+        movie_ids=tuple(film.movie_id for film in films),
+        factors=_standardised(_genre_matrix(films) @ rng.normal(size=(_genre_count(films), _FACTORS))),
+        era=_standardised(np.array([film.release_year for film in films], dtype=np.float64)),
+        appeal=appeal,
+        log_fame=-_FAME_EXPONENT * np.log(fame_rank + 10.0),
+        earliest=np.array([datetime(film.release_year + 1, 1, 1, tzinfo=UTC).timestamp() for film in films]),
+    )
+
+
+def _some_histories(
+    world: _World, first_user: int, users: int, ratings_per_user: int, rng: np.random.Generator
+) -> Iterator[History]:
+    taste = rng.normal(size=(users, _FACTORS)) @ world.factors.T / np.sqrt(_FACTORS)
+    era = rng.normal(size=(users, 1)) * world.era
+    mood = rng.normal(size=(users, 1))
+    noise = rng.normal(size=taste.shape)
+    stars = _MEAN + _APPEAL * world.appeal + _TASTE * taste + _ERA * era + _MOOD * mood + _NOISE * noise
+    ratings = np.clip(np.round(stars * 2) / 2, 0.5, 5.0)
+    # Adding Gumbel noise and taking the largest draws without replacement by these weights.
+    wish = world.log_fame + _TASTE_IN_CHOICE * taste + rng.gumbel(size=taste.shape)
+    order = np.argsort(-wish, axis=1)
+    counts = _activity(users, ratings_per_user, len(world.movie_ids), rng)
+    for index in range(users):
+        chosen = order[index, : counts[index]]
+        yield _history(world, first_user + index, chosen, ratings[index, chosen], rng)
+
+
+def _history(
+    world: _World,
+    user_id: int,
+    chosen: npt.NDArray[np.intp],
+    ratings: Floats,
+    rng: np.random.Generator,
+) -> History:
+    first, last = FIRST_DAY.timestamp(), LAST_DAY.timestamp()
+    joined = rng.uniform(first, last - 90 * _DAY)
+    start = np.maximum(joined, world.earliest[chosen])
+    watched = rng.uniform(start, last)
+    rated = watched + 2 * _HOUR + rng.exponential(_DAY, size=len(chosen))
+    is_rated = rng.random(len(chosen)) < _RATED_SHARE
+    viewings = tuple(
+        Viewing(
+            movie_id=world.movie_ids[chosen[i]],
+            watched_at=_moment(watched[i]),
+            rating=float(ratings[i]) if is_rated[i] else None,
+            rated_at=_moment(rated[i]) if is_rated[i] else None,
+        )
+        for i in np.argsort(watched)
+    )
+    return History(user_id, _moment(joined), viewings)
+
+
+def _activity(
+    users: int, ratings_per_user: int, films: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    spread = 0.6
+    mean = ratings_per_user / _RATED_SHARE
+    drawn = rng.lognormal(np.log(mean) - spread**2 / 2, spread, size=users)
+    return np.clip(np.round(drawn), 1, films).astype(np.int64)
+
+
+def _genres(films: Sequence[Film]) -> list[str]:
+    return sorted({genre for film in films for genre in film.genres})
+
+
+def _genre_count(films: Sequence[Film]) -> int:
+    return len(_genres(films))
+
+
+def _genre_matrix(films: Sequence[Film]) -> Floats:
+    """One row a film, of unit length: many genres do not make a film matter more."""
+    names = _genres(films)
+    matrix = np.array([[name in film.genres for name in names] for film in films], dtype=np.float64)
+    unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return unit
+
+
+def _standardised(values: Floats) -> Floats:
+    scale = values.std(axis=0)
+    standard: Floats = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    return standard
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)

@@ -1,0 +1,49 @@
+"""``dataflix-migrate``: bring a PostgreSQL server to what this version of Dataflix needs."""
+
+from __future__ import annotations
+
+import typer
+
+from dataflix_contract import Settings, load_settings, tables
+from dataflix_postgres.bootstrap import (
+    ensure_roles_and_database,
+    grant_replication_rights,
+    sole_migration,
+)
+from dataflix_postgres.database import connect_admin, connect_owner
+from dataflix_postgres.drift import differences, live_tables
+from dataflix_postgres.faults import exit_on_fault
+from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main() -> None:
+    """Create or update database, roles, tables and publication; running it again changes nothing."""
+    with exit_on_fault():
+        settings = load_settings()
+        applied, notes = set_up(settings)
+    for migration in applied:
+        typer.echo(f"applied {migration.name}")
+    for note in notes:
+        typer.echo(f"note: {note}")
+    state = f"{len(applied)} migrations applied" if applied else "up to date"
+    typer.echo(f"database {settings.postgres_db}: {state}")
+
+
+def set_up(settings: Settings) -> tuple[tuple[Migration, ...], list[str]]:
+    """Do all that ``dataflix-migrate`` does.
+
+    Returns:
+        The migrations that were applied, and how the tables differ from the contract.
+
+    Raises:
+        Fault: the server cannot be reached, or a migration cannot be applied.
+    """
+    with connect_admin(settings) as admin, sole_migration(admin):
+        ensure_roles_and_database(admin, settings)
+        with connect_owner(settings) as owner:
+            applied = migrate(owner, shipped_migrations())
+            grant_replication_rights(owner, settings)
+            return applied, differences(tables(), live_tables(owner, tables()))

@@ -1,0 +1,112 @@
+"""Versioned SQL files: which there are, which of them a database lacks, and applying those."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import psycopg
+
+from dataflix_postgres.faults import Fault
+
+_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+_RECORD = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    sha256     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One SQL file; its number orders it."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the text: tells whether a file changed after it was applied."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped_migrations() -> tuple[Migration, ...]:
+    """The migrations of this package, in order."""
+    folder = files(__package__).joinpath("migrations")
+    return in_order((entry.name, entry.read_text(encoding="utf-8")) for entry in folder.iterdir())
+
+
+def in_order(named: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
+    """Make migrations of file names and texts.
+
+    Raises:
+        Fault: a name is not ``NNNN_words.sql``, or the numbers are not 1, 2, 3 and so on.
+    """
+    found = sorted((_migration(name, text) for name, text in named), key=lambda each: each.version)
+    if [each.version for each in found] != list(range(1, len(found) + 1)):
+        raise Fault("migrations must be numbered 0001, 0002 and so on, without gaps or doubles")
+    return tuple(found)
+
+
+def pending(shipped: Sequence[Migration], recorded: Mapping[int, str]) -> tuple[Migration, ...]:
+    """The migrations that a database with these recorded digests lacks.
+
+    Raises:
+        Fault: a recorded file changed, or the database is newer than these files.
+    """
+    unknown = recorded.keys() - {each.version for each in shipped}
+    if unknown:
+        raise Fault(
+            f"the database has migration {max(unknown):04}, which this version of Dataflix does not know:"
+            " use the version that made it, or a newer one"
+        )
+    for each in shipped:
+        if recorded.get(each.version, each.sha256) != each.sha256:
+            raise Fault(
+                f"migration {each.name} changed after it was applied: restore the file"
+                " and put the change into a new migration"
+            )
+    return tuple(each for each in shipped if each.version not in recorded)
+
+
+def migrate(owner: psycopg.Connection, shipped: Sequence[Migration]) -> tuple[Migration, ...]:
+    """Apply what the database lacks, each file in a transaction of its own, and return it.
+
+    Raises:
+        Fault: see `pending`; or a file fails, and then nothing of it stays.
+    """
+    with owner.transaction():
+        owner.execute(_RECORD)
+    with owner.transaction():
+        rows = owner.execute("SELECT version, sha256 FROM schema_migrations").fetchall()
+    todo = pending(shipped, dict(rows))
+    for each in todo:
+        _apply(owner, each)
+    return todo
+
+
+def _apply(owner: psycopg.Connection, each: Migration) -> None:
+    try:
+        with owner.transaction():
+            owner.execute(each.sql.encode())
+            owner.execute(
+                "INSERT INTO schema_migrations (version, name, sha256) VALUES (%s, %s, %s)",
+                [each.version, each.name, each.sha256],
+            )
+    except psycopg.Error as error:
+        raise Fault(f"migration {each.name} failed and was undone: {error.diag.message_primary}") from error
+
+
+def _migration(name: str, text: str) -> Migration:
+    match = _FILE_NAME.fullmatch(name)
+    if match is None:
+        raise Fault(f"{name} is no migration: the name must look like 0001_tables.sql")
+    return Migration(int(match[1]), name, text)

@@ -1,0 +1,160 @@
+"""What an import did: counts for each file, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TextIO, cast
+
+from rich.table import Table
+
+from dataflix_postgres.faults import Fault
+from dataflix_postgres.movielens.records import Reason
+
+#: How many line numbers are shown for each reason; the rejects file has all of them.
+_EXAMPLES = 5
+_TEXT_SHOWN = 500
+
+
+class Reject(NamedTuple):
+    """A line that was not loaded."""
+
+    line: int
+    reason: Reason
+    text: str
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What became of one file, over all runs that it took.
+
+    Attributes:
+        loaded: rows that are in the database.
+        rejected: refused lines by reason.
+        examples: numbers of some lines that this run refused, by reason.
+        seconds: how long this run took.
+        rows_this_run: rows that this run loaded.
+        unchanged: whether an earlier run had finished the file.
+    """
+
+    file: str
+    loaded: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    rows_this_run: int = 0
+    unchanged: bool = False
+
+    @property
+    def read(self) -> int:
+        """Lines read, the header not counted."""
+        return self.loaded + self.rejected.total()
+
+    @property
+    def rows_per_second(self) -> int:
+        """Rows loaded in a second by this run."""
+        return round(self.rows_this_run / self.seconds) if self.seconds else 0
+
+    def add(self, loaded: int, rejects: Iterable[Reject]) -> None:
+        """Count a batch."""
+        self.loaded += loaded
+        self.rows_this_run += loaded
+        for reject in rejects:
+            reason = reject.reason.value
+            self.rejected[reason] += 1
+            lines = self.examples.setdefault(reason, [])
+            if len(lines) < _EXAMPLES:
+                lines.append(reject.line)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON takes it."""
+        return {
+            "file": self.file,
+            "read": self.read,
+            "loaded": self.loaded,
+            "rejected": dict(self.rejected),
+            "rejected_lines": self.examples,
+            "unchanged": self.unchanged,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": self.rows_per_second,
+        }
+
+
+class RejectsFile:
+    """Writes rejected lines as CSV; without a path, nowhere.
+
+    A batch that was written and then not committed, because the import was killed, is
+    written again by the next run.
+    """
+
+    def __init__(self, path: Path | None, *, resume: bool) -> None:
+        try:
+            self._stream = (
+                None if path is None else path.open("a" if resume else "w", encoding="utf-8", newline="")
+            )
+        except OSError as error:
+            raise Fault(f"cannot write the rejects: {error}") from error
+        if self._stream is not None and self._stream.tell() == 0:
+            csv.writer(self._stream).writerow(["file", "line", "reason", "text"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def write(self, file: str, rejects: Sequence[Reject]) -> None:
+        """Write the rejects of a batch, before it is committed."""
+        if self._stream is None or not rejects:
+            return
+        try:
+            csv.writer(self._stream).writerows(
+                (file, each.line, each.reason.value, each.text[:_TEXT_SHOWN]) for each in rejects
+            )
+            self._stream.flush()
+        except OSError as error:
+            raise Fault(f"cannot write the rejects: {error}") from error
+
+
+def _open_csv(path: Path, mode: str) -> TextIO:
+    try:
+        stream = cast("TextIO", path.open(mode, encoding="utf-8", newline=""))
+        if stream.tell() == 0:
+            csv.writer(stream).writerow(["file", "line", "reason", "text"])
+    except OSError as error:
+        raise Fault(f"cannot write the rejects: {error}") from error
+    return stream
+
+
+def as_table(reports: Iterable[FileReport]) -> Table:
+    """The reports as a table for people."""
+    table = Table("file", title="MovieLens import")
+    for heading in ("read", "loaded", "rejected", "seconds", "rows/s"):
+        table.add_column(heading, justify="right")
+    for each in reports:
+        speed = ("unchanged", "") if each.unchanged else (f"{each.seconds:.1f}", f"{each.rows_per_second:,}")
+        table.add_row(each.file, f"{each.read:,}", f"{each.loaded:,}", f"{each.rejected.total():,}", *speed)
+    return table
+
+
+def reject_lines(reports: Iterable[FileReport]) -> list[str]:
+    """One line for each file and reason, with some line numbers."""
+    return [
+        f"{each.file}: {count:,} rejected: {reason}" + _where(each.examples.get(reason, []), count)
+        for each in reports
+        for reason, count in each.rejected.most_common()
+    ]
+
+
+def _where(lines: Sequence[int], count: int) -> str:
+    if not lines:
+        return ""
+    more = ", ..." if count > len(lines) else ""
+    return f" (lines {', '.join(map(str, lines))}{more})"

@@ -1,0 +1,126 @@
+"""``dataflix-seed``: fill an empty database with the sample data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from psycopg import sql
+from rich.console import Console
+
+from dataflix_contract import load_settings, tables
+from dataflix_postgres.catalogue import Film, catalogue
+from dataflix_postgres.database import connect_owner
+from dataflix_postgres.faults import exit_on_fault
+from dataflix_postgres.generator import FIRST_DAY, History, histories
+from dataflix_postgres.identities import advance_identities
+from dataflix_postgres.people import person
+from dataflix_postgres.progress import Advance, progress
+
+app = typer.Typer(add_completion=False)
+
+_USER_COLUMNS = ("user_id", "name", "email", "birth_year", "city", "state", "created_at", "updated_at")
+_MOVIE_COLUMNS = ("movie_id", "title", "release_year", "genres", "overview", "created_at")
+_WATCHED_COLUMNS = ("user_id", "movie_id", "watched_at")
+_RATING_COLUMNS = ("user_id", "movie_id", "rating", "rated_at", "updated_at")
+
+Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """The sample data as rows, by table, in the order in which foreign keys allow to load them."""
+
+    users: Rows
+    movies: Rows
+    watched_movies: Rows
+    ratings: Rows
+
+    @property
+    def total(self) -> int:
+        """Rows of all tables."""
+        return len(self.users) + len(self.movies) + len(self.watched_movies) + len(self.ratings)
+
+
+@app.command()
+def main(
+    users: Annotated[int, typer.Option(min=1, max=100_000, help="How many users.")] = 500,
+    ratings_per_user: Annotated[int, typer.Option(min=1, max=300, help="Their ratings, in the mean.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Another number makes other data.")] = 0,
+) -> None:
+    """Load made-up users, films, viewings and ratings, unless the tables hold anything already."""
+    with exit_on_fault():
+        started = time.monotonic()
+        with connect_owner(load_settings()) as connection:
+            if not _claim_empty_tables(connection):
+                typer.echo("the tables hold data already: nothing loaded")
+                return
+            rows = sample_rows(catalogue(), histories(catalogue(), users, ratings_per_user, seed), seed)
+            load(connection, rows)
+        typer.echo(
+            f"loaded {len(rows.users)} users, {len(rows.movies)} movies, {len(rows.watched_movies)} viewings"
+            f" and {len(rows.ratings)} ratings in {time.monotonic() - started:.1f} s"
+        )
+
+
+def sample_rows(films: Sequence[Film], people: Iterable[History], seed: int = 0) -> SampleRows:
+    """Turn films and histories into rows."""
+    users, watched, ratings = [], [], []
+    for history in people:
+        users.append(_user_row(history, seed))
+        for viewing in history.viewings:
+            key = (history.user_id, viewing.movie_id)
+            watched.append((*key, viewing.watched_at))
+            if viewing.rating is not None:
+                ratings.append((*key, viewing.rating, viewing.rated_at, viewing.rated_at))
+    movies = [(f.movie_id, f.title, f.release_year, list(f.genres), f.overview, FIRST_DAY) for f in films]
+    return SampleRows(users, movies, watched, ratings)
+
+
+def load(connection: psycopg.Connection, rows: SampleRows) -> None:
+    """Load all rows in one transaction and set the identities past them."""
+    with connection.transaction(), progress("sample data", rows.total, Console(stderr=True)) as advance:
+        _copy(connection, "users", _USER_COLUMNS, rows.users, advance)
+        _copy(connection, "movies", _MOVIE_COLUMNS, rows.movies, advance)
+        _copy(connection, "watched_movies", _WATCHED_COLUMNS, rows.watched_movies, advance)
+        _copy(connection, "ratings", _RATING_COLUMNS, rows.ratings, advance)
+        advance_identities(connection)
+
+
+def _claim_empty_tables(connection: psycopg.Connection) -> bool:
+    """Keep others from writing until the transaction ends, and say whether there is nothing yet."""
+    names = [sql.Identifier(name) for name in tables()]
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.SQL(", ").join(names)))
+    found = sql.SQL(" UNION ALL ").join(sql.SQL("(SELECT 1 FROM {} LIMIT 1)").format(name) for name in names)
+    return connection.execute(found).fetchone() is None
+
+
+def _copy(
+    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Rows, advance: Advance
+) -> None:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+    advance(len(rows))
+
+
+def _user_row(history: History, seed: int) -> tuple[int, str, str, int, str, str, datetime, datetime]:
+    who = person(history.user_id, seed)
+    return (
+        history.user_id,
+        who.name,
+        who.email,
+        who.birth_year,
+        who.city,
+        who.state,
+        history.joined_at,
+        history.joined_at,
+    )
