@@ -1,0 +1,1 @@
+"""Topics, the Debezium connector, and the preflight of its source."""

@@ -1,0 +1,182 @@
+"""Register the connector: decide what the situation asks for, do it, wait until it streams."""
+
+import enum
+import time
+from collections.abc import Callable
+
+from psycopg.errors import ObjectInUse, UndefinedObject
+
+from dataflix_connectors.config import HEARTBEAT_QUERY, fence_of, render_config
+from dataflix_connectors.connect import ConnectClient, ConnectorStatus, Offsets, wait_for
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.fence import take_fence
+from dataflix_connectors.slot import RESNAPSHOT_CURE, SlotState, slot_health
+from dataflix_connectors.source import (
+    Connection,
+    SlotFacts,
+    connect_as_admin,
+    connect_as_debezium,
+    read_slot,
+    read_wal_position,
+)
+from dataflix_contract import Settings
+from dataflix_contract.schema import SLOT
+
+Report = Callable[[str], None]
+
+_DROP_PATIENCE_S = 30.0
+_RESTARTS = 3
+_POLL_S = 0.1
+_LOOK_EVERY_S = 5.0
+
+#: What to say when the connector cannot go on from where it was.
+LOST_SLOT = f"replication slot {SLOT} is gone, lost or another one: changes are missing downstream"
+
+
+class Situation(enum.Enum):
+    """What a registration finds."""
+
+    FRESH = "no snapshot has been finished: begin with one"
+    ESTABLISHED = "the connector knows its place: go on from there"
+    LOST = "the connector knows its place, and the slot can no longer give what follows"
+
+
+def decide(slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus) -> Situation:
+    """What to do, from what PostgreSQL and Connect hold.
+
+    A snapshot that is under way is left alone: it has its fence.
+    """
+    usable = slot_health(slot).state not in (SlotState.MISSING, SlotState.LOST)
+    if offsets.settled:
+        return Situation.ESTABLISHED if usable else Situation.LOST
+    return Situation.ESTABLISHED if usable and status.running else Situation.FRESH
+
+
+def register(
+    settings: Settings, connect: ConnectClient, *, fence_timeout_s: float, timeout_s: float, report: Report
+) -> None:
+    """Bring the connector to the configuration of this release, and wait until it streams.
+
+    Raises:
+        Fault: the slot is lost, a transaction blocks the fence, or it does not stream.
+    """
+    current = connect.config()
+    if current is None:
+        connect.create_stopped(render_config(settings, fence=0))
+    with connect_as_debezium(settings) as source:
+        situation = decide(read_slot(source), connect.offsets(), connect.status())
+        if situation is Situation.LOST:
+            raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
+        if situation is Situation.FRESH:
+            start_afresh(settings, connect, fence_timeout_s, report)
+        else:
+            _keep_up(settings, connect, current or {}, report)
+        wait_until_streaming(source, connect, timeout_s, report)
+
+
+def start_afresh(settings: Settings, connect: ConnectClient, fence_timeout_s: float, report: Report) -> int:
+    """Forget slot and offsets, take a fence, and start with a snapshot behind it; return the fence."""
+    connect.stop()
+    connect.delete_offsets()
+    with connect_as_admin(settings) as admin:
+        drop_slot(admin)
+        fence = take_fence(admin, fence_timeout_s, report)
+    report(f"snapshot rows get version {fence}")
+    connect.put_config(render_config(settings, fence))
+    connect.resume()
+    return fence
+
+
+def drop_slot(connection: Connection) -> None:
+    """Drop our replication slot, once its last reader has gone; one that is not there is fine.
+
+    Raises:
+        Fault: somebody goes on reading it.
+    """
+    wait_for(
+        lambda: _dropped(connection),
+        _DROP_PATIENCE_S,
+        f"replication slot {SLOT} stays in use: see active_pid in pg_replication_slots",
+    )
+
+
+def wait_until_streaming(
+    source: Connection, connect: ConnectClient, timeout_s: float, report: Report
+) -> None:
+    """Wait until the snapshot, if there is one, is done, and a heartbeat of ours has come through.
+
+    Raises:
+        Fault: the task keeps failing, or the time is up.
+    """
+    watch = _Watch(connect, timeout_s, report)
+    while not (_streams(source) and connect.offsets().settled):
+        watch.wait("waiting for the snapshot and the stream")
+    position = read_wal_position(source)
+    source.execute(HEARTBEAT_QUERY.encode())
+    while _confirmed(source) < position:
+        watch.wait("waiting for a heartbeat to come through")
+
+
+class _Watch:
+    """Waits a moment at a time, restarts a failed task a few times, gives up in the end."""
+
+    def __init__(self, connect: ConnectClient, timeout_s: float, report: Report) -> None:
+        self._connect = connect
+        self._report = report
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._next_look = time.monotonic() + _LOOK_EVERY_S
+        self._restarts = 0
+
+    def wait(self, purpose: str) -> None:
+        """Sleep for a moment; every few seconds, look after the task.
+
+        Raises:
+            Fault: the task keeps failing, or the time is up.
+        """
+        time.sleep(_POLL_S)
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_EVERY_S
+        status = self._connect.status()
+        if status.position_gone:
+            raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
+        self._report(f"{purpose}: {status.description}")
+        if status.failed:
+            self._restart(status)
+        if time.monotonic() > self._deadline:
+            raise Fault(f"{purpose}: not done after {self._timeout_s:.0f} s; {status.description}")
+
+    def _restart(self, status: ConnectorStatus) -> None:
+        if self._restarts == _RESTARTS:
+            raise Fault(f"the connector failed again after {_RESTARTS} restarts: {status.reason}")
+        self._restarts += 1
+        self._connect.restart_failed()
+
+
+def _keep_up(settings: Settings, connect: ConnectClient, current: dict[str, str], report: Report) -> None:
+    wanted = render_config(settings, fence_of(current))
+    if {name: text for name, text in current.items() if name != "name"} != wanted:
+        report("configuration changed")
+        connect.put_config(wanted)
+    if connect.status().connector in ("STOPPED", "PAUSED"):
+        connect.resume()
+
+
+def _dropped(connection: Connection) -> bool:
+    try:
+        connection.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+    except UndefinedObject:
+        return True
+    except ObjectInUse:
+        return False
+    return True
+
+
+def _streams(source: Connection) -> bool:
+    return slot_health(read_slot(source)).state in (SlotState.STREAMING, SlotState.ENDANGERED)
+
+
+def _confirmed(source: Connection) -> int:
+    slot = read_slot(source)
+    return (slot.confirmed_lsn or 0) if slot else 0

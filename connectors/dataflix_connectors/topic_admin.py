@@ -1,0 +1,91 @@
+"""Kafka's side of the topics: read what is there, apply what must change."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.topics import Change, Topic
+from dataflix_contract import Settings
+
+_TIMEOUT_S = 20.0
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """A client that gives up within seconds and does not chatter on stderr."""
+    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+
+
+def present_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic]:
+    """Those of the named topics that exist, with their settings.
+
+    Raises:
+        Fault: Kafka does not answer.
+    """
+    try:
+        metadata = admin.list_topics(timeout=_TIMEOUT_S).topics
+        found = {name: metadata[name] for name in names if name in metadata}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        configs = admin.describe_configs(resources, request_timeout=_TIMEOUT_S) if resources else {}
+        settings = {resource.name: _settings(future) for resource, future in configs.items()}
+    except KafkaException as error:
+        raise Fault(f"Kafka does not answer ({_reason(error)}): is it running?") from error
+    return {name: Topic(name, len(info.partitions), settings[name]) for name, info in found.items()}
+
+
+def apply_changes(admin: AdminClient, changes: Iterable[Change]) -> None:
+    """Create, grow and set up topics; changes that are not needed are left out.
+
+    Raises:
+        Fault: Kafka refuses a change.
+    """
+    for change in changes:
+        if change.create:
+            _done(change, admin.create_topics([_new_topic(change.topic)]))
+        if change.grow_from is not None:
+            grown = NewPartitions(change.topic.name, change.topic.partitions)
+            _done(change, admin.create_partitions([grown]))
+        if change.settings:
+            _done(change, admin.incremental_alter_configs([_new_settings(change)]))
+
+
+def _settings(future: Future[Any]) -> dict[str, str]:
+    return {name: entry.value for name, entry in future.result().items()}
+
+
+def _new_topic(topic: Topic) -> NewTopic:
+    return NewTopic(
+        topic.name, num_partitions=topic.partitions, replication_factor=1, config=dict(topic.config)
+    )
+
+
+def _new_settings(change: Change) -> ConfigResource:
+    entries = [
+        ConfigEntry(name, change.topic.config[name], incremental_operation=AlterConfigOpType.SET)
+        for name in change.settings
+    ]
+    return ConfigResource(ResourceType.TOPIC, change.topic.name, incremental_configs=entries)
+
+
+def _done(change: Change, futures: dict[Any, Future[Any]]) -> None:
+    try:
+        for future in futures.values():
+            future.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise Fault(f"Kafka refuses to change topic {change.topic.name}: {_reason(error)}") from error
+
+
+def _reason(error: KafkaException) -> str:
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)
