@@ -1,0 +1,1 @@
+"""The masker: raw topics in, masked topics out."""

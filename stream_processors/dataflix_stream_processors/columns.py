@@ -1,0 +1,79 @@
+"""Is a JSON value what the contract says that the column holds?
+
+ClickHouse reads a value of the wrong type as zero or an empty text and says
+nothing. So each forwarded value is checked here, where a refusal can be reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from dataflix_contract.schema import ColumnType
+
+Check = Callable[[Any], bool]
+
+#: What Debezium writes instead of a large value that PostgreSQL did not log.
+UNAVAILABLE = "__debezium_unavailable_value"
+
+_HALVES = frozenset(
+    f"{sign}{whole}{tenths}"
+    for sign in ("", "-")
+    for whole in range(10)
+    for tenths in ("", *(f".{digit}" for digit in range(10)))
+)
+
+# The years are DateTime64(6)'s: ClickHouse clamps what lies outside.
+_TIMESTAMP = re.compile(
+    r"(?:19|2[01])[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
+
+
+def is_integer(bits: int) -> Check:
+    """A check for whole numbers of so many bits; ``true`` is not one."""
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def check(value: Any) -> bool:
+        return type(value) is int and low <= value <= high
+
+    return check
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_text_array(value: Any) -> bool:
+    return type(value) is list and all(type(item) is str for item in value)
+
+
+def _is_numeric_2_1(value: Any) -> bool:
+    return type(value) is str and value in _HALVES
+
+
+def _is_timestamp(value: Any) -> bool:
+    if type(value) is not str or _TIMESTAMP(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:  # the 30th of February
+        return False
+    return True
+
+
+def is_unavailable(value: Any) -> bool:
+    """Whether Debezium stands a placeholder in for a value that it does not have."""
+    return value in (UNAVAILABLE, [UNAVAILABLE])
+
+
+#: The check of each type of the contract, for values that are not NULL.
+CHECKS: dict[ColumnType, Check] = {
+    ColumnType.SMALLINT: is_integer(16),
+    ColumnType.BIGINT: is_integer(64),
+    ColumnType.TEXT: _is_text,
+    ColumnType.TEXT_ARRAY: _is_text_array,
+    ColumnType.NUMERIC_2_1: _is_numeric_2_1,
+    ColumnType.TIMESTAMPTZ: _is_timestamp,
+}

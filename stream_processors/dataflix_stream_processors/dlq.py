@@ -1,0 +1,126 @@
+"""``dataflix-dlq``: look at the messages that the masker refused, and send them again."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import orjson
+import typer
+from confluent_kafka import KafkaException
+from rich.console import Console
+from rich.table import Column
+from rich.table import Table as RichTable
+
+from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_stream_processors.dead_letter_box import DeadLetterBox, Entry, NotKeptError
+from dataflix_stream_processors.delivery import DeliveryError
+
+app = typer.Typer(
+    help="Look at the messages that the masker refused, and send them again.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Also those that were sent again.")] = False,
+) -> None:
+    """Show the dead letters that nobody has sent again."""
+    try:
+        with DeadLetterBox(_settings().kafka_bootstrap) as box:
+            entries = [entry for entry in box.entries() if show_all or not entry.replayed]
+    except (KafkaException, DeliveryError, ValueError) as error:
+        _fail(f"Kafka: {error}")
+    if as_json:
+        for entry in entries:
+            sys.stdout.buffer.write(orjson.dumps(entry) + b"\n")
+    else:
+        _print(entries)
+
+
+@app.command()
+def replay(
+    letter: Annotated[
+        str | None,
+        typer.Option("--id", help="topic:partition:offset, or partition:offset if only one topic has it."),
+    ] = None,
+    replay_all: Annotated[bool, typer.Option("--all", help="Every one that waits.")] = False,
+) -> None:
+    """Put originals into their raw topic once more, to be masked with today's contract.
+
+    Harmless to newer changes: the row's older version loses in the warehouse.
+    """
+    if (letter is None) == (not replay_all):
+        _fail("say which: --id ID or --all", code=2)
+    try:
+        with DeadLetterBox(_settings().kafka_bootstrap) as box:
+            chosen = _chosen(box.entries(), letter)
+            kept, gone = _replay(box, chosen)
+    except (KafkaException, DeliveryError, ValueError) as error:
+        _fail(f"Kafka: {error}")
+    sys.stdout.write(f"{kept} sent again, {gone} no longer kept\n")
+    if gone:
+        _fail("the raw topic has deleted them: the next reconciliation repairs their rows")
+
+
+def _replay(box: DeadLetterBox, chosen: list[Entry]) -> tuple[int, int]:
+    gone = 0
+    for entry in chosen:
+        try:
+            box.replay(entry)
+        except NotKeptError:
+            gone += 1
+            sys.stdout.write(f"{entry.letter.position}: the original is no longer kept\n")
+    return len(chosen) - gone, gone
+
+
+def _chosen(entries: list[Entry], letter: str | None) -> list[Entry]:
+    if letter is None:
+        return [entry for entry in entries if not entry.replayed]
+    found = [entry for entry in entries if _is_named(entry, letter)]
+    if not found:
+        _fail(f"there is no dead letter {letter}: see dataflix-dlq list --all")
+    if len(found) > 1:
+        _fail(f"{letter} is in several topics: {', '.join(str(entry.letter.position) for entry in found)}")
+    return found
+
+
+def _is_named(entry: Entry, name: str) -> bool:
+    position = entry.letter.position
+    return name in (str(position), f"{position.partition}:{position.offset}")
+
+
+def _print(entries: list[Entry]) -> None:
+    if not entries:
+        sys.stdout.write("no dead letters\n")
+        return
+    whole = [Column(name, no_wrap=True) for name in ("id", "reason", "op", "lsn", "bytes", "state")]
+    table = RichTable(*whole, Column("detail", overflow="fold"), box=None)
+    for entry in entries:
+        letter = entry.letter
+        state = "sent again" if entry.replayed else "waits"
+        table.add_row(
+            str(letter.position),
+            letter.reason,
+            letter.op or "",
+            str(letter.lsn or ""),
+            str(letter.value_bytes),
+            state,
+            letter.detail,
+        )
+    Console().print(table)
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise typer.Exit(code)
