@@ -1,0 +1,1 @@
+"""The warehouse: its tables as SQL, made from the contract."""

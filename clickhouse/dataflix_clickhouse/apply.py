@@ -1,0 +1,45 @@
+"""``dataflix-warehouse``: make the warehouse what the contract says."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+
+from dataflix_clickhouse import plan as planning
+from dataflix_clickhouse import statements, warehouse
+from dataflix_contract import SettingsError, load_settings, tables
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command()
+def apply() -> None:
+    """Create or update databases, tables and views of ClickHouse; a second run changes nothing."""
+    try:
+        _apply()
+    except (warehouse.WarehouseError, planning.PlanError, SettingsError) as error:
+        _err.print(f"dataflix-warehouse: {error}")
+        raise typer.Exit(1) from None
+
+
+def _apply() -> None:
+    settings = load_settings()
+    contract = tuple(tables().values())
+    client = warehouse.connect(settings)
+    for database in statements.DATABASES:
+        create = statements.render("01_database.sql.j2", database=database)
+        warehouse.run(client, planning.Step(f"create the database {database}", create))
+    found = warehouse.find(client)
+    steps = list(planning.plan(contract, found, settings.kafka_bootstrap))
+    for step in steps:
+        warehouse.run(client, step)
+        _out.print(step.what)
+    for column in planning.leftovers(contract, found):
+        table, name = column.split(".")
+        _out.print(
+            f"raw.{column} is not in the contract and keeps its values:"
+            f" ALTER TABLE raw.{table} DROP COLUMN {name} deletes them"
+        )
+    _out.print(f"the warehouse is up to date, {len(steps)} statements run")

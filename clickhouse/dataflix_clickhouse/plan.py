@@ -1,0 +1,108 @@
+"""What to do so that a warehouse becomes what the contract says: pure, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dataflix_clickhouse import statements
+from dataflix_clickhouse.statements import Ingest
+from dataflix_contract import Table
+
+
+class PlanError(Exception):
+    """The warehouse cannot be made to fit by itself; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in the warehouse now.
+
+    Attributes:
+        comments: the comment of each object of the database raw, by name.
+        columns: type by column name, by table of the database raw.
+    """
+
+    comments: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement, and what it does in a few words."""
+
+    what: str
+    sql: str
+
+
+def plan(tables: Iterable[Table], found: Found, brokers: str) -> Iterator[Step]:
+    """The statements to run, in order; none when all is as it should be.
+
+    Raises:
+        PlanError: a column has another type than the contract says.
+    """
+    if "ingest_errors" not in found.comments:
+        yield Step("create raw.ingest_errors", statements.render("02_ingest_errors.sql"))
+    for table in tables:
+        yield from _table(table, found)
+        yield from _ingest(statements.ingest(table, brokers), found)
+        yield from _view(table, found)
+
+
+def leftovers(tables: Iterable[Table], found: Found) -> list[str]:
+    """Columns of raw tables that the contract does not forward any more, as ``table.column``."""
+    return [
+        f"{table.name}.{column}"
+        for table in tables
+        for column in found.columns.get(table.name, {})
+        if column not in _wanted(table) and not column.startswith("_")
+    ]
+
+
+def _wanted(table: Table) -> dict[str, str]:
+    return {column.name: column.clickhouse_type for column in table.forwarded_columns}
+
+
+def _table(table: Table, found: Found) -> Iterator[Step]:
+    present = found.columns.get(table.name)
+    if present is None:
+        yield Step(f"create raw.{table.name}", statements.render("10_raw.sql.j2", table=table))
+        return
+    previous = None
+    for name, kind in _wanted(table).items():
+        if name not in present:
+            position = f"AFTER {previous}" if previous else "FIRST"
+            yield Step(
+                f"add the column raw.{table.name}.{name}",
+                f"ALTER TABLE raw.{table.name} ADD COLUMN IF NOT EXISTS {name} {kind} {position}",
+            )
+        elif present[name] != kind:
+            raise PlanError(
+                f"raw.{table.name}.{name} is {present[name]} and the contract says {kind}: "
+                f"ALTER TABLE raw.{table.name} MODIFY COLUMN {name} {kind}, then run this again"
+            )
+        previous = name
+
+
+def _ingest(wanted: Ingest, found: Found) -> Iterator[Step]:
+    if all(found.comments.get(name) == wanted.fingerprint for name in wanted.names):
+        return
+    # The queue goes first and comes last, so that it never reads while a view is missing;
+    # Kafka keeps the consumer group's offsets meanwhile.
+    for name in wanted.names:
+        if name in found.comments:
+            yield Step(f"drop raw.{name}", f"DROP TABLE IF EXISTS raw.{name} SYNC")
+    yield Step(f"create a placeholder for raw.{wanted.queue}", wanted.placeholder)
+    for name, create in wanted.views.items():
+        yield Step(f"create raw.{name}", statements.commented(create, wanted.fingerprint))
+    yield Step(f"drop the placeholder for raw.{wanted.queue}", f"DROP TABLE raw.{wanted.queue} SYNC")
+    create_queue = statements.commented(wanted.create_queue, wanted.fingerprint)
+    yield Step(f"create raw.{wanted.queue}", create_queue)
+
+
+def _view(table: Table, found: Found) -> Iterator[Step]:
+    name = f"masked_{table.name}"
+    create = statements.render("30_masked.sql.j2", table=table)
+    comment = statements.fingerprint(create)
+    if found.comments.get(name) != comment:
+        yield Step(f"create the view raw.{name}", statements.commented(create, comment))

@@ -1,0 +1,133 @@
+"""The warehouse's SQL, rendered from the contract. No I/O but the shipped templates."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jinja2
+
+from dataflix_contract import Column, ColumnType, Table
+
+#: The databases of the warehouse.
+DATABASES = ("raw", "ops", "analytics")
+_FINGERPRINT_HEX_DIGITS = 16
+
+
+def scalar(column: Column) -> bool:
+    """Whether a column holds one value, which may be NULL in a message."""
+    return column.type is not ColumnType.TEXT_ARRAY
+
+
+def text_type(column: Column) -> str:
+    """The type that a column is read as from a message's JSON."""
+    return "Nullable(String)" if scalar(column) else "Array(String)"
+
+
+def value(column: Column) -> str:
+    """The expression that turns a column's text into its type, or into NULL: it never fails."""
+    text = f"image.{column.name}"
+    if column.type in (ColumnType.TEXT, ColumnType.TEXT_ARRAY):
+        return text
+    if column.type is ColumnType.TIMESTAMPTZ:
+        return f"parseDateTime64BestEffortOrNull({text}, 6, 'UTC')"
+    return f"accurateCastOrNull({text}, '{column.type.clickhouse}')"
+
+
+def stored(column: Column) -> str:
+    """The expression for a raw table's column, where nothing is wrong with the row."""
+    name = f"value_{column.name}"
+    return name if column.nullable or not scalar(column) else f"assumeNotNull({name})"
+
+
+def faults(table: Table) -> dict[str, str]:
+    """What can be wrong with a message: the text by the SQL condition, the first one counts."""
+    scalars = [column for column in table.forwarded_columns if scalar(column)]
+    return {
+        "NOT isValidJSON(message)": "this is not JSON",
+        "parsed.op NOT IN ('c', 'u', 'd', 'r')": "op is none of c, u, d, r",
+        "isNull(version)": "version is missing or not a number",
+        # ``a > b`` is ``a AND NOT b`` without short-circuit evaluation.
+        **{
+            f"isNotNull(image.{column.name}) > isNotNull(value_{column.name})": (
+                f"{column.name} is no {column.type.value}"
+            )
+            for column in scalars
+        },
+        **{f"isNull(value_{name})": f"{name} is missing" for name in table.key},
+        **{
+            f"isNull(value_{column.name}) > deleted": f"{column.name} is missing"
+            for column in scalars
+            if column.name not in table.key and not column.nullable
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """How one table is filled: a Kafka table and two views on it, replaced together.
+
+    Attributes:
+        queue: name of the Kafka table, in the database raw.
+        views: the statement that makes each view, by the view's name.
+        placeholder: makes the table that stands in for the queue meanwhile.
+        create_queue: makes the Kafka table, which starts to read at once.
+    """
+
+    queue: str
+    views: Mapping[str, str]
+    placeholder: str
+    create_queue: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every object, in the database raw."""
+        return (self.queue, *self.views)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any of the statements does; kept as the objects' comment."""
+        return fingerprint(self.create_queue, *self.views.values())
+
+
+def ingest(table: Table, brokers: str) -> Ingest:
+    """The statements that fill a table from Kafka at ``brokers`` (``host:port``)."""
+    return Ingest(
+        queue=f"{table.name}_queue",
+        views={
+            f"{table.name}_mv": render("21_rows.sql.j2", table=table),
+            f"{table.name}_errors_mv": render("22_errors.sql.j2", table=table),
+        },
+        placeholder=render("19_placeholder.sql.j2", table=table),
+        create_queue=render("20_queue.sql.j2", table=table, brokers=brokers),
+    )
+
+
+def fingerprint(*statements: str) -> str:
+    """A short name of the statements' text."""
+    digest = hashlib.sha256("\0".join(statements).encode()).hexdigest()
+    return f"dataflix {digest[:_FINGERPRINT_HEX_DIGITS]}"
+
+
+def commented(statement: str, comment: str) -> str:
+    """A CREATE statement with a comment that the server keeps."""
+    return f"{statement}\nCOMMENT '{comment}'"
+
+
+def render(template: str, **values: object) -> str:
+    """One SQL file's text, with its template filled in."""
+    return _templates().get_template(template).render(values).strip()
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("dataflix_clickhouse", "sql"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - SQL, of names that the contract decides
+    )
+    for function in (text_type, value, stored, faults):
+        templates.filters[function.__name__] = function
+    return templates

@@ -1,0 +1,65 @@
+"""The edge to the ClickHouse server: read what is there, run statements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from dataflix_clickhouse.plan import Found, Step
+from dataflix_contract import Settings
+
+
+class WarehouseError(Exception):
+    """The server refused or could not be reached; the message says what to do."""
+
+
+def connect(settings: Settings) -> Client:
+    """A client of the warehouse's owner.
+
+    Raises:
+        WarehouseError: the server is away, or refuses the password.
+    """
+    try:
+        return clickhouse_connect.get_client(
+            host=settings.clickhouse_host,
+            port=settings.clickhouse_http_port,
+            username=settings.clickhouse_admin_user,
+            password=settings.clickhouse_admin_password.get_secret_value(),
+            connect_timeout=5,
+            autogenerate_session_id=False,
+        )
+    except ClickHouseError as error:
+        address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+        raise WarehouseError(
+            f"cannot use ClickHouse at {address} as {settings.clickhouse_admin_user}: {_short(error)}. "
+            "Start it with ./run.sh, and check DATAFLIX_CLICKHOUSE_* in .env"
+        ) from error
+
+
+def find(client: Client) -> Found:
+    """What is in the database raw now."""
+    objects = client.query("SELECT name, comment FROM system.tables WHERE database = 'raw'")
+    rows = client.query("SELECT table, name, type FROM system.columns WHERE database = 'raw'")
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    for table, name, kind in rows.result_rows:
+        columns[table][name] = kind
+    return Found({str(name): str(comment) for name, comment in objects.result_rows}, columns)
+
+
+def run(client: Client, step: Step) -> None:
+    """Run one statement.
+
+    Raises:
+        WarehouseError: the server refused it.
+    """
+    try:
+        client.command(step.sql)
+    except ClickHouseError as error:
+        raise WarehouseError(f"could not {step.what}: {_short(error)}") from error
+
+
+def _short(error: ClickHouseError) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
