@@ -1,0 +1,1 @@
+"""Runs every server of Dataflix on one machine without containers."""

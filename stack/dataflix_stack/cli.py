@@ -1,0 +1,129 @@
+"""``dataflix-stack``: install, start and stop the servers of one machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
+
+from dataflix_contract import load_settings
+from dataflix_stack import paths
+from dataflix_stack import stack as stacks
+from dataflix_stack.errors import StackError
+from dataflix_stack.servers import wanted_servers
+from dataflix_stack.summary import summary
+from dataflix_stack.told import told
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Install, start and stop the servers of one machine.",
+)
+console = Console(stderr=True)
+
+
+@app.command()
+def install() -> None:
+    """Download Kafka, Connect, Debezium and PostgreSQL with checksums, once for all stacks."""
+    with told(console):
+        _install()
+
+
+@app.command()
+def up() -> None:
+    """Start every server, bring schema, topics and connector up to date, wait until all is ready."""
+    with told(console):
+        _say_where()
+        _install()
+        stack = stacks.load_stack(console)
+        stacks.up(stack)
+        console.print(summary(stack), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def down(
+    wipe: Annotated[bool, typer.Option(help="Delete this stack's data, logs and configuration too.")] = False,
+    yes: Annotated[bool, typer.Option(help="Do not ask before deleting.")] = False,
+) -> None:
+    """Stop every server in order; data is kept unless --wipe says otherwise."""
+    with told(console):
+        stack = stacks.load_stack(console)
+        if wipe and not yes:
+            _confirm(f"Delete everything that Dataflix keeps in {stack.layout.data}?")
+        if not stacks.down(stack):
+            console.print("nothing was running")
+        if wipe:
+            stacks.wipe(stack)
+            console.print(f"deleted the data in {stack.layout.data}", soft_wrap=True)
+
+
+@app.command()
+def start(service: str) -> None:
+    """Start one SERVICE that was stopped by itself: postgres, kafka, clickhouse, connect, masker-0 ..."""
+    with told(console):
+        stacks.start_one(stacks.load_stack(console), service)
+
+
+@app.command()
+def stop(service: str) -> None:
+    """Stop one SERVICE and leave the others running; ./stop.sh stops the stack."""
+    with told(console):
+        stacks.stop_one(stacks.load_stack(console), service)
+
+
+@app.command()
+def where() -> None:
+    """Print as JSON where programs and data are."""
+    with told(console):
+        servers = wanted_servers()
+        places = {
+            "home": paths.home(),
+            "servers": servers.root,
+            "java": servers.java,
+            "jars": servers.jars,
+            "postgres_bin": servers.postgres_bin,
+            "data": paths.layout(load_settings()).data,
+        }
+        json.dump({name: str(place) for name, place in places.items()}, sys.stdout, indent=2)
+
+
+def _say_where() -> None:
+    if paths.state() != paths.home():
+        console.print(
+            f"PostgreSQL may not run as root, and its account cannot enter {paths.home()}:"
+            f" servers and data are in {paths.state()}",
+            soft_wrap=True,
+        )
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise StackError("--wipe deletes data: say --yes where no terminal can be asked")
+    if not Confirm.ask(question, default=False, console=console):
+        raise typer.Abort
+
+
+def _install() -> None:
+    if wanted_servers().installed:
+        return
+    # what it is made of takes longer to import than all of a start that finds the servers
+    from dataflix_stack.install import install as download  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("downloading the servers", total=None)
+
+        def show(done: int, total: int, _name: str) -> None:
+            bar.update(task, completed=done, total=total)
+
+        servers = download(show)
+    console.print(f"servers are installed in {servers.root}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

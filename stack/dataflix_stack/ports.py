@@ -1,0 +1,71 @@
+"""Ports: whether they are free, and who has them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+import psutil
+
+from dataflix_stack.services import Port, Service
+
+
+def is_free(bind: str, number: int) -> bool:
+    """Whether a server could listen there now."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        bind, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def taken(bind: str, services: Iterable[Service]) -> list[str]:
+    """A sentence for each port that something else has."""
+    return [
+        _sentence(service, port)
+        for service in services
+        for port in service.ports
+        if not is_free(bind, port.number)
+    ]
+
+
+def clashes(services: Iterable[Service]) -> list[str]:
+    """A sentence for each port that the settings give to two services."""
+    seen: dict[int, tuple[str, Port]] = {}
+    found = []
+    for service in services:
+        for port in service.ports:
+            if port.number in seen:
+                name, other = seen[port.number]
+                found.append(
+                    f"{name} and {service.name} are both set to port {port.number}:"
+                    f" change {other.setting} or {port.setting}"
+                )
+            seen.setdefault(port.number, (service.name, port))
+    return found
+
+
+def _sentence(service: Service, port: Port) -> str:
+    return (
+        f"port {port.number} of {service.name} is taken by {_holder(port.number)}:"
+        f" stop that, or set {port.setting} to another port in the settings file"
+    )
+
+
+def _holder(number: int) -> str:
+    for connection in psutil.net_connections(kind="tcp"):
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port == number
+            and connection.pid
+        ):
+            process = psutil.Process(connection.pid)
+            return f"process {process.pid} ({process.name()})"
+    return "a process of another account"

@@ -1,0 +1,40 @@
+"""Write ``servers.lock`` anew: ``python -m dataflix_stack.relock DEPENDENCY_LIST``.
+
+The argument is what ``mvn -f stack/servers.pom.xml dependency:list -DoutputFile=...`` wrote:
+Maven mediates versions as the servers' makers meant it; other resolvers mix versions of Jetty.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from dataflix_stack import lock
+from dataflix_stack.install import hashed
+
+_POSTGRES_VERSION = "15.19.0"
+_DEPENDENCY = re.compile(r"^\s+([\w.-]+):([\w.-]+):jar:([\w.-]+):(?:compile|runtime)", re.MULTILINE)
+_HEADER = """\
+# Every file that `dataflix-stack install` downloads: Maven coordinate and sha256.
+# Written by: python -m dataflix_stack.relock (see there)
+"""
+
+
+def main(listing: str) -> None:
+    """Resolve and hash every dependency in ``listing`` and rewrite the lock beside this module."""
+    unhashed = [
+        lock.LockedJar(group, artefact, version, "")
+        for group, artefact, version in _DEPENDENCY.findall(listing)
+    ]
+    unhashed += [
+        lock.LockedJar(lock.POSTGRES_GROUP, artefact, _POSTGRES_VERSION, "")
+        for artefact in sorted(set(lock.POSTGRES_ARTEFACTS.values()))
+    ]
+    jars = sorted(hashed(unhashed, lambda done, total, name: print(f"{done}/{total} {name}")))  # noqa: T201
+    text = _HEADER + "".join(f"{jar.coordinate} {jar.sha256}\n" for jar in jars)
+    Path(__file__).with_name(lock.LOCK_FILE).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).read_text(encoding="utf-8"))

@@ -1,0 +1,175 @@
+"""What runs: each server's command, surroundings, ports and way to stop. No I/O here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataflix_contract import Settings
+from dataflix_stack.accounts import Account
+from dataflix_stack.paths import Layout
+from dataflix_stack.servers import Servers
+
+#: Name of the variable that Connect's ``${env:...}`` finds Debezium's password in.
+PASSWORD_VARIABLE = "DATAFLIX_DEBEZIUM_PASSWORD"  # noqa: S105 - the name, not the password
+
+_JAVA_OPTIONS = (
+    "-Xms48m",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+    "-Djava.awt.headless=true",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a service listens on, and the setting that moves it."""
+
+    number: int
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One supervised process.
+
+    Attributes:
+        needs: steps that have to be done before it starts.
+        ready_seconds: how long it may take until it answers.
+    """
+
+    name: str
+    argv: Sequence[str]
+    ports: Sequence[Port]
+    cwd: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    postgres_cluster: Path | None = None
+    needs: Sequence[str] = ()
+    priority: int = 100
+    stop_signal: str = "TERM"
+    stop_seconds: int = 15
+    ready_seconds: int = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every service is described from."""
+
+    settings: Settings
+    layout: Layout
+    servers: Servers
+    account: Account | None
+    masker: Path
+    environment: Mapping[str, str]
+
+
+def masker_names(settings: Settings) -> list[str]:
+    """The names of the masker workers."""
+    return [f"masker-{worker}" for worker in range(settings.masker_workers)]
+
+
+def services(around: Surroundings) -> list[Service]:
+    """Every server of the stack, in the order in which people think of them."""
+    maskers = [_masker(around, worker) for worker in range(around.settings.masker_workers)]
+    return [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
+
+
+def _postgres(around: Surroundings) -> Service:
+    layout = around.layout
+    config = layout.conf / "postgresql.conf"
+    return Service(
+        name="postgres",
+        argv=[
+            str(around.servers.postgres_bin / "postgres"),
+            "-D",
+            str(layout.postgres),
+            f"--config-file={config}",
+        ],
+        ports=[Port(around.settings.postgres_port, "DATAFLIX_POSTGRES_PORT")],
+        cwd=layout.postgres,
+        environment={"TZ": "UTC"},
+        account=around.account,
+        postgres_cluster=layout.postgres,
+        stop_signal="INT",
+        stop_seconds=30,
+    )
+
+
+def _kafka(around: Surroundings) -> Service:
+    settings = around.settings
+    return Service(
+        name="kafka",
+        argv=[
+            *_java(around, "-Xmx320m"),
+            "kafka.Kafka",
+            str(around.layout.conf / "kafka.properties"),
+        ],
+        ports=[
+            Port(settings.kafka_port, "DATAFLIX_KAFKA_PORT"),
+            Port(settings.kafka_controller_port, "DATAFLIX_KAFKA_CONTROLLER_PORT"),
+        ],
+        cwd=around.layout.kafka,
+        stop_seconds=30,
+    )
+
+
+def _clickhouse(around: Surroundings) -> Service:
+    settings = around.settings
+    return Service(
+        name="clickhouse",
+        argv=[sys.executable, "-m", "dataflix_stack.clickhouse_server"],
+        ports=[
+            Port(settings.clickhouse_http_port, "DATAFLIX_CLICKHOUSE_HTTP_PORT"),
+            Port(settings.clickhouse_tcp_port, "DATAFLIX_CLICKHOUSE_TCP_PORT"),
+        ],
+        cwd=around.layout.clickhouse,
+        environment=around.environment,
+        priority=300,
+        stop_seconds=20,
+    )
+
+
+def _connect(around: Surroundings) -> Service:
+    settings = around.settings
+    return Service(
+        name="connect",
+        argv=[
+            *_java(around, "-Xmx384m"),
+            "org.apache.kafka.connect.cli.ConnectDistributed",
+            str(around.layout.conf / "connect.properties"),
+        ],
+        ports=[Port(settings.connect_port, "DATAFLIX_CONNECT_PORT")],
+        cwd=around.layout.run,
+        environment={PASSWORD_VARIABLE: settings.debezium_password.get_secret_value()},
+        needs=["kafka"],
+        priority=400,
+    )
+
+
+def _masker(around: Surroundings, worker: int) -> Service:
+    return Service(
+        name=f"masker-{worker}",
+        argv=[str(around.masker), "--worker", str(worker)],
+        ports=[Port(around.settings.masker_port + worker, "DATAFLIX_MASKER_PORT")],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["topics"],
+        priority=350,
+    )
+
+
+def _java(around: Surroundings, heap: str) -> list[str]:
+    return [
+        str(around.servers.java),
+        heap,
+        *_JAVA_OPTIONS,
+        f"-Dlog4j2.configurationFile={around.layout.conf / 'log4j2.properties'}",
+        f"-Dkafka.logs.dir={around.layout.logs}",
+        "-cp",
+        f"{around.servers.jars}{os.sep}*",
+    ]

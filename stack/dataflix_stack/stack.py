@@ -1,0 +1,278 @@
+"""One stack: start it, stop it, delete its data."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
+from dataflix_contract import Settings, load_settings
+from dataflix_contract.settings import ENV_PREFIX, env_file
+from dataflix_stack import config, ports, preparation, processes
+from dataflix_stack.accounts import Account, postgres_account
+from dataflix_stack.errors import StackError
+from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
+from dataflix_stack.progress import Board
+from dataflix_stack.servers import Servers, wanted_servers
+from dataflix_stack.services import Service, Surroundings, services
+from dataflix_stack.setup import run_set_up, set_ups, tail
+from dataflix_stack.steps import Step, run_steps
+from dataflix_stack.supervision import Supervisor
+
+_DEATHS_TOLERATED = 3
+_PROBE_SECONDS = 0.1
+#: Who is stopped together: writers first, so that what they write to is still there.
+_STOP_ORDER = (("connect",), ("masker", "clickhouse"), ("kafka", "postgres"))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers that one settings file describes."""
+
+    settings: Settings
+    settings_file: Path
+    layout: Layout
+    servers: Servers
+    account: Account | None
+    console: Console
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The handle of this stack's supervisor, alive or not."""
+        return Supervisor(self.layout)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What programs of this stack find their settings by, wherever they are started."""
+        given = {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
+        return given | {
+            "DATAFLIX_ENV_FILE": str(self.settings_file),
+            "DATAFLIX_DATA_DIR": str(self.layout.data),
+            "DATAFLIX_HOME": str(home()),
+        }
+
+    def services(self) -> list[Service]:
+        """Every server of the stack."""
+        return services(
+            Surroundings(
+                self.settings,
+                self.layout,
+                self.servers,
+                self.account,
+                console_script("dataflix-masker"),
+                self.environment,
+            )
+        )
+
+
+def load_stack(console: Console) -> Stack:
+    """The stack of ``$DATAFLIX_ENV_FILE``."""
+    settings = load_settings()
+    return Stack(
+        settings, env_file().absolute(), layout(settings), wanted_servers(), postgres_account(), console
+    )
+
+
+def up(stack: Stack) -> None:
+    """Start what does not run, bring everything up to date, and wait until all of it answers.
+
+    Raises:
+        StackError: something cannot work or did not; what did start stays.
+    """
+    described = stack.services()
+    _refuse(ports.clashes(described))
+    preparation.make_folders(stack.layout, stack.account)
+    preparation.check_space(stack.layout)
+    with _alone(stack):
+        _supervise(stack, described)
+        steps = _steps(stack, described)
+        with Board(stack.console, [step.name for step in steps], "ready") as board:
+            run_steps(steps, board)
+
+
+def down(stack: Stack) -> bool:
+    """Stop every server in order; data is kept. Returns whether anything ran."""
+    if not stack.layout.run.is_dir():
+        return False
+    supervisor = stack.supervisor
+    with _alone(stack):
+        if not supervisor.alive:
+            orphans = bool(processes.all_recorded(stack.layout.run))
+            processes.stop_recorded(stack.layout.run, stack.console.print)
+            return orphans
+        steps = _stop_steps(supervisor)
+        with Board(stack.console, [step.name for step in steps], "stopped") as board:
+            run_steps(steps, board)
+        supervisor.stop()
+    return True
+
+
+def start_one(stack: Stack, name: str) -> None:
+    """Start one service of a running stack and wait until it answers."""
+    service = _named(stack, name)
+    stack.supervisor.start_program(name)
+    _wait_ready(stack, service, probes(stack.settings)[name], threading.Event())
+
+
+def stop_one(stack: Stack, name: str) -> None:
+    """Stop one service of a running stack; it stays stopped until it or the stack is started."""
+    stack.supervisor.stop_program(_named(stack, name).name)
+
+
+def _named(stack: Stack, name: str) -> Service:
+    described = {service.name: service for service in stack.services()}
+    if name not in described:
+        raise StackError(f"there is no service {name!r}: there are {', '.join(described)}")
+    if not stack.supervisor.alive:
+        raise StackError("the stack does not run: ./run.sh starts it")
+    return described[name]
+
+
+def wipe(stack: Stack) -> None:
+    """Delete what a stopped stack made in its data folder, and the folder if nothing else is in it."""
+    for part in stack.layout.parts:
+        if part.exists():
+            shutil.rmtree(part)
+    if stack.layout.data.exists() and not any(stack.layout.data.iterdir()):
+        stack.layout.data.rmdir()
+
+
+@contextmanager
+def _alone(stack: Stack) -> Iterator[None]:
+    """Hold off other commands on the same data folder, and other stacks altogether."""
+    mine = {"checkout": str(repo_root()), "settings": str(stack.settings_file)}
+    owner = stack.layout.run / "owner.json"
+    with (stack.layout.run / "command.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            raise StackError(
+                f"another dataflix-stack is at work on {stack.layout.data}: wait for it"
+            ) from fault
+        if stack.supervisor.alive and owner.exists():
+            theirs = json.loads(owner.read_text(encoding="utf-8"))
+            if theirs != mine:
+                raise StackError(
+                    f"{stack.layout.data} belongs to a running stack with the settings {theirs['settings']}:"
+                    " set DATAFLIX_DATA_DIR to another folder"
+                )
+        owner.write_text(json.dumps(mine), encoding="utf-8")
+        yield
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise StackError("\n".join(faults))
+
+
+def _supervise(stack: Stack, described: Sequence[Service]) -> None:
+    """Have a supervisor that knows all services; stopped are those whose configuration changed."""
+    supervisor = stack.supervisor
+    alive = supervisor.alive
+    if not alive:
+        processes.stop_recorded(stack.layout.run, stack.console.print)
+        _refuse(ports.taken(stack.settings.bind, described))
+    _write_configuration(stack, described)
+    if not alive:
+        supervisor.start()
+        return
+    if changed := supervisor.reload():
+        stack.console.print(f"restarting with changed settings: {', '.join(changed)}")
+    states = supervisor.states()
+    idle = [service for service in described if not states[service.name].running]
+    _refuse(ports.taken(stack.settings.bind, idle))
+
+
+def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
+    files = config.server_files(stack.settings, stack.layout)
+    everything = json.dumps(
+        {name: _plain(value) for name, value in stack.settings.model_dump().items()}, sort_keys=True
+    )
+    programs = []
+    for service in described:
+        texts = files.get(service.name, {})
+        preparation.write_files(texts, service.account)
+        spec_file = stack.layout.run / f"{service.name}.launch.json"
+        spec = config.launch_spec(service, stack.layout)
+        preparation.write_files({spec_file: spec})
+        decides = [spec, *(texts.values() if texts else [everything])]
+        programs.append(config.program(service, sys.executable, spec_file, decides))
+    supervisor = stack.supervisor
+    user = "root" if os.geteuid() == 0 else None
+    text = config.supervisor_file(programs, stack.layout, supervisor.socket, user)
+    preparation.write_files({supervisor.config_file: text})
+
+
+def _plain(value: object) -> str:
+    return str(getattr(value, "get_secret_value", lambda: value)())
+
+
+def _steps(stack: Stack, described: Sequence[Service]) -> list[Step]:
+    prepare: dict[str, Callable[[], None]] = {
+        "postgres": partial(
+            preparation.prepare_postgres, stack.settings, stack.layout, stack.servers, stack.account
+        ),
+        "kafka": partial(preparation.prepare_kafka, stack.layout, stack.servers),
+    }
+    probe = probes(stack.settings)
+
+    def start(service: Service, abandoned: threading.Event) -> None:
+        prepare.get(service.name, lambda: None)()
+        stack.supervisor.start_program(service.name)
+        _wait_ready(stack, service, probe[service.name], abandoned)
+
+    starts = [Step(service.name, service.needs, partial(start, service)) for service in described]
+    sets = [
+        Step(one.name, one.needs, partial(run_set_up, one, stack.environment, stack.layout.logs))
+        for one in set_ups(stack.settings)
+    ]
+    return starts + sets
+
+
+def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threading.Event) -> None:
+    supervisor = stack.supervisor
+    deadline = time.monotonic() + service.ready_seconds
+    processes_seen: set[int] = set()
+    why = "its process does not stay"
+    while not abandoned.wait(_PROBE_SECONDS):
+        state = supervisor.states()[service.name]
+        processes_seen |= {state.pid} - {0}
+        if state.running:
+            try:
+                probe(stack.settings)
+            except NOT_READY as fault:
+                why = str(fault)
+            except LoginRefusedError as fault:
+                raise StackError(str(fault)) from fault
+            else:
+                return
+        if len(processes_seen) > _DEATHS_TOLERATED or time.monotonic() > deadline:
+            log = stack.layout.logs / f"{service.name}.log"
+            raise StackError(f"{service.name} is not ready: {why}\nThe end of {log}:\n{tail(log)}")
+
+
+def _stop(supervisor: Supervisor, name: str, _abandoned: threading.Event) -> None:
+    supervisor.stop_program(name)
+
+
+def _stop_steps(supervisor: Supervisor) -> list[Step]:
+    names = supervisor.states()
+    steps: list[Step] = []
+    before: list[str] = []
+    for stage in _STOP_ORDER:
+        stopping = [name for name in names if name.split("-")[0] in stage]
+        steps += [Step(name, tuple(before), partial(_stop, supervisor, name)) for name in stopping]
+        before += stopping
+    return steps

@@ -1,0 +1,161 @@
+"""Talk to the supervisor of one stack: start it, change its programs, ask and tell."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import supervisor.xmlrpc  # type: ignore[import-untyped]
+
+from dataflix_stack.errors import StackError
+from dataflix_stack.launch import record
+from dataflix_stack.paths import Layout
+from dataflix_stack.processes import SUPERVISOR, recorded
+
+#: ``sun_path`` has 108 bytes, and the supervisor binds a longer name first.
+_LONGEST_SOCKET = 88
+_START_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the supervisor says of one program."""
+
+    name: str
+    state: str
+    pid: int
+    started: int
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there, though perhaps not ready."""
+        return self.state in {"RUNNING", "STARTING"}
+
+
+def socket_path(layout: Layout) -> Path:
+    """The supervisor's socket: in the data folder, or in a private short one if that is too long."""
+    natural = layout.run / "supervisor.sock"
+    if len(os.fsencode(natural)) <= _LONGEST_SOCKET:
+        return natural
+    digest = hashlib.sha256(os.fsencode(layout.data)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"dataflix-{os.geteuid()}-{digest}" / "supervisor.sock"
+
+
+def _secure(folder: Path) -> None:
+    """Make the socket's folder ours alone: in a folder for all, somebody may have been first."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise StackError(f"{folder} is not a private folder of this account: remove it")
+
+
+class Supervisor:
+    """The supervisor of the stack in ``layout``."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.socket = socket_path(layout)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return recorded(self._layout.run, SUPERVISOR) is not None
+
+    @property
+    def config_file(self) -> Path:
+        """Where its configuration is."""
+        return self._layout.run / "supervisord.conf"
+
+    def start(self) -> None:
+        """Start it, without its programs, and wait until it answers."""
+        _secure(self.socket.parent)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_file)]
+        with (self._layout.logs / "supervisord.out.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._layout.run,
+                start_new_session=True,
+            )
+        record(self._layout.run, SUPERVISOR, process.pid)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StackError(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it, with whatever still runs below it."""
+        pid = recorded(self._layout.run, SUPERVISOR)
+        if pid is None:
+            return
+        with self._rpc() as rpc:
+            rpc.shutdown()
+        while recorded(self._layout.run, SUPERVISOR) is not None:
+            time.sleep(0.05)
+        # our child when one command starts and stops a stack
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+    def reload(self) -> list[str]:
+        """Take up a changed configuration; programs that changed are stopped. Returns their names."""
+        with self._rpc() as rpc:
+            [[added, changed, removed]] = rpc.reloadConfig()
+            for name in (*changed, *removed):
+                rpc.stopProcessGroup(name)
+                rpc.removeProcessGroup(name)
+            for name in (*added, *changed):
+                rpc.addProcessGroup(name)
+        return [str(name) for name in changed]
+
+    def states(self) -> dict[str, State]:
+        """Every program by name."""
+        with self._rpc() as rpc:
+            found = rpc.getAllProcessInfo()
+        return {one["name"]: State(one["name"], one["statename"], one["pid"], one["start"]) for one in found}
+
+    def start_program(self, name: str) -> None:
+        """Start one program unless it runs already; does not wait."""
+        if not self.states()[name].running:
+            with self._rpc() as rpc:
+                rpc.startProcess(name, False)
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program and wait for its end."""
+        if self.states()[name].state in {"STOPPED", "EXITED", "FATAL"}:
+            return
+        with self._rpc() as rpc:
+            rpc.stopProcess(name)
+
+    def _answers(self) -> bool:
+        try:
+            with self._rpc() as rpc:
+                return bool(rpc.getState()["statename"] == "RUNNING")
+        except StackError:
+            return False
+
+    @contextmanager
+    def _rpc(self) -> Iterator[Any]:
+        transport = supervisor.xmlrpc.SupervisorTransport(serverurl=f"unix://{self.socket}")
+        # the address only has to parse: the transport knows the socket
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        try:
+            yield proxy.supervisor
+        except (OSError, xmlrpc.client.Error) as fault:
+            raise StackError(f"the supervisor at {self.socket} says: {fault}") from fault
+        finally:
+            transport.close()

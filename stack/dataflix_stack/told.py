@@ -1,0 +1,30 @@
+"""How a command tells people that it could not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dataflix_contract import SettingsError
+from dataflix_stack.errors import StackError
+
+
+@contextmanager
+def told(console: Console) -> Iterator[None]:
+    """Tell expected faults in words and leave with code 1."""
+    try:
+        yield
+    except (StackError, SettingsError) as fault:
+        _print(console, str(fault))
+        raise typer.Exit(1) from fault
+    except KeyboardInterrupt as fault:
+        console.print("interrupted: ./run.sh goes on where this stopped, ./stop.sh stops what runs")
+        raise typer.Exit(130) from fault
+
+
+def _print(console: Console, fault: str) -> None:
+    console.print(f"[bold red]dataflix-stack:[/] {escape(fault)}", soft_wrap=True, highlight=False)
