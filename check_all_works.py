@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Check that all of Dataflix works; plain python3 is enough.
+
+This finds the checker's own environment, which ./run.sh has made, and hands over to it.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Replace this process by the checker in its own environment."""
+    home = Path(os.environ.get("DATAFLIX_HOME", ROOT / ".dataflix"))
+    python = home / "envs" / "checker" / "bin" / "python"
+    if not python.exists():
+        sys.exit("check_all_works.py: nothing is installed yet; start Dataflix first: ./run.sh")
+    os.environ.setdefault("DATAFLIX_ENV_FILE", str(ROOT / ".env"))
+    os.execv(python, [str(python), "-m", "dataflix_checker", *sys.argv[1:]])  # noqa: S606 - our own path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Checks the running stack end to end, and follows one row through it."""

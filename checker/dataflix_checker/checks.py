@@ -1,0 +1,228 @@
+"""The checks themselves: each asks the running stack one question and answers with a finding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import clickhouse_connect.driver.exceptions
+import confluent_kafka
+import httpx
+import psycopg
+
+from dataflix_checker import health
+from dataflix_checker.clients import open_consumer, open_postgres, open_warehouse
+from dataflix_checker.journey import STAGES, JourneyTimeout, end_positions
+from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
+from dataflix_checker.probes import probes
+from dataflix_checker.story import Canary, play
+from dataflix_contract import tables
+from dataflix_contract.schema import SOURCE_SCHEMA
+
+if TYPE_CHECKING:
+    from dataflix_contract import Settings
+
+#: What a server that is away or refuses raises; each is reported as a failed check.
+EXPECTED_FAULTS = (
+    psycopg.Error,
+    confluent_kafka.KafkaException,
+    httpx.HTTPError,
+    clickhouse_connect.driver.exceptions.Error,
+    JourneyTimeout,
+    LookupError,  # what a probe or a health question misses
+)
+
+#: An idle slot holds at most what was written since the last heartbeat or so.
+MAX_SLOT_BYTES = 256 * 1024 * 1024
+
+_SETTLE_SECONDS = 20.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one check.
+
+    Attributes:
+        check: what was asked.
+        ok: whether all is well.
+        detail: what was seen; when not ok, what to do.
+        milliseconds: for a change that was followed: from its commit to each stage.
+    """
+
+    check: str
+    ok: bool
+    detail: str
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def check_everything(settings: Settings) -> Iterator[Finding]:
+    """Run every check in order, yielding each finding as soon as it is there.
+
+    The story and what follows it need every server: they are left out, with a
+    finding that says so, when one is down.
+    """
+    down = False
+    for finding in _services(settings):
+        down = down or not finding.ok
+        yield finding
+    if down:
+        yield Finding(
+            "rows travel", ok=False, detail="not tried: bring the servers above up first (./run.sh)"
+        )
+        return
+    canary = Canary()
+    consumer = open_consumer(settings)
+    try:
+        since = list(end_positions(consumer, MASKED_TOPICS))
+        dead_letters = health.backlog(settings).dead_letters
+        errors = _count_ingest_errors(settings)
+        yield from _story(settings, canary)
+        yield _guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
+        yield _guarded("lag", lambda: _lag(settings))
+        yield _guarded("dead letters", lambda: _dead_letters(settings, dead_letters))
+        yield _guarded("ingest errors", lambda: _ingest_errors(settings, errors))
+        yield _guarded("drift", lambda: _drift(settings))
+        yield _guarded("slot", lambda: _slot(settings))
+    finally:
+        consumer.close()
+
+
+def _guarded(name: str, question: Callable[[], tuple[bool, str]]) -> Finding:
+    try:
+        ok, detail = question()
+    except EXPECTED_FAULTS as fault:
+        return Finding(name, ok=False, detail=_first_line(fault))
+    return Finding(name, ok, detail)
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    yield _guarded("postgres", lambda: _postgres(settings))
+    yield _guarded("kafka", lambda: _kafka(settings))
+    yield _guarded("connect", lambda: _connector(settings))
+    for worker in range(settings.masker_workers):
+        name = f"masker-{worker}"
+        yield _guarded(name, partial(_masker, settings, name))
+    yield _guarded("clickhouse", lambda: _clickhouse(settings))
+
+
+def _postgres(settings: Settings) -> tuple[bool, str]:
+    with open_postgres(settings) as source:
+        counts = source.execute(
+            "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM movies),"
+            " (SELECT count(*) FROM ratings), current_setting('server_version')"
+        ).fetchone()
+    assert counts is not None  # noqa: S101 - such a query has one row
+    return True, f"{counts[3]}: {counts[0]:,} users, {counts[1]:,} movies, {counts[2]:,} ratings"
+
+
+def _kafka(settings: Settings) -> tuple[bool, str]:
+    consumer = open_consumer(settings)
+    try:
+        metadata = consumer.list_topics(timeout=5)
+    finally:
+        consumer.close()
+    return True, f"{len(metadata.brokers)} broker, {len(metadata.topics)} topics"
+
+
+def _connector(settings: Settings) -> tuple[bool, str]:
+    seen = health.connector(settings)
+    return not seen.fault, seen.fault or "connector and task are running"
+
+
+def _masker(settings: Settings, name: str) -> tuple[bool, str]:
+    probes(settings)[name](settings)
+    return True, "ready"
+
+
+def _clickhouse(settings: Settings) -> tuple[bool, str]:
+    warehouse = open_warehouse(settings)
+    rows = warehouse.command("SELECT count() FROM raw.ratings FINAL WHERE NOT _deleted")
+    return True, f"{warehouse.server_version}: {int(str(rows)):,} ratings"
+
+
+def _story(settings: Settings, canary: Canary) -> Iterator[Finding]:
+    title = "user inserted"
+    try:
+        with open_postgres(settings) as source:
+            for title, journey in play(canary, settings, source, open_warehouse(settings)):
+                if STAGES[-1] in journey.at:
+                    yield Finding(
+                        title, ok=True, detail=f"version {journey.version}", milliseconds=journey.milliseconds
+                    )
+    except EXPECTED_FAULTS as fault:
+        yield Finding(title, ok=False, detail=f"then: {_first_line(fault)}")
+
+
+def _no_leaks(
+    settings: Settings,
+    canary: Canary,
+    consumer: confluent_kafka.Consumer,
+    since: list[confluent_kafka.TopicPartition],
+) -> tuple[bool, str]:
+    places = [
+        *topics_with(canary.marker, consumer, since),
+        *warehouse_tables_with(canary.marker, open_warehouse(settings)),
+        *metrics_pages_with(canary.marker, settings),
+    ]
+    if places:
+        return False, f"the canary's name or address is in {', '.join(places[:5])}"
+    return True, f"nothing of the canary in {len(MASKED_TOPICS)} topics, warehouse, metrics"
+
+
+def _lag(settings: Settings) -> tuple[bool, str]:
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:  # groups commit their offsets a moment after the work
+        behind = {group: records for group, records in health.backlog(settings).lag.items() if records}
+        if not behind:
+            return True, "zero: every consumer group has read everything"
+        if time.monotonic() > deadline:
+            return False, ", ".join(f"{group} is {records:,} behind" for group, records in behind.items())
+        time.sleep(_POLL_SECONDS)
+
+
+def _slot(settings: Settings) -> tuple[bool, str]:
+    slot = health.slot(settings)
+    detail = slot.fault or f"{slot.wal_status}, holds {slot.held_bytes / 2**20:.1f} MiB of WAL"
+    return not slot.fault and slot.held_bytes <= MAX_SLOT_BYTES, detail
+
+
+def _dead_letters(settings: Settings, before: int) -> tuple[bool, str]:
+    """Old letters are somebody's task, and no fault of the pipeline; new ones are."""
+    now = health.backlog(settings).dead_letters
+    if now > before:
+        return False, f"{now - before:,} messages of ours were refused: dataflix-dlq list"
+    return True, f"{now:,} in the topic: dataflix-dlq list" if now else "none"
+
+
+def _count_ingest_errors(settings: Settings) -> int:
+    return int(str(open_warehouse(settings).command("SELECT count() FROM raw.ingest_errors FINAL")))
+
+
+def _ingest_errors(settings: Settings, before: int) -> tuple[bool, str]:
+    now = _count_ingest_errors(settings)
+    if now > before:
+        return False, f"{now - before:,} masked messages became no row: see raw.ingest_errors"
+    return True, f"{now:,} in raw.ingest_errors" if now else "none"
+
+
+def _drift(settings: Settings) -> tuple[bool, str]:
+    """Columns that the contract does not know are not forwarded: safe, and somebody's task."""
+    with open_postgres(settings) as source:
+        live = source.execute(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = %s AND table_name = ANY(%s) ORDER BY table_name, ordinal_position",
+            [SOURCE_SCHEMA, list(tables())],
+        ).fetchall()
+    unknown = [f"{table}.{column}" for table, column in live if column not in tables()[table].columns]
+    if unknown:
+        return True, f"not forwarded until tables.toml has a class for it: {', '.join(unknown)}"
+    return True, "none: the contract knows every column"
+
+
+def _first_line(fault: BaseException) -> str:
+    lines = str(fault).splitlines()
+    return lines[0] if lines else type(fault).__name__

@@ -1,0 +1,102 @@
+"""Whether a server really answers: each probe returns nothing, or raises what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from dataflix_contract import Settings
+
+Probe = Callable[[Settings], None]
+
+
+class LoginRefusedError(Exception):
+    """A server is there and does not take the settings' password: waiting does not help."""
+
+
+_SECONDS = 3
+_DEBEZIUM = "io.debezium.connector.postgresql.PostgresConnector"
+#: What a probe raises while its server is not ready.
+NOT_READY = (httpx.HTTPError, psycopg.Error, KafkaException, LookupError)
+
+
+def postgres(settings: Settings) -> None:
+    """The superuser logs in and gets an answer.
+
+    Raises:
+        LoginRefusedError: the password is not the one that the cluster was made with.
+    """
+    try:
+        with postgres_connection(settings, "postgres") as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError as fault:
+        if "password authentication failed" in str(fault):
+            raise LoginRefusedError(
+                "PostgreSQL's data was made with another DATAFLIX_POSTGRES_ADMIN_PASSWORD or _USER:"
+                " set the old one again, or delete the data with ./stop.sh --wipe"
+            ) from fault
+        raise
+
+
+def postgres_connection(settings: Settings, database: str) -> psycopg.Connection[Any]:
+    """A connection of the superuser's that commits each statement."""
+    return psycopg.connect(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user=settings.postgres_admin_user,
+        password=settings.postgres_admin_password.get_secret_value(),
+        dbname=database,
+        connect_timeout=_SECONDS,
+        autocommit=True,
+    )
+
+
+def kafka(settings: Settings) -> None:
+    """The broker hands out metadata and knows its controller."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    if admin.list_topics(timeout=_SECONDS).controller_id < 0:
+        raise LookupError("no controller yet")
+
+
+def clickhouse(settings: Settings) -> None:
+    """The owner of the schema logs in and gets an answer."""
+    address = f"http://{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+    httpx.get(f"{address}/ping", timeout=_SECONDS).raise_for_status()
+    user = {
+        "X-ClickHouse-User": settings.clickhouse_admin_user,
+        "X-ClickHouse-Key": settings.clickhouse_admin_password.get_secret_value(),
+    }
+    httpx.post(address, content="SELECT 1", headers=user, timeout=_SECONDS).raise_for_status()
+
+
+def connect(settings: Settings) -> None:
+    """The worker has joined its group and offers Debezium."""
+    httpx.get(f"{settings.connect_url}/health", timeout=_SECONDS).raise_for_status()
+    plugins = httpx.get(f"{settings.connect_url}/connector-plugins", timeout=_SECONDS).raise_for_status()
+    if not any(plugin["class"] == _DEBEZIUM for plugin in plugins.json()):
+        raise LookupError("Kafka Connect does not offer Debezium's PostgreSQL connector")
+
+
+def masker(worker: int) -> Probe:
+    """The probe of one masker: it has its partitions and works."""
+
+    def probe(settings: Settings) -> None:
+        httpx.get(f"{settings.masker_url(worker)}/health/ready", timeout=_SECONDS).raise_for_status()
+
+    return probe
+
+
+def probes(settings: Settings) -> dict[str, Probe]:
+    """Each service's probe, by its name."""
+    fixed: dict[str, Probe] = {
+        "postgres": postgres,
+        "kafka": kafka,
+        "clickhouse": clickhouse,
+        "connect": connect,
+    }
+    return fixed | {f"masker-{worker}": masker(worker) for worker in range(settings.masker_workers)}

@@ -1,0 +1,145 @@
+"""The canary's story: a marked user rates a film, thinks again, and is erased."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dataflix_checker.journey import Follower, Journey, following
+from dataflix_contract import Table, tables
+
+if TYPE_CHECKING:
+    import psycopg
+    from clickhouse_connect.driver.client import Client
+
+    from dataflix_contract import Settings
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A user that can be recognised wherever a byte of it turns up.
+
+    Attributes:
+        marker: letters and digits that occur nowhere else; part of the name and address.
+    """
+
+    marker: str = field(default_factory=lambda: f"canary{secrets.token_hex(8)}")
+
+    @property
+    def name(self) -> str:
+        """The canary's name."""
+        return f"{self.marker} O'Brien-Ünal"
+
+    @property
+    def email(self) -> str:
+        """The canary's address."""
+        return f"{self.marker}@example.com"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of the story: what it is called, the row it changes, the statement that does it."""
+
+    title: str
+    table: Table
+    key: Mapping[str, Any]
+    statement: str
+    parameters: Mapping[str, Any]
+
+
+def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
+    """The changes of the story, in order, after the canary's user exists."""
+    users, ratings = tables()["users"], tables()["ratings"]
+    user = {"user_id": user_id}
+    rating = {"user_id": user_id, "movie_id": movie_id}
+    return [
+        Step(
+            "rating inserted",
+            ratings,
+            rating,
+            "WITH watched AS (INSERT INTO watched_movies (user_id, movie_id)"
+            " VALUES (%(user_id)s, %(movie_id)s))"
+            " INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, 4.5)",
+            rating,
+        ),
+        Step(
+            "rating updated",
+            ratings,
+            rating,
+            "UPDATE ratings SET rating = 2.0 WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s",
+            rating,
+        ),
+        Step(
+            "user updated",
+            users,
+            user,
+            "UPDATE users SET name = %(name)s WHERE user_id = %(user_id)s",
+            user | {"name": canary.name + " II"},
+        ),
+        Step(
+            "rating deleted",
+            ratings,
+            rating,
+            "DELETE FROM ratings WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s",
+            rating,
+        ),
+        Step("user deleted", users, user, "DELETE FROM users WHERE user_id = %(user_id)s", user),
+    ]
+
+
+def play(
+    canary: Canary, settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> Iterator[tuple[str, Journey]]:
+    """Play the whole story; yield each step's title with its change's journey at each stage.
+
+    The canary and whatever belongs to it is deleted at the end, whatever happens.
+
+    Raises:
+        JourneyTimeout: a change did not arrive; the story stops there.
+    """
+    users, ratings = tables()["users"], tables()["ratings"]
+    with following(settings, warehouse, users, ratings) as follower, _film(source) as movie_id:
+        user_id = _insert_user(source, canary)
+        try:
+            for journey in follower.follow(users, {"user_id": user_id}):
+                yield "user inserted", journey
+            for step in steps(canary, user_id, movie_id):
+                yield from _take(step, source, follower)
+        finally:
+            source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
+
+
+def _take(step: Step, source: psycopg.Connection, follower: Follower) -> Iterator[tuple[str, Journey]]:
+    source.execute(step.statement, step.parameters)
+    for journey in follower.follow(step.table, step.key):
+        yield step.title, journey
+
+
+def _insert_user(source: psycopg.Connection, canary: Canary) -> int:
+    row = source.execute(
+        "INSERT INTO users (name, email, birth_year, city, state)"
+        " VALUES (%s, %s, 1970, 'Springfield', 'Oregon') RETURNING user_id",
+        [canary.name, canary.email],
+    ).fetchone()
+    assert row is not None  # noqa: S101 - INSERT ... RETURNING gives a row or raises
+    return int(row[0])
+
+
+@contextmanager
+def _film(source: psycopg.Connection) -> Iterator[int]:
+    """Any film's id; an empty catalogue lends one for the time of the story."""
+    row = source.execute("SELECT movie_id FROM movies ORDER BY movie_id LIMIT 1").fetchone()
+    if row is not None:
+        yield int(row[0])
+        return
+    row = source.execute(
+        "INSERT INTO movies (title, genres) VALUES ('The Canary', '{}') RETURNING movie_id"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - INSERT ... RETURNING gives a row or raises
+    try:
+        yield int(row[0])
+    finally:
+        source.execute("DELETE FROM movies WHERE movie_id = %s", [row[0]])
