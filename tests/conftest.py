@@ -1,0 +1,55 @@
+"""Fixtures: one running stack for the whole session, and connections to its servers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_contract import Settings
+from support.stack import ROOT, Stack, running_stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what stops servers behind the rest: a fault of theirs then spoils nobody else's result."""
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A native stack with the sample data, started by ./run.sh and removed at the end."""
+    with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The running stack's settings; commands that a test starts find them too."""
+    monkeypatch.setenv("DATAFLIX_ENV_FILE", str(stack.env_file))
+    return stack.settings
+
+
+@pytest.fixture
+def source(settings: Settings) -> Iterator[psycopg.Connection]:
+    """PostgreSQL, as the owner of the tables, in autocommit."""
+    with open_postgres(settings) as connection:
+        yield connection
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Iterator[Client]:
+    """ClickHouse, as the user that only reads."""
+    client = open_warehouse(settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def movielens() -> Path:
+    """MovieLens ml-latest-small, which lies beside the repository on some machines."""
+    folder = ROOT.parent / "shared" / "movielens" / "ml-latest-small"
+    if not folder.is_dir():
+        pytest.skip("MovieLens is not here: put ml-latest-small into ../shared/movielens to run this")
+    return folder

@@ -1,0 +1,132 @@
+"""The warehouse on a running server: repeatable, closed to strangers, unharmed by what is no row."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import Producer
+
+from dataflix_clickhouse import plan, warehouse
+from dataflix_contract import Column, ColumnType, PiiClass, Settings, Table, tables
+
+_PATIENCE_SECONDS = 30
+_ROW = {
+    "user_id": -7,
+    "created_at": "2024-01-01T02:00:00.5+02:00",
+    "updated_at": "2024-01-01T00:00:00.123456Z",
+}
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[Client]:
+    client = warehouse.connect(settings)
+    yield client
+    client.close()
+
+
+def message(op: str, version: object, row: dict[str, object] | None) -> bytes:
+    image = {"before": row, "after": None} if op == "d" else {"before": None, "after": row}
+    return json.dumps({"op": op, "version": version, **image, "source": {"ts_us": 1}}).encode()
+
+
+def send(settings: Settings, *messages: bytes) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+    for value in messages:
+        producer.produce("masked.users", value, b'{"user_id":-7}')
+    assert producer.flush(_PATIENCE_SECONDS) == 0
+
+
+def wait_for(client: Client, query: str, wanted: object) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (found := client.command(query)) != wanted:
+        assert time.monotonic() < deadline, f"{query} gives {found!r} and not {wanted!r}"
+        time.sleep(0.1)
+
+
+def test_a_complete_warehouse_has_nothing_to_do(settings: Settings, owner: Client) -> None:
+    found = warehouse.find(owner)
+    assert list(plan.plan(tables().values(), found, settings.kafka_bootstrap)) == []
+    assert plan.leftovers(tables().values(), found) == []
+
+
+def test_what_is_no_row_is_kept_apart_and_stops_nothing(settings: Settings, owner: Client) -> None:
+    before = owner.command("SELECT count() FROM raw.ingest_errors FINAL WHERE topic = 'masked.users'")
+    send(
+        settings,
+        b"not json",
+        b"\xff\xfe",
+        message("c", None, _ROW),
+        message("c", -1, _ROW),
+        message("x", 1, _ROW),
+        message("c", 1, None),
+        message("c", 1, _ROW | {"birth_year": 99_999}),
+        message("c", 1, _ROW | {"created_at": "yesterday"}),
+        message("c", 2, _ROW | {"unheard_of": 1}),
+    )
+    wait_for(owner, "SELECT max(_version) FROM raw.users WHERE user_id = -7", 2)
+    errors = "SELECT count() FROM raw.ingest_errors FINAL WHERE topic = 'masked.users'"
+    assert isinstance(before, int)
+    wait_for(owner, errors, before + 8)
+    stamps = owner.command(
+        "SELECT (toString(created_at), toString(updated_at)) FROM raw.users FINAL WHERE user_id = -7"
+    )
+    assert "2024-01-01 00:00:00.500000" in str(stamps)
+    assert "2024-01-01 00:00:00.123456" in str(stamps)
+    send(settings, message("d", 3, _ROW))
+    wait_for(owner, "SELECT count() FROM raw.masked_users WHERE user_id = -7", 0)
+
+
+def test_a_new_column_is_added_and_taken_back(settings: Settings, owner: Client) -> None:
+    movies = tables()["movies"]
+    note = Column("note", ColumnType.TEXT, PiiClass.PUBLIC, nullable=True)
+    wide = Table(movies.name, movies.key, {**movies.columns, "note": note})
+    for step in plan.plan([wide], warehouse.find(owner), settings.kafka_bootstrap):
+        warehouse.run(owner, step)
+    found = warehouse.find(owner)
+    assert found.columns["movies"]["note"] == "Nullable(String)"
+    assert plan.leftovers([movies], found) == ["movies.note"]
+    for step in plan.plan([movies], found, settings.kafka_bootstrap):
+        warehouse.run(owner, step)
+    owner.command("ALTER TABLE raw.movies DROP COLUMN note")
+
+
+@pytest.mark.parametrize("user", ["clickhouse_user", "clickhouse_admin_user"])
+def test_a_wrong_password_is_refused(settings: Settings, user: str) -> None:
+    with pytest.raises(ClickHouseError, match="Authentication failed"):
+        _login(settings, getattr(settings, user), "wrong")
+
+
+def test_the_default_user_is_refused(settings: Settings) -> None:
+    with pytest.raises(ClickHouseError):
+        _login(settings, "default", "")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "INSERT INTO raw.users (user_id) VALUES (1)",
+        "DROP TABLE raw.users",
+        "SELECT * FROM file('/etc/hosts', LineAsString)",
+        "SELECT * FROM raw.users_queue SETTINGS stream_like_engine_allow_direct_select = 1",
+        "SELECT 1 SETTINGS max_memory_usage = 100000000000",
+    ],
+)
+def test_readers_only_read(settings: Settings, query: str) -> None:
+    reader = _login(settings, settings.clickhouse_user, settings.clickhouse_password.get_secret_value())
+    with pytest.raises(ClickHouseError):
+        reader.command(query)
+    reader.close()
+
+
+def _login(settings: Settings, user: str, password: str) -> Client:
+    return clickhouse_connect.get_client(
+        host=settings.clickhouse_host,
+        port=settings.clickhouse_http_port,
+        username=user,
+        password=password,
+        autogenerate_session_id=False,
+    )

@@ -1,0 +1,113 @@
+"""The preflight against PostgreSQL: each fault is made in a transaction, seen, and rolled back."""
+
+from typing import LiteralString
+
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.preflight import Finding, Level, judge
+from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
+from dataflix_contract import Settings
+
+
+def findings_after(settings: Settings, statement: LiteralString) -> list[Finding]:
+    """What the preflight would say to the replication role if the statement had been run."""
+    with connect_as_admin(settings) as admin, admin.transaction(force_rollback=True):
+        admin.execute(statement)
+        admin.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(settings.debezium_user)))
+        return judge(read_facts(admin), settings)
+
+
+def test_a_migrated_source_passes(settings: Settings) -> None:
+    with connect_as_debezium(settings) as connection:
+        assert judge(read_facts(connection), settings) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "level", "subject", "cure"),
+    [
+        ("ALTER ROLE debezium NOREPLICATION", Level.FAULT, "role debezium", "REPLICATION"),
+        ("DROP PUBLICATION dataflix", Level.FAULT, "publication dataflix", "dataflix-migrate"),
+        (
+            "ALTER PUBLICATION dataflix DROP TABLE ratings",
+            Level.FAULT,
+            "publication dataflix",
+            "ADD TABLE public.ratings",
+        ),
+        (
+            "CREATE TABLE scratch (id int); ALTER PUBLICATION dataflix ADD TABLE scratch",
+            Level.FAULT,
+            "publication dataflix",
+            "DROP TABLE public.scratch",
+        ),
+        (
+            "ALTER PUBLICATION dataflix SET TABLE users, movies (movie_id, title), debezium_heartbeat",
+            Level.FAULT,
+            "publication dataflix",
+            "SET TABLE",
+        ),
+        (
+            "ALTER PUBLICATION dataflix SET (publish = 'insert')",
+            Level.FAULT,
+            "publication dataflix",
+            "insert, update, delete",
+        ),
+        (
+            "ALTER TABLE ratings REPLICA IDENTITY DEFAULT",
+            Level.FAULT,
+            "table public.ratings",
+            "ALTER TABLE public.ratings REPLICA IDENTITY FULL",
+        ),
+        ("REVOKE SELECT ON users FROM debezium", Level.FAULT, "table public.users", "GRANT SELECT"),
+        (
+            "REVOKE UPDATE ON debezium_heartbeat FROM debezium",
+            Level.FAULT,
+            "table public.debezium_heartbeat",
+            "GRANT SELECT, UPDATE",
+        ),
+        (
+            "ALTER TABLE movies RENAME COLUMN overview TO summary",
+            Level.FAULT,
+            "column public.movies.overview",
+            "dataflix-migrate",
+        ),
+        (
+            "ALTER TABLE movies ALTER release_year TYPE integer",
+            Level.FAULT,
+            "column public.movies.release_year",
+            "tables.toml",
+        ),
+        (
+            "ALTER TABLE users ADD COLUMN phone text",
+            Level.WARNING,
+            "column public.users.phone",
+            "class of personal data",
+        ),
+        (
+            "ALTER TABLE movies ALTER genres DROP NOT NULL",
+            Level.WARNING,
+            "column public.movies.genres",
+            "SET NOT NULL",
+        ),
+    ],
+)
+def test_each_fault_is_named(
+    settings: Settings, statement: LiteralString, level: Level, subject: str, cure: str
+) -> None:
+    found = findings_after(settings, statement)
+    assert any(f.level is level and f.subject == subject and cure in f.cure for f in found), found
+
+
+def test_a_refused_login_says_what_to_look_at(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"debezium_password": SecretStr("not-the-password")})
+    with pytest.raises(Fault, match="cannot log in to PostgreSQL as debezium") as refused:
+        connect_as_debezium(wrong)
+    assert "not-the-password" not in str(refused.value)
+
+
+def test_a_server_that_is_away_says_so(settings: Settings) -> None:
+    away = settings.model_copy(update={"postgres_port": 1})
+    with pytest.raises(Fault, match="is PostgreSQL running"):
+        connect_as_debezium(away)

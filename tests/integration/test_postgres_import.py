@@ -1,0 +1,210 @@
+"""dataflix-import against a real server, in every format."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from dataflix_postgres.importer import app
+
+FLAGS = "|0" * 18
+MOVIES = 'movieId,title,genres\n1,Toy Story (1995),Comedy\n2,"King, The (2001)",(no genres listed)\n'
+RATINGS = "userId,movieId,rating,timestamp\n1,1,4.0,1000\n1,2,3.5,900\n2,1,0.5,2000\n"
+TINY: dict[str, dict[str, bytes]] = {
+    "csv": {"movies.csv": MOVIES.encode(), "ratings.csv": RATINGS.encode()},
+    "1m": {
+        "movies.dat": "1::Toy Story (1995)::Comedy\n2::King, The (2001)::Drama\n".encode("latin-1"),
+        "users.dat": b"1::F::25::10::48067\n2::M::1::0::00000\n",
+        "ratings.dat": b"1::1::4::1000\n1::2::3::900\n2::1::1::2000\n",
+    },
+    "10m": {
+        "movies.dat": b"1::Toy Story (1995)::Comedy\n2::King, The (2001)::Drama\n",
+        "ratings.dat": b"1::1::4::1000\n1::2::3.5::900\n2::1::0.5::2000\n",
+    },
+    "100k": {
+        "u.item": f"1|Toy Story (1995)|01-Jan-1995|||0{FLAGS}\n2|King, The (2001)||||0{FLAGS}\n".encode(
+            "latin-1"
+        ),
+        "u.user": b"1|24|M|technician|85711\n2|53|F|other|94043\n",
+        "u.data": b"1\t1\t4\t1000\n1\t2\t3\t900\n2\t1\t1\t2000\n",
+    },
+}
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def _import(path: Path, *options: str) -> dict[str, dict[str, Any]]:
+    result = CliRunner().invoke(app, [str(path), "--json", *options])
+    assert result.exit_code == 0, result.output
+    return {each["file"]: each for each in json.loads(result.stdout)["files"]}
+
+
+def _refused(path: Path, *options: str) -> str:
+    result = CliRunner().invoke(app, [str(path), *options])
+    assert result.exit_code == 1, result.output
+    return result.stderr
+
+
+def _counts(connection: psycopg.Connection) -> tuple[int, ...]:
+    return (
+        connection.execute(
+            "SELECT (SELECT count(*) FROM movies), (SELECT count(*) FROM users),"
+            " (SELECT count(*) FROM watched_movies), (SELECT count(*) FROM ratings)"
+        ).fetchone()
+        or ()
+    )
+
+
+@pytest.mark.parametrize("release", TINY)
+def test_every_format_is_loaded(empty: psycopg.Connection, tmp_path: Path, release: str) -> None:
+    _import(_write(tmp_path, TINY[release]))
+    assert _counts(empty) == (2, 2, 3, 3)
+    assert empty.execute("SELECT title, release_year FROM movies ORDER BY movie_id").fetchall() == [
+        ("Toy Story", 1995),
+        ("The King", 2001),
+    ]
+    assert empty.execute(
+        "SELECT extract(epoch FROM created_at)::int FROM users ORDER BY user_id"
+    ).fetchall() == [
+        (900,),
+        (2000,),
+    ]
+    row = empty.execute("SELECT count(name), count(DISTINCT email), count(birth_year) FROM users").fetchone()
+    assert row == (2, 2, 2)
+    assert empty.execute("INSERT INTO users DEFAULT VALUES RETURNING user_id").fetchone() == (3,)
+
+
+def test_an_archive_is_loaded_like_its_folder(empty: psycopg.Connection, tmp_path: Path) -> None:
+    path = tmp_path / "ml-tiny.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in TINY["csv"].items():
+            archive.writestr(f"ml-tiny/{name}", content)
+    _import(path)
+    assert _counts(empty) == (2, 2, 3, 3)
+
+
+def test_bad_lines_are_rejected_by_number_and_good_ones_kept(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    bad = b"1,9,4.0,1000\n2,2,0.3,1\ngarbage\n2,1,5.0,3000\n\xff,1,2.0,1\n3,2,5.0,5000\n3,2,4.0,6000"
+    files = TINY["csv"] | {"ratings.csv": RATINGS.encode() + bad}
+    files["movies.csv"] += b"2,Twice (1999),Drama\nthree,No id,Drama\n3,Good (1999),Drama\n"
+    report = _import(_write(tmp_path / "ml", files), "--rejects", str(tmp_path / "rejects.csv"))
+    assert report["movies.csv"]["rejected_lines"] == {"duplicate": [4], "not a number": [5]}
+    assert report["movies.csv"]["loaded"] == 3
+    assert report["ratings.csv"]["rejected_lines"] == {
+        "unknown movie": [5],
+        "rating is not one of 0.5, 1.0 ... 5.0": [6],
+        "wrong number of fields": [7],
+        "duplicate": [8, 11],
+        "not in the file's encoding": [9],
+    }
+    assert (report["ratings.csv"]["read"], report["ratings.csv"]["loaded"]) == (10, 4)
+    assert _counts(empty) == (3, 3, 4, 4)
+    kept = empty.execute("SELECT rating::float8 FROM ratings WHERE (user_id, movie_id) = (3, 2)").fetchone()
+    assert kept == (5.0,)  # of two ratings in the file, the first
+    with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["file"], int(row["line"])) for row in rows] == [
+        ("movies.csv", 4),
+        ("movies.csv", 5),
+        *(("ratings.csv", line) for line in (5, 6, 7, 8, 9, 11)),
+    ]
+
+
+def test_unknown_users_are_rejected_where_a_file_lists_them(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    files = TINY["100k"] | {"u.data": TINY["100k"]["u.data"] + b"3\t1\t4\t1000\n"}
+    report = _import(_write(tmp_path, files))
+    assert report["u.data"]["rejected"] == {"unknown user": 1}
+    assert _counts(empty) == (2, 2, 3, 3)
+
+
+def test_an_unchanged_release_is_not_loaded_again(empty: psycopg.Connection, tmp_path: Path) -> None:
+    folder = _write(tmp_path, TINY["csv"])
+    _import(folder)
+    empty.execute("UPDATE ratings SET rating = 1.5")
+    report = _import(folder)
+    assert all(each["unchanged"] for each in report.values())
+    assert report["ratings.csv"]["loaded"] == 3
+    assert empty.execute("SELECT DISTINCT rating::float8 FROM ratings").fetchall() == [(1.5,)]
+    _import(folder, "--replace")
+    assert empty.execute("SELECT count(DISTINCT rating) FROM ratings").fetchone() == (3,)
+
+
+def test_other_data_are_replaced_only_when_told(empty: psycopg.Connection, tmp_path: Path) -> None:
+    folder = _write(tmp_path, TINY["csv"])
+    empty.execute("INSERT INTO movies (movie_id, title) VALUES (1, 'Another')")
+    assert "the tables hold other data" in _refused(folder)
+    _import(folder, "--replace")
+    (folder / "ratings.csv").write_text(RATINGS + "2,2,5.0,3000\n")
+    assert "another MovieLens release, or another version of it" in _refused(folder)
+    assert _counts(empty) == (2, 2, 3, 3)
+    _import(folder, "--replace")
+    assert _counts(empty) == (2, 2, 4, 4)
+
+
+def test_a_foreign_header_is_refused(empty: psycopg.Connection, tmp_path: Path) -> None:
+    files = TINY["csv"] | {"ratings.csv": b"user,item,stars,time\n1,1,4.0,1000\n"}
+    assert "ratings.csv does not begin with userId,movieId" in _refused(_write(tmp_path, files))
+    assert _counts(empty)[3] == 0
+
+
+def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, [str(tmp_path / "missing")]).exit_code == 2
+
+
+def test_two_imports_at_once_are_refused(empty: psycopg.Connection, tmp_path: Path) -> None:
+    empty.execute("SELECT pg_advisory_lock(%s)", [0xDA7AF119])
+    assert "another dataflix-import is at work" in _refused(_write(tmp_path, TINY["csv"]))
+
+
+def test_movielens_is_loaded_to_the_row(empty: psycopg.Connection, movielens: Path) -> None:
+    report = _import(movielens)
+    assert report["movies.csv"]["loaded"] == 9_742
+    assert report["ratings.csv"]["loaded"] == 100_836
+    assert _counts(empty) == (9_742, 610, 100_836, 100_836)
+    mean = empty.execute("SELECT avg(rating)::float8 FROM ratings").fetchone()
+    assert mean == (pytest.approx(3.501557, abs=5e-7),)
+    years = empty.execute("SELECT count(*) FROM movies WHERE release_year IS NULL").fetchone()
+    assert years == (12,)
+
+
+def test_a_killed_import_goes_on_where_it_was(empty: psycopg.Connection, movielens: Path) -> None:
+    command = [sys.executable, "-c", "from dataflix_postgres.importer import app; app()", str(movielens)]
+    with subprocess.Popen(
+        command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        done = "SELECT lines_done FROM movielens_imports WHERE file = 'ratings.csv' AND lines_done > 0"
+        limit = time.monotonic() + 120
+        while empty.execute(done).fetchone() is None:
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    before = _counts(empty)[3]
+    assert 0 < before < 100_836
+    # The server ends the killed session, and with it the lock, when it next hears from it.
+    while empty.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+                        [0xDA7AF119]).fetchone() != (0,):  # fmt: skip
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    report = _import(movielens)
+    assert report["movies.csv"]["unchanged"]
+    assert report["ratings.csv"]["loaded"] == 100_836
+    assert _counts(empty) == (9_742, 610, 100_836, 100_836)

@@ -1,0 +1,1 @@
+"""What the integration and end-to-end tests share."""

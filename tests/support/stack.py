@@ -1,0 +1,128 @@
+"""A native stack of the tests' own: free ports, a folder of its own, the same ./run.sh as a person's."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataflix_contract import Settings
+from dataflix_contract.settings import ENV_PREFIX
+from support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Consecutive ports that a test stack takes: every ``*_port`` setting, and the maskers at the end.
+_PORTS = 40
+# Below Linux's range for outgoing connections (32768 and up), so that nobody takes one meanwhile.
+_FIRST_PORT, _LAST_PORT = 20_000, 32_000
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack.
+
+    Attributes:
+        env_file: its settings file.
+        data_dir: where it keeps data, logs and configuration.
+        settings: its settings, read from the file.
+    """
+
+    env_file: Path
+    data_dir: Path
+    settings: Settings
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the repository against this stack and return what it printed.
+
+        Raises:
+            AssertionError: it failed and ``check`` is set; the message is what it printed.
+        """
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"DATAFLIX_ENV_FILE": str(self.env_file)},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def up(self) -> None:
+        """Start the stack, or whatever of it is not running."""
+        self.run("./run.sh", "--native", "--env-file", str(self.env_file), timeout=600)
+
+    def down(self, *options: str) -> None:
+        """Stop the stack."""
+        self.run("./stop.sh", "--env-file", str(self.env_file), *options)
+
+    def status(self) -> dict[str, Any]:
+        """The stack's own view of itself, whether all is well or not."""
+        answer: dict[str, Any] = json.loads(self.run("bin/dataflix-status", "--json", check=False).stdout)
+        return answer
+
+    def pid(self, service: str) -> int:
+        """The service's main process; waits for one while the supervisor starts it again."""
+
+        def found() -> int | None:
+            (one,) = (one for one in self.status()["services"] if one["service"] == service)
+            pid: int | None = one["pid"]
+            return pid
+
+        pid = wait_until(found, f"{service} has a process")
+        assert pid
+        return pid
+
+    def kill(self, service: str) -> None:
+        """SIGKILL the service's main process."""
+        os.kill(self.pid(service), signal.SIGKILL)
+
+
+@contextmanager
+def running_stack(**overrides: str) -> Iterator[Stack]:
+    """Start a stack on free ports, and stop and delete it at the end.
+
+    Args:
+        overrides: settings by field name, as text.
+    """
+    # Not pytest's tmp_path: its folders are closed to the user that PostgreSQL runs as under root.
+    folder = Path(tempfile.mkdtemp(prefix="dataflix-test-"))
+    folder.chmod(0o755)
+    env_file, data_dir = folder / "stack.env", folder / "data"
+    values = _free_ports() | {"data_dir": str(data_dir)} | overrides
+    env_file.write_text("".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items()))
+    stack = Stack(env_file, data_dir, Settings(_env_file=env_file))
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down("--wipe", "--yes")
+        shutil.rmtree(folder)
+
+
+def _free_ports() -> dict[str, str]:
+    names = sorted(name for name in Settings.model_fields if name.endswith("_port"))
+    names.append(names.pop(names.index("masker_port")))  # last: worker n listens at +n
+    base = next(base for base in range(_FIRST_PORT, _LAST_PORT, _PORTS) if _all_free(base))
+    return {name: str(base + place) for place, name in enumerate(names)}
+
+
+def _all_free(base: int) -> bool:
+    return all(_is_free(port) for port in range(base, base + _PORTS))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,106 @@
+"""Which statements are run, and in which order."""
+
+from dataclasses import replace
+
+import pytest
+
+from dataflix_clickhouse import statements
+from dataflix_clickhouse.plan import Found, PlanError, leftovers, plan
+from dataflix_contract import Table
+from dataflix_contract.schema import load_contract
+
+BROKERS = "broker:9092"
+
+SCRATCH = """
+[things]
+key = ["id"]
+[things.columns]
+id    = { type = "bigint", class = "public" }
+label = { type = "text", class = "public", nullable = true }
+"""
+
+
+@pytest.fixture
+def things() -> Table:
+    return load_contract(SCRATCH)["things"]
+
+
+@pytest.fixture
+def complete(things: Table) -> Found:
+    ingest = statements.ingest(things, BROKERS)
+    view = statements.fingerprint(statements.render("30_masked.sql.j2", table=things))
+    return Found(
+        comments={
+            "ingest_errors": "",
+            "things": "",
+            "masked_things": view,
+            **dict.fromkeys(ingest.names, ingest.fingerprint),
+        },
+        columns={"things": {"id": "Int64", "label": "Nullable(String)", "_version": "UInt64"}},
+    )
+
+
+def run(table: Table, found: Found, brokers: str = BROKERS) -> list[str]:
+    return [step.what for step in plan([table], found, brokers)]
+
+
+def test_an_empty_warehouse_is_made_in_an_order_that_loses_no_message(things: Table) -> None:
+    assert run(things, Found()) == [
+        "create raw.ingest_errors",
+        "create raw.things",
+        "create a placeholder for raw.things_queue",
+        "create raw.things_mv",
+        "create raw.things_errors_mv",
+        "drop the placeholder for raw.things_queue",
+        "create raw.things_queue",
+        "create the view raw.masked_things",
+    ]
+
+
+def test_a_complete_warehouse_is_left_alone(things: Table, complete: Found) -> None:
+    assert run(things, complete) == []
+
+
+def test_another_broker_replaces_queue_and_views_only(things: Table, complete: Found) -> None:
+    assert run(things, complete, "else:1") == [
+        "drop raw.things_queue",
+        "drop raw.things_mv",
+        "drop raw.things_errors_mv",
+        "create a placeholder for raw.things_queue",
+        "create raw.things_mv",
+        "create raw.things_errors_mv",
+        "drop the placeholder for raw.things_queue",
+        "create raw.things_queue",
+    ]
+
+
+def test_an_interrupted_replacement_is_taken_up(things: Table, complete: Found) -> None:
+    comments = dict(complete.comments) | {"things_queue": ""}
+    del comments["things_errors_mv"]
+    steps = run(things, replace(complete, comments=comments))
+    assert steps[:3] == [
+        "drop raw.things_queue",
+        "drop raw.things_mv",
+        "create a placeholder for raw.things_queue",
+    ]
+
+
+def test_a_new_column_is_added_in_its_place_before_the_views_use_it(complete: Found) -> None:
+    wider = load_contract(SCRATCH + 'place = { type = "text", class = "public", nullable = true }')["things"]
+    steps = list(plan([wider], complete, BROKERS))
+    assert steps[0].sql == (
+        "ALTER TABLE raw.things ADD COLUMN IF NOT EXISTS place Nullable(String) AFTER label"
+    )
+    assert [step.what for step in steps][1] == "drop raw.things_queue"
+    assert steps[-1].what == "create the view raw.masked_things"
+
+
+def test_a_changed_type_is_refused_with_the_statement_that_cures_it(things: Table, complete: Found) -> None:
+    found = replace(complete, columns={"things": {"id": "Int64", "label": "String"}})
+    with pytest.raises(PlanError, match=r"ALTER TABLE raw\.things MODIFY COLUMN label"):
+        run(things, found)
+
+
+def test_columns_that_left_the_contract_are_told(things: Table, complete: Found) -> None:
+    found = replace(complete, columns={"things": {**complete.columns["things"], "old": "String"}})
+    assert leftovers([things], found) == ["things.old"]

@@ -1,0 +1,62 @@
+"""The contract file, and what it may not say."""
+
+import pytest
+
+from dataflix_contract import ColumnType, ContractError, PiiClass, tables
+from dataflix_contract.schema import load_contract
+
+
+def contract(column: str, key: str = '["a"]') -> str:
+    return f'[t]\nkey = {key}\n[t.columns]\na = {{ type = "bigint", class = "public" }}\n{column}\n'
+
+
+def test_the_shipped_contract_has_the_four_tables() -> None:
+    assert list(tables()) == ["users", "movies", "watched_movies", "ratings"]
+    assert tables()["users"].raw_topic == "cdc.public.users"
+    assert tables()["users"].masked_topic == "masked.users"
+
+
+def test_names_and_addresses_are_the_personal_columns() -> None:
+    personal = {
+        (table.name, column.name): column.pii
+        for table in tables().values()
+        for column in table.columns.values()
+        if column.pii is not PiiClass.PUBLIC
+    }
+    assert personal == {("users", "name"): PiiClass.NAME, ("users", "email"): PiiClass.EMAIL}
+
+
+def test_dropped_columns_are_known_and_not_forwarded() -> None:
+    table = load_contract(contract('b = { type = "text", class = "dropped" }'))["t"]
+    assert [column.name for column in table.forwarded_columns] == ["a"]
+    assert "b" in table.columns
+
+
+def test_every_type_has_its_clickhouse_type() -> None:
+    assert all(kind.clickhouse for kind in ColumnType)
+
+
+def test_nullable_arrays_are_arrays() -> None:
+    table = load_contract(
+        contract('b = { type = "text[]", class = "public", nullable = true }\n'
+                 'c = { type = "text", class = "public", nullable = true }')
+    )["t"]  # fmt: skip
+    assert table.columns["b"].clickhouse_type == "Array(String)"
+    assert table.columns["c"].clickhouse_type == "Nullable(String)"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (contract("", key='["b"]'), "not a column"),
+        (contract('b = { type = "text", class = "name" }', key='["b"]'), "must be public"),
+        (contract('b = { type = "text", class = "public", nullable = true }', key='["b"]'), "not nullable"),
+        (contract('b = { type = "money", class = "public" }'), "money"),
+        (contract('b = { type = "text", class = "secret" }'), "secret"),
+        (contract('b = { type = "text" }'), "class"),
+        (contract('b = { type = "bigint", class = "email" }'), "only text"),
+    ],
+)
+def test_a_faulty_contract_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(ContractError, match=fault):
+        load_contract(text)

@@ -1,0 +1,51 @@
+"""Settings: the environment, the file, the defaults, and the template."""
+
+from pathlib import Path
+
+import pytest
+
+from dataflix_contract import SettingsError, load_settings
+from dataflix_contract.settings import Settings, render_env_example
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"DATAFLIX_{name.upper()}", raising=False)
+    file = tmp_path / "settings"
+    monkeypatch.setenv("DATAFLIX_ENV_FILE", str(file))
+    return file
+
+
+def test_the_template_is_printed_by_the_settings() -> None:
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == render_env_example()
+
+
+def test_the_template_gives_the_defaults(env_file: Path) -> None:
+    env_file.write_text(render_env_example(), encoding="utf-8")
+    from_template = load_settings()
+    env_file.unlink()
+    assert from_template == load_settings()
+
+
+def test_the_environment_wins_over_the_file(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text("DATAFLIX_KAFKA_PORT=1\nDATAFLIX_KAFKA_HOST=file\n", encoding="utf-8")
+    monkeypatch.setenv("DATAFLIX_KAFKA_PORT", "2")
+    assert load_settings().kafka_bootstrap == "file:2"
+
+
+@pytest.mark.parametrize("line", ["KAFKA_PORT=0", "KAFKA_PORT=x", "MASKING_KEY=short", "MASKING_KEY_ID=a-b"])
+def test_a_bad_setting_is_named(env_file: Path, line: str) -> None:
+    env_file.write_text(f"DATAFLIX_{line}\n", encoding="utf-8")
+    name, value = line.split("=")
+    with pytest.raises(SettingsError, match=f"DATAFLIX_{name}: ") as caught:
+        load_settings()
+    assert value not in str(caught.value).split()
+
+
+def test_the_public_key_is_known_as_such(env_file: Path) -> None:
+    assert load_settings().local_only_key
+    env_file.write_text("DATAFLIX_MASKING_KEY=a key of one's own\n", encoding="utf-8")
+    assert not load_settings().local_only_key

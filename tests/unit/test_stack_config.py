@@ -1,0 +1,105 @@
+"""What is rendered for the servers and the supervisor."""
+
+import configparser
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dataflix_contract import Settings
+from dataflix_stack import config
+from dataflix_stack.accounts import Account
+from dataflix_stack.paths import Layout
+from dataflix_stack.servers import Servers
+from dataflix_stack.services import Service, Surroundings, services
+
+LAYOUT = Layout(Path("/data with 100% space"))
+
+
+def settings(**values: object) -> Settings:
+    return Settings.model_validate({"debezium_password": "the-secret", **values})
+
+
+def described(chosen: Settings) -> list[Service]:
+    account = Account("postgres", 999, 998)
+    around = Surroundings(
+        chosen, LAYOUT, Servers(Path("/servers")), account, Path("/env/bin/dataflix-masker"), {}
+    )
+    return services(around)
+
+
+def properties(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def supervisor_config(chosen: Settings) -> configparser.RawConfigParser:
+    programs = [config.program(one, "/env/bin/python", Path("/x.json"), []) for one in described(chosen)]
+    text = config.supervisor_file(programs, LAYOUT, LAYOUT.run / "s.sock", None)
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    return parser
+
+
+def test_kafka_listens_where_the_settings_say() -> None:
+    files = config.server_files(settings(bind="127.0.0.2", kafka_port=21092), LAYOUT)["kafka"]
+    kafka = properties(files[LAYOUT.conf / "kafka.properties"])
+    assert kafka["listeners"].startswith("PLAINTEXT://127.0.0.2:21092,")
+    assert kafka["auto.create.topics.enable"] == "false"
+
+
+def test_connect_names_the_password_variable_and_not_the_password() -> None:
+    files = config.server_files(settings(), LAYOUT)["connect"]
+    connect = files[LAYOUT.conf / "connect.properties"]
+    assert properties(connect)["config.providers.env.param.allowlist.pattern"] == "DATAFLIX_DEBEZIUM_PASSWORD"
+    assert "the-secret" not in connect
+    [service] = [one for one in described(settings()) if one.name == "connect"]
+    assert service.environment["DATAFLIX_DEBEZIUM_PASSWORD"] == "the-secret"
+
+
+def test_postgresql_logs_nothing_of_what_clients_send() -> None:
+    files = config.server_files(settings(), LAYOUT)["postgres"]
+    lines = files[LAYOUT.conf / "postgresql.conf"].splitlines()
+    assert {
+        "log_error_verbosity = terse",
+        "log_min_error_statement = panic",
+        "log_min_messages = log",
+        "log_statement = none",
+        "log_parameter_max_length_on_error = 0",
+    } <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("bind", "first"),
+    [("127.0.0.1", "127.0.0.1/32"), ("localhost", "127.0.0.1/32"), ("0.0.0.0", "0.0.0.0/0")],
+)
+def test_postgresql_lets_in_whom_it_listens_for(bind: str, first: str) -> None:
+    assert config.allowed_networks(bind)[0] == first
+    hba = config.server_files(settings(bind=bind), LAYOUT)["postgres"][LAYOUT.conf / "pg_hba.conf"]
+    assert f"host all all {first} scram-sha-256" in hba
+    assert "trust" not in hba
+
+
+def test_the_supervisor_has_a_program_for_each_service() -> None:
+    parser = supervisor_config(settings(masker_workers=2))
+    programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
+    assert programs == {"postgres", "kafka", "clickhouse", "connect", "masker-0", "masker-1"}
+    assert parser["program:postgres"]["stopsignal"] == "INT"
+
+
+def test_percent_signs_survive_the_supervisor() -> None:
+    assert "100%% space" in supervisor_config(settings())["program:kafka"]["stdout_logfile"]
+
+
+def test_only_postgresql_changes_the_account() -> None:
+    specs = {one.name: json.loads(config.launch_spec(one, LAYOUT)) for one in described(settings())}
+    assert specs["postgres"]["account"] == {"name": "postgres", "uid": 999, "gid": 998}
+    assert [name for name, spec in specs.items() if "account" in spec] == ["postgres"]
+
+
+def test_a_changed_setting_changes_the_fingerprint() -> None:
+    [kafka] = [one for one in described(settings()) if one.name == "kafka"]
+    one, same, other = (config.program(kafka, "python", Path("x"), [text]) for text in ("a", "a", "b"))
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert shlex.split(one.command)[1:3] == ["-m", "dataflix_stack.launch"]
