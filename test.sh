@@ -18,7 +18,8 @@ step lint
 "$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/lock bin/_exec
 
 step types
-"$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker tests benchmarks docs
+"$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
+    reconciliation dbt recommender training tracking airflow tests benchmarks docs
 
 step tests
 [ $# -gt 0 ] || set -- tests/unit tests/integration tests/e2e

@@ -12,7 +12,7 @@ import jinja2
 from dataflix_contract import Column, ColumnType, Table
 
 #: The databases of the warehouse.
-DATABASES = ("raw", "ops", "analytics")
+DATABASES = ("raw", "staging", "ops", "analytics")
 _FINGERPRINT_HEX_DIGITS = 16
 
 

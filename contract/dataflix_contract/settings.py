@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +22,7 @@ KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
 
 ENV_PREFIX = "DATAFLIX_"
 LOCAL_ONLY_MASKING_KEY = "local-only-masking-key-change-me"
+LOCAL_ONLY_AIRFLOW_SECRET = "local-only-airflow-secret-of-32-bytes-change-me"  # noqa: S105 - public
 
 
 class SettingsError(ValueError):
@@ -40,6 +41,10 @@ class Settings(BaseSettings):
     )
 
     bind: str = Field("127.0.0.1", description="Address that every server listens on.")
+    profile: Literal["core", "full"] = Field(
+        "full",
+        description="What is started: the stream only (core), or the daily batch as well (full).",
+    )
 
     # --- PostgreSQL: the source
     postgres_host: str = Field("127.0.0.1", description="Where clients find PostgreSQL.")
@@ -97,6 +102,54 @@ class Settings(BaseSettings):
     clickhouse_user: str = Field("dataflix", description="People and programs that only read.")
     clickhouse_password: SecretStr = Field(SecretStr("dataflix"), description="The readers' password.")
 
+    clickhouse_batch_user: str = Field(
+        "dataflix_batch", description="The daily batch: loads and repairs raw, keeps its reports in ops."
+    )
+    clickhouse_batch_password: SecretStr = Field(
+        SecretStr("dataflix_batch"), description="The daily batch's password."
+    )
+    clickhouse_dbt_user: str = Field("dataflix_dbt", description="dbt: reads raw, owns analytics.")
+    clickhouse_dbt_password: SecretStr = Field(SecretStr("dataflix_dbt"), description="dbt's password.")
+
+    # --- Airflow: the daily batch
+    airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
+    airflow_port: Port = Field(8080, description="Airflow's pages and API.")
+    airflow_logs_port: Port = Field(8793, description="Where Airflow's scheduler serves task logs.")
+    airflow_user: str = Field("admin", description="Airflow's login.")
+    airflow_password: SecretStr = Field(SecretStr("admin"), description="The login's password.")
+    airflow_secret: KeyText = Field(
+        SecretStr(LOCAL_ONLY_AIRFLOW_SECRET),
+        description=(
+            "Secret that Airflow's parts sign their tokens and sessions with. This default is public:\n"
+            "for trying Dataflix on your own machine only."
+        ),
+    )
+    airflow_db: str = Field("airflow", description="Airflow's own database, in PostgreSQL.")
+    airflow_db_user: str = Field("airflow", description="Owner of Airflow's database.")
+    airflow_db_password: SecretStr = Field(SecretStr("airflow"), description="That owner's password.")
+
+    # --- dbt webhook: runs dbt when asked
+    dbt_host: str = Field("127.0.0.1", description="Where clients find the dbt webhook server.")
+    dbt_port: Port = Field(5001, description="The dbt webhook server's port.")
+    dbt_token: KeyText = Field(
+        SecretStr("local-only-dbt-token"), description="Who may ask for a dbt run: the bearer token."
+    )
+
+    # --- MLflow: models and their history
+    mlflow_host: str = Field("127.0.0.1", description="Where clients find MLflow.")
+    mlflow_port: Port = Field(5003, description="MLflow's port.")
+    mlflow_db: str = Field("mlflow", description="MLflow's own database, in PostgreSQL.")
+    mlflow_db_user: str = Field("mlflow", description="Owner of MLflow's database.")
+    mlflow_db_password: SecretStr = Field(SecretStr("mlflow"), description="That owner's password.")
+
+    # --- S3: where MLflow keeps artefacts
+    s3_host: str = Field("127.0.0.1", description="Where clients find the S3 store.")
+    s3_port: Port = Field(9002, description="The S3 store's port.")
+    s3_console_port: Port = Field(9003, description="The S3 store's pages.")
+    s3_access_key: str = Field("minio", description="The S3 store's login.")
+    s3_secret_key: SecretStr = Field(SecretStr("minio123"), description="The login's secret.")
+    s3_bucket: str = Field("mlflow", description="Bucket of MLflow's artefacts.")
+
     # --- Where things are kept
     data_dir: Path | None = Field(
         None,
@@ -119,6 +172,26 @@ class Settings(BaseSettings):
     def masker_url(self, worker: int) -> str:
         """Base address of a masker's metrics and health pages; workers count from 0."""
         return f"http://{self.masker_host}:{self.masker_port + worker}"
+
+    @property
+    def airflow_url(self) -> str:
+        """Base address of Airflow's pages and API."""
+        return f"http://{self.airflow_host}:{self.airflow_port}"
+
+    @property
+    def dbt_url(self) -> str:
+        """Base address of the dbt webhook server."""
+        return f"http://{self.dbt_host}:{self.dbt_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Base address of MLflow: its pages, its API, and the way to its artefacts."""
+        return f"http://{self.mlflow_host}:{self.mlflow_port}"
+
+    @property
+    def s3_url(self) -> str:
+        """Address of the S3 store."""
+        return f"http://{self.s3_host}:{self.s3_port}"
 
     @property
     def local_only_key(self) -> bool:

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +61,23 @@ def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
     Raises:
         StackError: a user's name cannot be used.
     """
-    _check_users(settings)
     files = _Files(layout)
+    users = {
+        "admin": (settings.clickhouse_admin_user, settings.clickhouse_admin_password),
+        "batch": (settings.clickhouse_batch_user, settings.clickhouse_batch_password),
+        "dbt": (settings.clickhouse_dbt_user, settings.clickhouse_dbt_password),
+        "reader": (settings.clickhouse_user, settings.clickhouse_password),
+    }
+    _check_users([name for name, _ in users.values()])
     values = {
         "bind": settings.bind,
         "http_port": settings.clickhouse_http_port,
         "tcp_port": settings.clickhouse_tcp_port,
         "log_dir": files.logs,
         "users_file": files.config / "users.xml",
-        "admin_user": settings.clickhouse_admin_user,
-        "admin_password_sha256": _sha256(settings.clickhouse_admin_password.get_secret_value()),
-        "reader_user": settings.clickhouse_user,
-        "reader_password_sha256": _sha256(settings.clickhouse_password.get_secret_value()),
     }
+    for role, (name, password) in users.items():
+        values |= {f"{role}_user": name, f"{role}_password_sha256": _sha256(password.get_secret_value())}
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.repo_root() / "clickhouse" / "server"),
         undefined=jinja2.StrictUndefined,
@@ -89,15 +93,14 @@ def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
     return {path: templates.get_template(name).render(values) for name, path in targets.items()}
 
 
-def _check_users(settings: Settings) -> None:
-    names = (settings.clickhouse_admin_user, settings.clickhouse_user)
+def _check_users(names: Sequence[str]) -> None:
     for name in names:
         if not _USER_NAME.fullmatch(name) or name == "default":
             raise StackError(
                 f"the ClickHouse user {name!r} must be letters, digits and underscores, and not 'default'"
             )
     if len(set(names)) < len(names):
-        raise StackError("DATAFLIX_CLICKHOUSE_ADMIN_USER and DATAFLIX_CLICKHOUSE_USER must differ")
+        raise StackError("ClickHouse's users must differ: see DATAFLIX_CLICKHOUSE_*USER")
 
 
 def _sha256(password: str) -> str:

@@ -1,5 +1,6 @@
 """A native stack of the tests' own: free ports, a folder of its own, the same ./run.sh as a person's."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -101,22 +102,35 @@ def running_stack(**overrides: str) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="dataflix-test-"))
     folder.chmod(0o755)
     env_file, data_dir = folder / "stack.env", folder / "data"
-    values = _free_ports() | {"data_dir": str(data_dir)} | overrides
-    env_file.write_text("".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items()))
-    stack = Stack(env_file, data_dir, Settings(_env_file=env_file))
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.down("--wipe", "--yes")
-        shutil.rmtree(folder)
+    with _free_ports() as ports:
+        values = ports | {"data_dir": str(data_dir)} | overrides
+        env_file.write_text(
+            "".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items())
+        )
+        stack = Stack(env_file, data_dir, Settings(_env_file=env_file))
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.down("--wipe", "--yes")
+            shutil.rmtree(folder)
 
 
-def _free_ports() -> dict[str, str]:
+@contextmanager
+def _free_ports() -> Iterator[dict[str, str]]:
+    """A port for each setting; nobody else's tests take them meanwhile."""
     names = sorted(name for name in Settings.model_fields if name.endswith("_port"))
     names.append(names.pop(names.index("masker_port")))  # last: worker n listens at +n
-    base = next(base for base in range(_FIRST_PORT, _LAST_PORT, _PORTS) if _all_free(base))
-    return {name: str(base + place) for place, name in enumerate(names)}
+    for base in range(_FIRST_PORT, _LAST_PORT, _PORTS):
+        with (Path(tempfile.gettempdir()) / f"dataflix-test-ports-{base}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if _all_free(base):
+                yield {name: str(base + place) for place, name in enumerate(names)}
+                return
+    raise AssertionError(f"no {_PORTS} free ports in a row from {_FIRST_PORT} to {_LAST_PORT}")
 
 
 def _all_free(base: int) -> bool:

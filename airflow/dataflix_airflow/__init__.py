@@ -1,0 +1,1 @@
+"""The daily batch: what Airflow's tasks do, and how Airflow is started."""

@@ -1,0 +1,1 @@
+"""Starts MLflow with the stack's settings."""

@@ -1,0 +1,1 @@
+"""Trains, evaluates and registers the recommender."""
