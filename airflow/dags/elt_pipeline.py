@@ -1,0 +1,111 @@
+"""The daily batch. Each task calls a function of ``dataflix_airflow``, which is tested without Airflow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task, task_group
+from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowFailException
+
+from dataflix_airflow import summary, tasks
+from dataflix_airflow.dbt import DbtTestsFailedError
+from dataflix_contract import tables
+
+DOC = """
+### From ratings to recommendations
+
+1. **reconcile**: each table of the warehouse is compared with PostgreSQL as of a fenced snapshot, and
+   repaired. What was missing, different or a ghost is a finding: warned about and counted, no failure.
+2. **dbt**: the webhook server builds the marts in `analytics` and tests them. A failed test fails the task.
+3. **train**: a model is trained, measured and registered in MLflow, as the champion if it is good enough.
+4. **summary**: what came of it all, kept in ClickHouse's `ops.pipeline_runs`. It runs whatever happened
+   before, and fails when the run did.
+
+A task that failed is tried again; the run's id makes that harmless: work that is done is not done twice.
+So do not clear a finished task to have its work done anew: trigger a new run.
+"""
+
+#: Short enough that the work goes on soon after a server has been restarted.
+RETRIES = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=2),
+}
+
+
+@dag(
+    # No start date, and so no run for a day that has passed when the DAG is new.
+    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", run_immediately=False),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=3),
+    default_args={"owner": "dataflix", "execution_timeout": timedelta(minutes=45), **RETRIES},
+    tags=["dataflix", "daily"],
+    description="Reconcile the warehouse with the source, rebuild the marts, train the model",
+    doc_md=DOC,
+    params={
+        "full_refresh": Param(
+            default=False, type="boolean", description="Have dbt rebuild its incremental models from nothing."
+        )
+    },
+)
+def elt_pipeline() -> None:
+    """Reconcile each table, then dbt, then train; then the summary."""
+
+    @task_group(tooltip="The warehouse equals the source")
+    def reconcile() -> Any:
+        # Two at a time: each reads one table, and PostgreSQL has other things to do.
+        @task(map_index_template="{{ task.op_kwargs['table'] }}", max_active_tis_per_dagrun=2)
+        def table(table: str, batch: str) -> dict[str, Any]:
+            """Compare one table with the source and repair it."""
+            return tasks.reconcile(table, batch)
+
+        return table.partial(batch="{{ run_id }}").expand(table=list(tables()))
+
+    @task_group(tooltip="The marts are rebuilt and tested")
+    def dbt() -> Any:
+        @task
+        def run(batch: str) -> dict[str, Any]:
+            """Fire the dbt webhook and wait for its run."""
+            full_refresh = bool(get_current_context()["params"]["full_refresh"])
+            try:
+                return tasks.transform(batch, full_refresh=full_refresh)
+            except DbtTestsFailedError as fault:
+                raise AirflowFailException(str(fault)) from fault  # the data is wrong: no retry
+
+        return run("{{ run_id }}")
+
+    @task_group(tooltip="A model is trained and registered")
+    def train() -> Any:
+        @task
+        def run(batch: str) -> dict[str, Any]:
+            """Train a model on the marts, measure it, and register it."""
+            return tasks.train(batch)
+
+        return run("{{ run_id }}")
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(minutes=5))
+    def summarise(
+        batch: str, reports: Any, dbt_run: dict[str, Any] | None, model: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Keep and show what came of the run; fail if something did not come of it."""
+        started = get_current_context()["dag_run"].start_date
+        outcome = summary.fold(batch, started, list(reports), dbt_run, model)
+        summary.keep(outcome)
+        if outcome.missing_parts:
+            raise AirflowFailException(f"the run is not complete: {', '.join(outcome.missing_parts)}")
+        return outcome.row
+
+    reports, dbt_run, model = reconcile(), dbt(), train()
+    (
+        reports
+        >> dbt_run
+        >> model
+        >> summarise.override(task_id="summary")("{{ run_id }}", reports, dbt_run, model)
+    )
+
+
+elt_pipeline()

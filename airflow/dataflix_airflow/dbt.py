@@ -1,0 +1,137 @@
+"""Fire the dbt webhook and wait for its run, through restarts of the webhook's server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from dataflix_contract import Settings
+
+log = logging.getLogger(__name__)
+
+_UNFINISHED = frozenset({"queued", "running"})
+
+
+class DbtError(Exception):
+    """The run did not succeed; another attempt may."""
+
+
+class DbtTestsFailedError(DbtError):
+    """dbt ran to its end, and tests found the data wrong: another attempt would find the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How to wait, in seconds.
+
+    Attributes:
+        outage: for a server that does not answer, each time.
+        poll: between two questions.
+        answer: for one answer.
+    """
+
+    outage: float = 90.0
+    poll: float = 1.0
+    answer: float = 10.0
+
+
+def run_dbt(
+    settings: Settings, run_id: str, *, full_refresh: bool = False, patience: Patience | None = None
+) -> dict[str, Any]:
+    """Have the webhook run dbt and return the finished run, as ``GET /runs/{id}`` describes it.
+
+    The run's id is the idempotency key: asked twice, the webhook does the work once, and anew
+    only if its attempt failed or was interrupted.
+
+    Raises:
+        DbtTestsFailedError: tests failed, and nothing else; the message names them.
+        DbtError: the webhook is away for too long or refuses, or the run failed or was interrupted.
+    """
+    waits = patience or Patience()
+    headers = {"Authorization": f"Bearer {settings.dbt_token.get_secret_value()}"}
+    with httpx.Client(base_url=settings.dbt_url, headers=headers, timeout=waits.answer) as client:
+        body = {"full_refresh": full_refresh}
+        fire = {"Idempotency-Key": run_id}
+        run = _ask(lambda: client.post("/runs", json=body, headers=fire), waits)
+        path = f"/runs/{run['id']}"
+        log.info("dbt run %s is %s", run["id"], run["status"])
+        while run["status"] in _UNFINISHED:
+            time.sleep(waits.poll)
+            run = _ask(lambda: client.get(path), waits)
+        _copy_logs(client, path)
+    return _judged(run)
+
+
+def _ask(request: Callable[[], httpx.Response], patience: Patience) -> dict[str, Any]:
+    """The answer's JSON; a server that is away is asked again for a while."""
+    deadline = time.monotonic() + patience.outage
+    while True:
+        try:
+            response = request()
+        except httpx.TransportError as fault:
+            why = f"{type(fault).__name__}: {fault}"
+        else:
+            if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                return _accepted(response)
+            why = _problem(response)
+        if time.monotonic() > deadline:
+            raise DbtError(f"no answer of the dbt webhook for {patience.outage:g} s: {why}")
+        log.warning("the dbt webhook does not answer, asking again: %s", why)
+        time.sleep(patience.poll)
+
+
+def _accepted(response: httpx.Response) -> dict[str, Any]:
+    if response.is_error:
+        raise DbtError(f"the dbt webhook refuses: {_problem(response)}")
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def _problem(response: httpx.Response) -> str:
+    """What a response in the form of RFC 9457 (or any other) says is wrong."""
+    try:
+        told = response.json()
+        text = ": ".join(str(told[part]) for part in ("title", "detail") if told.get(part))
+    except (ValueError, AttributeError):
+        text = response.text
+    return f"{response.status_code} {text}"
+
+
+def _copy_logs(client: httpx.Client, path: str) -> None:
+    """Put dbt's own log into the task's; a result without it is a result all the same."""
+    try:
+        response = client.get(f"{path}/logs").raise_for_status()
+    except httpx.HTTPError as fault:
+        log.warning("dbt's log cannot be read: %s", fault)
+        return
+    for line in response.text.splitlines():
+        log.info("dbt: %s", line)
+
+
+def _judged(run: dict[str, Any]) -> dict[str, Any]:
+    if run["status"] == "succeeded":
+        return run
+    if run["status"] == "interrupted":
+        raise DbtError(f"dbt run {run['id']} was interrupted: fire it again")
+    failed = failed_tests(run)
+    if failed and not _broken(run):
+        raise DbtTestsFailedError(f"dbt tests failed: {', '.join(failed)}")
+    raise DbtError(f"dbt run {run['id']} {run['status']}: {run.get('error') or _broken(run)}")
+
+
+def failed_tests(run: Mapping[str, Any]) -> list[str]:
+    """Names of the tests that ran and found rows they should not have."""
+    return [
+        one["name"] for one in run["results"] if one["resource_type"] == "test" and one["status"] == "fail"
+    ]
+
+
+def _broken(run: Mapping[str, Any]) -> list[str]:
+    """What could not be run to its end: that says nothing about the data."""
+    return [f"{one['name']}: {one.get('message')}" for one in run["results"] if one["status"] == "error"]

@@ -1,0 +1,155 @@
+"""Run a program of another environment as a part of a task: its words are logged, its JSON returned."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from dataflix_airflow.parenthood import die_with_parent
+
+log = logging.getLogger(__name__)
+
+_LINES_QUOTED = 8
+_STOP_SECONDS = 4.0  # Airflow kills a task 5 s after it asked it to end
+
+
+class ProgramError(Exception):
+    """A program is not there, failed, or did not say what it should have."""
+
+
+class ProgramStoppedError(Exception):
+    """The task was told to end while its program was at work; the program has ended."""
+
+
+def find_program(name: str) -> str:
+    """The program's path: in the environment that has it, else on PATH (as ``bin/_exec`` does).
+
+    Raises:
+        ProgramError: it is nowhere.
+    """
+    folders = sorted(Path(os.environ.get("DATAFLIX_HOME", ".dataflix")).glob("envs/*/bin"))
+    if found := shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])):
+        return found
+    raise ProgramError(f"{name} is not installed: run scripts/envs, or set DATAFLIX_HOME to the environments")
+
+
+def run_program(name: str, *arguments: str) -> list[dict[str, Any]]:
+    """Run a program to its end and return the JSON objects that it printed, one a line.
+
+    What it writes to stderr goes line by line to the log. When this process is told to end,
+    times out or is killed, the program ends too.
+
+    Raises:
+        ProgramError: the program failed (the message has its last lines) or printed something else.
+        ProgramStoppedError: this process got SIGTERM; the program was stopped.
+    """
+    argv = [find_program(name), *arguments]
+    log.info("running %s", " ".join([name, *arguments]))
+    with _started(argv) as process, _ended_by_sigterm(name):
+        output = _Output(process)
+        last = deque(_words(process), maxlen=_LINES_QUOTED)
+        printed = output.text()
+        code = process.wait()
+    if code:
+        told = "\n".join(last) or "it said nothing"
+        raise ProgramError(f"{name} {_how_it_ended(code)}:\n{told}")
+    return _objects(name, printed)
+
+
+class _Output(threading.Thread):
+    """Collects stdout, so that the program never waits for a reader."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(name="stdout", daemon=True)
+        self._process = process
+        self._text = ""
+        self.start()
+
+    def run(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        self._text = self._process.stdout.read()
+
+    def text(self) -> str:
+        """Everything that the program printed, once it has closed its stdout."""
+        self.join()
+        return self._text
+
+
+@contextmanager
+def _started(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        # prctl must run in the child; it does nothing that other threads could have locked
+        preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+@contextmanager
+def _ended_by_sigterm(name: str) -> Iterator[None]:
+    """Turn SIGTERM into an exception: Airflow's own handler would let the work go on until it is killed."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise ProgramStoppedError(f"the task was told to end: {name} is stopped")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _words(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stderr is not None  # noqa: S101 - it is a pipe
+    for raw in process.stderr:
+        if line := raw.rstrip():
+            log.info("%s", line)
+            yield line
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
+
+def _objects(name: str, printed: str) -> list[dict[str, Any]]:
+    try:
+        found = [json.loads(line) for line in printed.splitlines() if line.strip()]
+    except ValueError as error:
+        raise ProgramError(f"{name} printed no JSON: {error}") from error
+    if not found or not all(isinstance(one, dict) for one in found):
+        raise ProgramError(f"{name} printed no JSON object")
+    return found

@@ -1,0 +1,134 @@
+"""What came of a run: folded into one row, kept in ClickHouse, and printed for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import clickhouse_connect
+
+from dataflix_contract import Settings, load_settings, tables
+
+log = logging.getLogger(__name__)
+
+TABLE = "ops.pipeline_runs"
+_COUNTS = ("rows", "missing", "different", "ghosts")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        row: the columns of ``ops.pipeline_runs`` but for the times.
+        started_at: when the run began.
+        missing_parts: the steps that gave no result.
+        reports: the tables' reports, as ``dataflix-reconcile`` gave them.
+    """
+
+    row: dict[str, Any]
+    started_at: datetime
+    missing_parts: Sequence[str]
+    reports: Sequence[Mapping[str, Any]]
+
+
+def fold(
+    run_id: str,
+    started_at: datetime,
+    reports: Sequence[Mapping[str, Any]],
+    dbt_run: Mapping[str, Any] | None,
+    model: Mapping[str, Any] | None,
+) -> Outcome:
+    """Make one row of what the tasks returned; ``None``, or a table's report less: the task failed."""
+    reconciled = {report["table"] for report in reports}
+    missing = [f"reconcile {table}" for table in tables() if table not in reconciled]
+    missing += [name for name, result in (("dbt", dbt_run), ("train", model)) if result is None]
+    details = {"reconcile": list(reports), "dbt": dbt_run, "train": model, "missing_parts": missing}
+    row = {
+        "run_id": run_id,
+        "state": "failed" if missing else "success",
+        **{count: sum(int(report[count]) for report in reports) for count in _COUNTS},
+        **_dbt_columns(dbt_run or {}),
+        **_model_columns(model or {}),
+        "details": json.dumps(details, sort_keys=True),
+    }
+    return Outcome(row, started_at, missing, reports)
+
+
+def _dbt_columns(run: Mapping[str, Any]) -> dict[str, int]:
+    seen = Counter((one["resource_type"], one["status"]) for one in run.get("results", ()))
+    return {
+        "dbt_models": seen["model", "success"],
+        "dbt_tests_passed": seen["test", "pass"],
+        "dbt_tests_failed": seen["test", "fail"],
+    }
+
+
+def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "model_version": int(model.get("model_version", 0)),
+        "alias": str(model.get("alias", "")),
+        "rmse": float(model.get("rmse", math.nan)),
+        "ndcg_at_10": float(model.get("ndcg_at_10", math.nan)),
+    }
+
+
+def keep(outcome: Outcome) -> None:
+    """Write the row to ClickHouse and the table for people to the log.
+
+    Raises:
+        clickhouse_connect.driver.exceptions.Error: ClickHouse is away or refuses.
+    """
+    for line in render(outcome):
+        log.info("%s", line)
+    record(load_settings(), outcome)
+
+
+def record(settings: Settings, outcome: Outcome) -> None:
+    """Write the row to ClickHouse; a second time it replaces the first."""
+    now = datetime.now(UTC)
+    row = outcome.row | {"started_at": outcome.started_at, "finished_at": now, "recorded_at": now}
+    client = clickhouse_connect.get_client(
+        host=settings.clickhouse_host,
+        port=settings.clickhouse_http_port,
+        username=settings.clickhouse_batch_user,
+        password=settings.clickhouse_batch_password.get_secret_value(),
+        autogenerate_session_id=False,
+    )
+    try:
+        client.insert(TABLE, [list(row.values())], column_names=list(row))
+    finally:
+        client.close()
+
+
+def render(outcome: Outcome) -> list[str]:
+    """The outcome as lines of text, aligned."""
+    row = outcome.row
+    heading = ("table", *_COUNTS, "seconds")
+    grid = [heading, *(_cells(report) for report in outcome.reports)]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = [f"run {row['run_id']}: {row['state']}"]
+    lines += ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in grid]
+    lines.append(
+        f"dbt: {row['dbt_models']} models, {row['dbt_tests_passed']} tests passed,"
+        f" {row['dbt_tests_failed']} failed"
+    )
+    if row["model_version"]:
+        lines.append(
+            f"model: version {row['model_version']} is {row['alias']},"
+            f" RMSE {row['rmse']:.4f}, nDCG@10 {row['ndcg_at_10']:.4f}"
+        )
+    if outcome.missing_parts:
+        lines.append(f"without a result: {', '.join(outcome.missing_parts)}")
+    return lines
+
+
+def _cells(report: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = (f"{int(report[count]):,}" for count in _COUNTS)
+    return str(report["table"]), *counts, f"{float(report['seconds']):.1f}"
