@@ -21,10 +21,12 @@ class Found:
     Attributes:
         comments: the comment of each object of the database raw, by name.
         columns: type by column name, by table of the database raw.
+        reports: names of the tables of the database ops.
     """
 
     comments: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reports: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ def plan(tables: Iterable[Table], found: Found, brokers: str) -> Iterator[Step]:
     """
     if "ingest_errors" not in found.comments:
         yield Step("create raw.ingest_errors", statements.render("02_ingest_errors.sql"))
+    for name, create in statements.reports().items():
+        if name not in found.reports:
+            yield Step(f"create ops.{name}", create)
     for table in tables:
         yield from _table(table, found)
         yield from _ingest(statements.ingest(table, brokers), found)

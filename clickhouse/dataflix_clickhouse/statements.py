@@ -105,6 +105,14 @@ def ingest(table: Table, brokers: str) -> Ingest:
     )
 
 
+def reports() -> dict[str, str]:
+    """The statement that makes each table of the database ops, by the table's name."""
+    return {
+        "reconciliations": render("03_reconciliations.sql"),
+        "pipeline_runs": render("04_pipeline_runs.sql"),
+    }
+
+
 def fingerprint(*statements: str) -> str:
     """A short name of the statements' text."""
     digest = hashlib.sha256("\0".join(statements).encode()).hexdigest()

@@ -40,13 +40,18 @@ def connect(settings: Settings) -> Client:
 
 
 def find(client: Client) -> Found:
-    """What is in the database raw now."""
+    """What is in the warehouse now."""
     objects = client.query("SELECT name, comment FROM system.tables WHERE database = 'raw'")
     rows = client.query("SELECT table, name, type FROM system.columns WHERE database = 'raw'")
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for table, name, kind in rows.result_rows:
         columns[table][name] = kind
-    return Found({str(name): str(comment) for name, comment in objects.result_rows}, columns)
+    reports = client.query("SELECT name FROM system.tables WHERE database = 'ops'")
+    return Found(
+        {str(name): str(comment) for name, comment in objects.result_rows},
+        columns,
+        frozenset(str(name) for (name,) in reports.result_rows),
+    )
 
 
 def run(client: Client, step: Step) -> None:

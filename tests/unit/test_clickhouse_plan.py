@@ -37,6 +37,7 @@ def complete(things: Table) -> Found:
             **dict.fromkeys(ingest.names, ingest.fingerprint),
         },
         columns={"things": {"id": "Int64", "label": "Nullable(String)", "_version": "UInt64"}},
+        reports=frozenset({"reconciliations", "pipeline_runs"}),
     )
 
 
@@ -47,6 +48,8 @@ def run(table: Table, found: Found, brokers: str = BROKERS) -> list[str]:
 def test_an_empty_warehouse_is_made_in_an_order_that_loses_no_message(things: Table) -> None:
     assert run(things, Found()) == [
         "create raw.ingest_errors",
+        "create ops.reconciliations",
+        "create ops.pipeline_runs",
         "create raw.things",
         "create a placeholder for raw.things_queue",
         "create raw.things_mv",
