@@ -114,7 +114,6 @@ class Settings(BaseSettings):
     # --- Airflow: the daily batch
     airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
     airflow_port: Port = Field(8080, description="Airflow's pages and API.")
-    airflow_logs_port: Port = Field(8793, description="Where Airflow's scheduler serves task logs.")
     airflow_user: str = Field("admin", description="Airflow's login.")
     airflow_password: SecretStr = Field(SecretStr("admin"), description="The login's password.")
     airflow_secret: KeyText = Field(
