@@ -38,7 +38,8 @@ EXPECTED_FAULTS = (
 #: An idle slot holds at most what was written since the last heartbeat or so.
 MAX_SLOT_BYTES = 256 * 1024 * 1024
 
-_SETTLE_SECONDS = 20.0
+#: How long a group may take to commit; a restarted consumer on a busy machine needs its time.
+_SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
 

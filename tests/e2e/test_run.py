@@ -47,7 +47,10 @@ def test_a_second_stack_on_the_same_ports_is_refused_by_name(stack: Stack) -> No
     twin = folder / "twin.env"
     lines = [line for line in stack.env_file.read_text().splitlines() if "DATA_DIR" not in line]
     twin.write_text("\n".join([*lines, f"{ENV_PREFIX}DATA_DIR={folder / 'twin'}", ""]))
-    refused = stack.run("./run.sh", "--native", "--env-file", str(twin), check=False)
+    try:
+        refused = stack.run("./run.sh", "--native", "--env-file", str(twin), check=False)
+    finally:  # it must not have started; if it did, it goes
+        stack.run("./stop.sh", "--env-file", str(twin), "--wipe", "--yes")
     assert refused.returncode == 1
     assert str(stack.settings.postgres_port) in refused.stderr + refused.stdout
     assert "DATAFLIX_POSTGRES_PORT" in refused.stderr + refused.stdout
