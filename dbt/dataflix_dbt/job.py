@@ -1,0 +1,122 @@
+"""One run of dbt, as a process of its own: ``python -m dataflix_dbt.job``.
+
+dbt is loaded and the project parsed once for all steps: freshness of the sources, models with
+their tests, documentation. Exit status: 0 all well, 1 something failed and the artefacts say what,
+2 dbt could not work at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+FAILED, BROKEN = 1, 2
+_PR_SET_PDEATHSIG = 1
+_LOCK_SECONDS = 60
+
+
+class _BrokenError(Exception):
+    """dbt could not do a step at all."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say."""
+    options = _options(argv)
+    _die_with(options.parent)
+    try:
+        with _only_job(options.lock):
+            return _run(options)
+    except _BrokenError as fault:
+        print(f"dataflix: {fault}", flush=True)  # noqa: T201 - this is the run's log
+        return BROKEN
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parent", type=int, required=True, help="the process that starts this one")
+    for name in ("project", "target", "docs-target", "docs-page", "lock"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--select", default=None)
+    parser.add_argument("--full-refresh", action="store_true")
+    return parser.parse_args(argv)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, however that happens (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel knew
+        sys.exit(BROKEN)
+
+
+@contextlib.contextmanager
+def _only_job(path: Path) -> Iterator[None]:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    with path.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise _BrokenError(f"another dbt still runs: {path} is locked") from None
+                time.sleep(0.1)
+        yield
+
+
+def _run(options: argparse.Namespace) -> int:
+    for artefact in ("run_results.json", "sources.json"):
+        (options.target / artefact).unlink(missing_ok=True)
+    dbt = _Dbt(options.project, options.target)
+    chosen = ["--full-refresh"] if options.full_refresh else []
+    if options.select:
+        # tests of what was built, and none that compare it with what was not
+        chosen += ["--select", options.select, "--indirect-selection", "cautious"]
+    well = True
+    if not options.select:
+        well &= dbt.invoke(options.target, "source", "freshness")
+    well &= dbt.invoke(options.target, "build", *chosen)
+    well &= dbt.invoke(options.docs_target, "docs", "generate", "--static")
+    (options.docs_target / "static_index.html").replace(options.docs_page)
+    return 0 if well else FAILED
+
+
+class _Dbt:
+    """dbt with the project parsed."""
+
+    def __init__(self, project: Path, target: Path) -> None:
+        self._where = ["--project-dir", str(project), "--profiles-dir", str(project)]
+        self._manifest: Any = None
+        self._manifest = self._outcome(target, "parse").result
+
+    def invoke(self, target: Path, *command: str) -> bool:
+        """Run a command with its artefacts in ``target``; returns whether all of its nodes went well.
+
+        Raises:
+            _BrokenError: it could not run at all.
+        """
+        return bool(self._outcome(target, *command).success)
+
+    def _outcome(self, target: Path, *command: str) -> Any:
+        # here, so that the process already dies with its parent while this is loaded
+        from dbt.cli.main import dbtRunner  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        printing = ["--no-use-colors", "--log-level-file", "none"]
+        outcome = dbtRunner(manifest=self._manifest).invoke(
+            [*printing, *command, *self._where, "--target-path", str(target)]
+        )
+        if outcome.exception is not None:
+            raise _BrokenError(f"dbt {command[0]} could not run: {outcome.exception}")
+        return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What dbt's artefacts say, model by model and test by test. No I/O.
+
+The artefacts are described at https://docs.getdbt.com/reference/artifacts/dbt-artifacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dataflix_dbt.runs import NodeResult
+
+_MOST_MESSAGE_CHARACTERS = 2_000
+_MOST_NAMED = 5
+
+
+def node_results(run_results: dict[str, Any]) -> list[NodeResult]:
+    """Models, tests and whatever else ``run_results.json`` reports; exposures do nothing and are left out."""
+    nodes = [_node(one, one["execution_time"]) for one in run_results["results"]]
+    return [one for one in nodes if one.resource_type != "exposure"]
+
+
+def source_results(sources: dict[str, Any]) -> list[NodeResult]:
+    """The freshness of the sources that ``sources.json`` reports."""
+    return [_node(one, one.get("execution_time") or 0.0) for one in sources["results"]]
+
+
+def _node(one: dict[str, Any], seconds: float) -> NodeResult:
+    unique_id = one["unique_id"]
+    resource_type, _, name, *rest = unique_id.split(".")
+    message = one.get("message") or one.get("error")
+    return NodeResult(
+        unique_id=unique_id,
+        name=".".join((name, *rest)) if resource_type in ("source", "unit_test") else name,
+        resource_type=resource_type,
+        status=str(one["status"]),
+        message=str(message)[:_MOST_MESSAGE_CHARACTERS] if message else None,
+        failures=one.get("failures"),
+        seconds=round(float(seconds), 3),
+    )
+
+
+def describe_failures(results: Sequence[NodeResult]) -> str | None:
+    """What failed, in a sentence for each kind; None: nothing did."""
+    failed = [one for one in results if one.failed]
+    if not failed:
+        return None
+    sentences = []
+    for kind in dict.fromkeys(one.resource_type for one in failed):
+        names = [_described(one) for one in failed if one.resource_type == kind]
+        shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+        sentences.append(f"{len(names)} {kind}{'s' * (len(names) > 1)} failed: {shown}")
+    if skipped := sum(one.status == "skipped" for one in results):
+        sentences.append(f"{skipped} nodes that depend on them were not built or tested")
+    return "; ".join(sentences)
+
+
+def _described(one: NodeResult) -> str:
+    if one.status == "fail" and one.failures is not None:
+        return f"{one.name} ({one.failures} rows)"
+    lines = [line.strip() for line in (one.message or "").splitlines() if line.strip()]
+    # "Database Error in model ratings (models/...)" says nothing that the name does not
+    reason = next((line for line in lines if not line.startswith("Database Error in")), "")
+    return f"{one.name} ({reason[:200]})" if reason else one.name

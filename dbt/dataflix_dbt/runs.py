@@ -1,0 +1,171 @@
+"""Runs of dbt: what may be asked for, the states of a run, which request gets which run. No I/O."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Requests that wait at the same time; every one of them is different (see ``answering_run``).
+MOST_QUEUED = 20
+_MOST_SELECT_CHARACTERS = 500
+_MOST_KEY_CHARACTERS = 250
+# dbt's node selection: names, methods such as tag:, graph operators; no token looks like an option.
+_SELECT_TOKEN = r"[A-Za-z0-9_@+*][A-Za-z0-9_@+*.:,/-]*"  # noqa: S105 - not a password
+_SELECT = re.compile(rf"{_SELECT_TOKEN}(?: {_SELECT_TOKEN})*")
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+class RequestError(ValueError):
+    """A request cannot be obeyed; the message says what is wrong with it."""
+
+
+class KeyReusedError(Exception):
+    """An idempotency key came before, with another request."""
+
+
+class QueueFullError(Exception):
+    """Too many different requests wait."""
+
+
+class Status(enum.StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will not change any more."""
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+    @property
+    def worth_another_attempt(self) -> bool:
+        """Whether the same idempotency key starts a new run."""
+        return self in (Status.FAILED, Status.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to build.
+
+    Attributes:
+        select: dbt's node selection; None: everything, with the freshness of the sources.
+        full_refresh: passed on to dbt.
+    """
+
+    select: str | None = None
+    full_refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What became of one model, test or source.
+
+    Attributes:
+        unique_id: dbt's own name of the node.
+        status: dbt's: success, pass, warn, fail, error, skipped, runtime error.
+        failures: rows that fail a test.
+        seconds: how long it took.
+    """
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    message: str | None
+    failures: int | None
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a reason for the run to fail."""
+        return self.status in ("fail", "error", "runtime error", "partial success")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run; moments are ISO 8601 in UTC."""
+
+    id: str
+    request: RunRequest
+    status: Status
+    created_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    error: str | None = None
+    results: tuple[NodeResult, ...] = ()
+
+    @property
+    def failed_tests(self) -> list[str]:
+        """Names of the tests that did not pass."""
+        return [one.name for one in self.results if one.failed and one.resource_type in ("test", "unit_test")]
+
+
+def parse_request(body: Any) -> RunRequest:
+    """The request in a decoded JSON body.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    if not isinstance(body, dict):
+        raise RequestError("the body must be a JSON object")
+    unknown = sorted(str(name)[:50] for name in body.keys() - {"select", "full_refresh"})
+    if unknown:
+        raise RequestError(f"unknown members: {', '.join(unknown)}; there are select and full_refresh")
+    select, full_refresh = body.get("select"), body.get("full_refresh", False)
+    if select is not None and not _is_select(select):
+        raise RequestError(
+            "select must be dbt's node selection: names and methods of letters, digits and _ @ + * . : , / -"
+            f" with single spaces between, {_MOST_SELECT_CHARACTERS} characters at most"
+        )
+    if not isinstance(full_refresh, bool):
+        raise RequestError("full_refresh must be true or false")
+    return RunRequest(select, full_refresh)
+
+
+def _is_select(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MOST_SELECT_CHARACTERS and bool(_SELECT.fullmatch(value))
+
+
+def parse_key(value: str | None) -> str | None:
+    """The idempotency key in a header.
+
+    Raises:
+        RequestError: it is not printable ASCII, or too long.
+    """
+    if value is None or (len(value) <= _MOST_KEY_CHARACTERS and _KEY.fullmatch(value)):
+        return value
+    raise RequestError(f"Idempotency-Key must be printable ASCII, {_MOST_KEY_CHARACTERS} characters at most")
+
+
+def answering_run(request: RunRequest, keyed: Run | None, queued: Sequence[Run]) -> Run | None:
+    """The run that answers a request already, or None: it needs a new one.
+
+    A run that waits will see all that is in ``raw`` by then, so an equal request joins it. A run
+    that has begun may have read its tables already, so an equal request waits for a new one.
+
+    Args:
+        request: what is asked for.
+        keyed: the last run that was given to the request's idempotency key.
+        queued: the runs that wait.
+
+    Raises:
+        KeyReusedError: the key's run is of another request.
+        QueueFullError: a new run would have to wait behind too many.
+    """
+    if keyed is not None and keyed.request != request:
+        raise KeyReusedError
+    if keyed is not None and not keyed.status.worth_another_attempt:
+        return keyed
+    for run in queued:
+        if run.request == request:
+            return run
+    if len(queued) >= MOST_QUEUED:
+        raise QueueFullError
+    return None

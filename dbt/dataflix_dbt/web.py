@@ -1,0 +1,236 @@
+"""The HTTP interface: ask for runs, look at them, read the documentation that they make.
+
+Errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    jsonify,
+    redirect,
+    request,
+    send_file,
+    url_for,
+)
+from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
+from werkzeug.wrappers import Response as AnyResponse
+
+from dataflix_contract import Settings
+from dataflix_dbt import warehouse
+from dataflix_dbt.folders import Folders
+from dataflix_dbt.metrics import Metrics
+from dataflix_dbt.runs import (
+    KeyReusedError,
+    QueueFullError,
+    RequestError,
+    Run,
+    Status,
+    parse_key,
+    parse_request,
+)
+from dataflix_dbt.store import Store
+from dataflix_dbt.worker import Worker
+
+_MOST_BODY_BYTES = 16_384
+_LISTED_RUNS = 50
+_RETRY_SECONDS = "60"
+# The page brings all that it shows along: it is to fetch nothing from anywhere.
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
+    " img-src data:; font-src data:"
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the pages show and command."""
+
+    settings: Settings
+    folders: Folders
+    store: Store
+    worker: Worker
+    metrics: Metrics
+
+
+def create_app(service: Service) -> Flask:
+    """The application for one service."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
+    app.extensions["dataflix"] = service
+    app.register_blueprint(_runs)
+    app.register_blueprint(_open)
+    app.register_error_handler(HTTPException, _problem)
+    app.register_error_handler(Exception, _unexpected)
+    return app
+
+
+_runs = Blueprint("runs", __name__, url_prefix="/runs")
+_open = Blueprint("open", __name__)
+
+
+def _service() -> Service:
+    service: Service = current_app.extensions["dataflix"]
+    return service
+
+
+@_runs.before_request
+def _authorize() -> None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    wanted = _service().settings.dbt_token.get_secret_value()
+    right = hmac.compare_digest(token.strip().encode(), wanted.encode())
+    if kind.lower() != "bearer" or not right:
+        abort(HTTPStatus.UNAUTHORIZED, "send Authorization: Bearer with DATAFLIX_DBT_TOKEN")
+
+
+@_runs.post("")
+def ask() -> tuple[Response, int, dict[str, str]]:
+    """Take a request for a run: 202 with the run that answers it, new or not."""
+    service = _service()
+    try:
+        wanted = parse_request(request.get_json() if request.content_length else {})
+        key = parse_key(request.headers.get("Idempotency-Key"))
+    except RequestError as fault:
+        abort(HTTPStatus.BAD_REQUEST, str(fault))
+    try:
+        run = service.store.ask(wanted, key)
+    except KeyReusedError:
+        abort(HTTPStatus.UNPROCESSABLE_ENTITY, "this Idempotency-Key came before, with another request")
+    except QueueFullError:
+        abort(HTTPStatus.SERVICE_UNAVAILABLE, "too many runs wait: ask again later")
+    service.worker.wake()
+    return jsonify(_detail(run)), HTTPStatus.ACCEPTED, {"Location": url_for("runs.show", run_id=run.id)}
+
+
+@_runs.get("")
+def overview() -> Response:
+    """The newest runs, without their results."""
+    return jsonify({"runs": [_summary(run) for run in _service().store.newest(_LISTED_RUNS)]})
+
+
+@_runs.get("/<run_id>")
+def show(run_id: str) -> Response:
+    """One run with its results."""
+    return jsonify(_detail(_known(run_id)))
+
+
+@_runs.get("/<run_id>/logs")
+def logs(run_id: str) -> AnyResponse:
+    """What dbt printed so far."""
+    path = _service().folders.log(_known(run_id).id)
+    if not path.exists():
+        return Response("", mimetype="text/plain")
+    return send_file(path, mimetype="text/plain", max_age=0)
+
+
+@_open.get("/health/live")
+def live() -> Response:
+    """The server answers."""
+    return jsonify({"status": "ok"})
+
+
+@_open.get("/health/ready")
+def ready() -> tuple[Response, int]:
+    """Whether a run that is asked for now could be done."""
+    faults = _faults(_service())
+    status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
+    return jsonify({"status": "not ready" if faults else "ok", "faults": faults}), status
+
+
+@_open.get("/metrics")
+def metrics() -> Response:
+    """Counters for Prometheus."""
+    service = _service()
+    for status in (Status.QUEUED, Status.RUNNING):
+        service.metrics.unfinished.labels(status).set(service.store.count(status))
+    return Response(service.metrics.render(), content_type=CONTENT_TYPE_LATEST)
+
+
+@_open.get("/")
+def start() -> AnyResponse:
+    """People who come with a browser want the documentation."""
+    return redirect(url_for("open.docs"))
+
+
+@_open.get("/docs/")
+def docs() -> AnyResponse:
+    """The documentation that the last run made: tables, columns, tests, lineage; no rows."""
+    page = _service().folders.docs_page
+    if not page.exists():
+        abort(HTTPStatus.NOT_FOUND, "no run has made the documentation yet: POST /runs")
+    answer = send_file(page, mimetype="text/html", max_age=0)
+    answer.headers["Content-Security-Policy"] = _DOCS_POLICY
+    return answer
+
+
+def _faults(service: Service) -> list[str]:
+    faults = []
+    if not service.worker.alive:
+        faults.append("no thread takes runs")
+    try:
+        service.store.check()
+    except sqlite3.Error as fault:
+        faults.append(f"the database of runs cannot be written to: {fault}")
+    try:
+        warehouse.check(service.settings)
+    except warehouse.UnreachableError as fault:
+        faults.append(str(fault))
+    return faults
+
+
+def _known(run_id: str) -> Run:
+    run = _service().store.get(run_id)
+    if run is None:
+        abort(HTTPStatus.NOT_FOUND, "there is no run of this id: GET /runs lists them")
+    return run
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        **asdict(run.request),
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": run.error,
+        "failed_tests": run.failed_tests,
+    }
+
+
+def _detail(run: Run) -> dict[str, Any]:
+    return _summary(run) | {"results": [asdict(one) for one in run.results]}
+
+
+def _problem(fault: HTTPException) -> Response:
+    code = fault.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    body = {"type": "about:blank", "title": fault.name, "status": code, "detail": fault.description}
+    answer = jsonify(body)
+    answer.status_code = code
+    answer.content_type = "application/problem+json"
+    if isinstance(fault, MethodNotAllowed):
+        answer.allow.update(fault.valid_methods or [])
+    if code == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="dataflix-dbt"'
+    if code == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = _RETRY_SECONDS
+    return answer
+
+
+def _unexpected(fault: Exception) -> Response:
+    log.error("a request failed", path=request.path, exc_info=fault)
+    return _problem(InternalServerError("see the server's log"))

@@ -1,0 +1,8 @@
+select
+    user_id,
+    movie_id,
+    rating,
+    rated_at,
+    updated_at,
+    _version as version
+from {{ source('raw', 'ratings') }} final
