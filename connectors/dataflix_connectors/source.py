@@ -15,6 +15,7 @@ from dataflix_contract import Settings, tables
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
 _CONNECT_TIMEOUT_S = 5
+_PROGRAM = "dataflix-connector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,13 @@ class SourceFacts:
 Connection = psycopg.Connection[dict[str, Any]]
 
 
-def connect_as_debezium(settings: Settings) -> Connection:
-    """Log in as the replication role.
+def connect_as_debezium(settings: Settings, program: str = _PROGRAM) -> Connection:
+    """Log in as the replication role; ``program`` names the session in ``pg_stat_activity``.
 
     Raises:
         Fault: PostgreSQL is away or refuses the role.
     """
-    return _connect(settings, settings.debezium_user, settings.debezium_password.get_secret_value())
+    return _connect(settings, settings.debezium_user, settings.debezium_password.get_secret_value(), program)
 
 
 def connect_as_admin(settings: Settings) -> Connection:
@@ -93,7 +94,7 @@ def connect_as_admin(settings: Settings) -> Connection:
         Fault: PostgreSQL is away or refuses the role.
     """
     return _connect(
-        settings, settings.postgres_admin_user, settings.postgres_admin_password.get_secret_value()
+        settings, settings.postgres_admin_user, settings.postgres_admin_password.get_secret_value(), _PROGRAM
     )
 
 
@@ -119,7 +120,7 @@ def read_wal_position(connection: Connection) -> int:
     return int(_one(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS position")["position"])
 
 
-def _connect(settings: Settings, user: str, password: str) -> Connection:
+def _connect(settings: Settings, user: str, password: str, program: str) -> Connection:
     try:
         return psycopg.connect(
             host=settings.postgres_host,
@@ -128,7 +129,7 @@ def _connect(settings: Settings, user: str, password: str) -> Connection:
             user=user,
             password=password,
             connect_timeout=_CONNECT_TIMEOUT_S,
-            application_name="dataflix-connector",
+            application_name=program,
             autocommit=True,
             row_factory=dict_row,
         )

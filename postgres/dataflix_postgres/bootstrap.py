@@ -53,6 +53,8 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
         )
     _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
     _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
+    # Who waits for open transactions must be able to name them.
+    admin.execute(sql.SQL("GRANT pg_read_all_stats TO {}").format(sql.Identifier(settings.debezium_user)))
     _ensure_database(admin, settings)
 
 

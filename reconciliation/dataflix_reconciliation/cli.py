@@ -1,0 +1,134 @@
+"""``dataflix-reconcile``: prove that the warehouse equals the source, and repair what does not."""
+
+import contextlib
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Annotated
+
+import adbc_driver_manager
+import psycopg
+import typer
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.console import Console
+
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
+from dataflix_contract import SettingsError, Table, load_settings, tables
+from dataflix_reconciliation.progress import telling
+from dataflix_reconciliation.reconcile import Patience, reconcile
+from dataflix_reconciliation.report import Report, tabulate
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True)
+
+_STREAM_TIMEOUT_S = 60.0
+_RUN_ID_BYTES = 4
+
+
+@app.command()
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Which tables; all of them by default.")
+    ] = None,
+    *,
+    run_id: Annotated[
+        str, typer.Option(help="Name of the run that the reports are kept under; made up by default.")
+    ] = "",
+    fence_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that open transactions get to end.")
+    ] = DEFAULT_TIMEOUT_S,
+    stream_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that the stream gets to deliver, if anything differs.")
+    ] = _STREAM_TIMEOUT_S,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each table, one a line.")
+    ] = False,
+) -> None:
+    """Compare the warehouse with the source, table by table, and repair what differs.
+
+    Works beside a running stream and without one. Exit code 0: the warehouse equals the source as of
+    the fence. 1: it could not be done; no table is half repaired.
+    """
+    signal.signal(signal.SIGTERM, _exit)
+    with _faults():
+        settings, chosen = load_settings(), _chosen(names or [])
+        run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
+        patience, reports = Patience(fence_timeout, stream_timeout), []
+        for table in chosen:
+            with telling(table.name, err) as witness:
+                reports.append(reconcile(settings, table, run, patience, witness))
+            if as_json:
+                sys.stdout.write(json.dumps(reports[-1].plain()) + "\n")
+                sys.stdout.flush()
+        if not as_json:
+            _print(reports)
+        for report in reports:
+            _warn(report)
+
+
+def _chosen(names: list[str]) -> list[Table]:
+    contract = tables()
+    for name in names:
+        if name not in contract:
+            raise Fault(f"there is no table {name}: the contract has {', '.join(contract)}")
+    return [contract[name] for name in names] or list(contract.values())
+
+
+def _print(reports: list[Report]) -> None:
+    out.print(tabulate(reports))
+    for report in reports:
+        if report.counts.total:
+            out.print(
+                f"{report.table}: {report.counts.total:,} rows differed and are repaired;"
+                f" the stream: {report.stream.meaning}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def _warn(report: Report) -> None:
+    if report.ahead:
+        _say(
+            f"{report.table}: {report.ahead:,} rows have versions that the source's WAL has not reached;"
+            " their keys do not follow the stream until it has. Was PostgreSQL replaced, or did somebody"
+            f" write to raw.{report.table}? As ClickHouse's owner, delete them, then run this again."
+        )
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Turn expected faults into a message and exit code 1."""
+    try:
+        yield
+    except (Fault, SettingsError) as fault:
+        _complain(str(fault))
+    except psycopg.Error as error:
+        # Never the details: PostgreSQL quotes values of rows there.
+        _complain(f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}")
+    except adbc_driver_manager.Error as error:
+        _complain(f"PostgreSQL did not give the rows: {_first_line(error)}")
+    except ClickHouseError as error:
+        _complain(f"ClickHouse does not answer, or refuses: {_first_line(error)}\nis it running? ./run.sh")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _complain(message: str) -> None:
+    _say(message)
+    raise typer.Exit(1)
+
+
+def _say(message: str) -> None:
+    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """Leave in order: what was loaded aside is dropped on the way out."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,161 @@
+"""Make the warehouse's table equal to the source's, and say what had to be done. See docs/decisions.
+
+A row of the source as of the snapshot gets the fence as its version: every change that the
+snapshot does not see is above the fence and wins, whenever it arrives.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from dataflix_connectors.fence import take_fence
+from dataflix_connectors.source import Connection, connect_as_debezium
+from dataflix_contract import Masking, Settings, Table
+from dataflix_reconciliation import source as postgres
+from dataflix_reconciliation import warehouse
+from dataflix_reconciliation.blocks import Masker
+from dataflix_reconciliation.report import Counts, Report, Stream
+from dataflix_reconciliation.stream import follow, stages
+from dataflix_reconciliation.warehouse import Staging
+
+_TOKEN_BYTES = 4
+
+
+class Witness(Protocol):
+    """Who is told how far it is."""
+
+    def tell(self, line: str) -> None:
+        """Something is done, or waited for."""
+
+    def expect(self, rows: int) -> None:
+        """About so many rows are going to be loaded."""
+
+    def advance(self, rows: int) -> None:
+        """So many more rows are loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds: for open transactions, and for a stream that moves."""
+
+    fence_s: float
+    stream_s: float
+
+
+def reconcile(settings: Settings, table: Table, run_id: str, patience: Patience, witness: Witness) -> Report:
+    """Compare one table with the source, repair what differs, keep and return the report.
+
+    Raises:
+        Fault: an open transaction or another reconciliation is in the way, or a server is not as it
+            must be. The table is as it was then, or already repaired as a whole.
+        psycopg.Error: PostgreSQL is away, or refuses; so for ``adbc_driver_manager.Error``.
+        ClickHouseError: ClickHouse is away, or refuses.
+    """
+    with (
+        connect_as_debezium(settings, postgres.PROGRAM) as source,
+        warehouse.connected(settings) as client,
+    ):
+        postgres.lock(source, table)
+        staging = Staging(client, table, secrets.token_hex(_TOKEN_BYTES))
+        if stale := staging.sweep():
+            witness.tell(f"dropped {stale} tables that a killed run had left in staging")
+        try:
+            return _Attempt(settings, table, run_id, patience, witness, source, client, staging).run()
+        finally:
+            staging.drop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    settings: Settings
+    table: Table
+    run_id: str
+    patience: Patience
+    witness: Witness
+    source: Connection
+    client: Client
+    staging: Staging
+
+    def run(self) -> Report:
+        """Everything between the lock and the cleaning up."""
+        began = dt.datetime.now(dt.UTC)
+        killed = warehouse.unfinished(self.client, self.run_id, self.table)
+        fence = take_fence(self.source, self.patience.fence_s, self.witness.tell)
+        with postgres.take_snapshot(self.settings, self.table) as snapshot:
+            rows = self._load(snapshot)
+        verdict = self._judge(fence, snapshot)
+        report = Report(
+            run_id=self.run_id,
+            table=self.table.name,
+            fence=fence,
+            rows=rows,
+            counts=verdict.counts,
+            in_flight=verdict.in_flight,
+            ahead=self._ahead(),
+            stream=verdict.stream,
+            started_at=began,
+            seconds=_seconds_since(began),
+        )
+        if killed:  # it may have repaired what it found, which is a finding of this run all the same
+            report = report.with_earlier(*killed)
+        if verdict.counts.total:
+            warehouse.record(self.client, report, done=False)
+            self.staging.prepare_repair(fence, verdict.wal, snapshot.taken_at)
+            self.staging.apply()
+            report = replace(report, seconds=_seconds_since(began))
+        warehouse.record(self.client, report, done=True)
+        return report
+
+    def _load(self, snapshot: postgres.Snapshot) -> int:
+        secret = self.settings.masking_key.get_secret_value()
+        masker = Masker(self.table, Masking(secret, self.settings.masking_key_id))
+        self.witness.expect(snapshot.estimate)
+        return self.staging.load(masker.schema, self._masked(masker, snapshot))
+
+    def _masked(self, masker: Masker, snapshot: postgres.Snapshot) -> Iterator[pa.RecordBatch]:
+        for block in snapshot.blocks:
+            yield masker.mask(block)
+            self.witness.advance(block.num_rows)
+
+    def _judge(self, fence: int, snapshot: postgres.Snapshot) -> _Verdict:
+        """Compare; if anything differs, let the stream bring what it still has, and compare again."""
+        first, wal = self._compare(fence)
+        if not first.total:
+            return _Verdict(first, wal)
+        looks = stages(self.settings, self.source, self.table, snapshot.position)
+        outcome = follow(looks, self.patience.stream_s, self.witness.tell)
+        if outcome.reason:
+            self.witness.tell(f"the stream is {outcome.stream.value}: {outcome.reason}")
+        counts, wal = self._compare(fence)
+        return _Verdict(counts, wal, outcome.stream, max(0, first.total - counts.total))
+
+    def _compare(self, fence: int) -> tuple[Counts, int]:
+        """What differs, and a WAL position that no version seen by the comparison can be above."""
+        self.witness.tell("comparing")
+        self.staging.compare(fence)
+        wal = postgres.insert_position(self.source)
+        return self.staging.count(fence, wal), wal
+
+    def _ahead(self) -> int:
+        highest = self.staging.highest_version()
+        wal = postgres.insert_position(self.source)
+        return self.staging.ahead(wal) if highest > wal else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    counts: Counts
+    wal: int
+    stream: Stream = Stream.UNASKED
+    in_flight: int = 0
+
+
+def _seconds_since(began: dt.datetime) -> float:
+    return (dt.datetime.now(dt.UTC) - began).total_seconds()

@@ -1,0 +1,123 @@
+"""The edge to PostgreSQL: the lock, and a table's rows as one snapshot sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import LockNotAvailable
+
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.source import Connection
+from dataflix_contract import Settings, Table
+from dataflix_contract.schema import SOURCE_SCHEMA
+
+#: Names the sessions in ``pg_stat_activity``.
+PROGRAM = "dataflix-reconcile"
+
+#: Any number: with a table's own it is the key of the lock that keeps two reconciliations apart.
+_LOCK_CLASS = 0x0DA7AF11
+_LOCK_WAIT_S = 120
+_CONNECT_TIMEOUT_S = 5
+#: About how many bytes of rows are in memory at a time.
+_BLOCK_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A table as of one moment, read once.
+
+    Attributes:
+        position: whatever the snapshot sees was committed below this WAL position.
+        taken_at: the moment, by the source's clock.
+        estimate: about how many rows there are; 0 when nobody has counted yet.
+        blocks: the forwarded columns, unmasked, in the contract's order.
+    """
+
+    position: int
+    taken_at: dt.datetime
+    estimate: int
+    blocks: Iterator[pa.RecordBatch]
+
+
+def lock(source: Connection, table: Table) -> None:
+    """Take the table's lock; it ends with the session, however that ends.
+
+    Raises:
+        Fault: another reconciliation of the table holds it for too long.
+    """
+    key = {"class": _LOCK_CLASS, "table": zlib.crc32(table.name.encode()) >> 1}
+    source.execute("SELECT set_config('lock_timeout', %s, false)", [f"{_LOCK_WAIT_S}s"])
+    try:
+        source.execute("SELECT pg_advisory_lock(%(class)s::int, %(table)s::int)", key)
+    except LockNotAvailable as error:
+        holder = source.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND classid = %(class)s AND objid = %(table)s",
+            key,
+        ).fetchone()
+        who = f"pid {holder['pid']}" if holder else "a session that has just ended"
+        raise Fault(
+            f"another reconciliation of {table.name} is at work (PostgreSQL's {who}) and did not end"
+            f" within {_LOCK_WAIT_S} s: let it end, and run this again"
+        ) from error
+
+
+def insert_position(source: Connection) -> int:
+    """The WAL position that the next change gets at least."""
+    row = source.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS position").fetchone()
+    if row is None:
+        raise Fault("PostgreSQL gave no WAL position")
+    return int(row["position"])
+
+
+@contextlib.contextmanager
+def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
+    """Open a snapshot of its own session; it ends with the context.
+
+    Raises:
+        adbc_driver_manager.Error: PostgreSQL is away, or refuses.
+    """
+    conninfo = make_conninfo(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        dbname=settings.postgres_db,
+        user=settings.debezium_user,
+        password=settings.debezium_password.get_secret_value(),
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        application_name=PROGRAM,
+    )
+    with (
+        contextlib.closing(dbapi.connect(conninfo, autocommit=False)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # The first query takes the snapshot; what it sees is in the WAL already.
+        cursor.execute(_SIGHT.format(schema=SOURCE_SCHEMA, table=table.name))
+        position, taken_at, estimate = cursor.fetchone() or (0, None, 0)
+        if taken_at is None:
+            raise Fault(f"PostgreSQL has no table {SOURCE_SCHEMA}.{table.name}: run dataflix-migrate")
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BLOCK_BYTES)})
+        cursor.execute(_rows(table))
+        yield Snapshot(position, taken_at, max(0, estimate), iter(cursor.fetch_record_batch()))
+
+
+def _rows(table: Table) -> str:
+    columns = [column.name for column in table.forwarded_columns]
+    query = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(SOURCE_SCHEMA, table.name)
+    )
+    return query.as_string(None)
+
+
+_SIGHT = """
+    SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, clock_timestamp(), reltuples::bigint
+    FROM pg_class WHERE oid = to_regclass('{schema}.{table}')
+"""

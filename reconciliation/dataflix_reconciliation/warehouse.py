@@ -1,0 +1,216 @@
+"""The edge to ClickHouse: load aside, compare, move the repair over, keep the report."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
+
+from dataflix_connectors.faults import Fault
+from dataflix_contract import Settings, Table
+from dataflix_reconciliation import statements
+from dataflix_reconciliation.report import Counts, Report, Stream
+
+_CONNECT_TIMEOUT_S = 5
+_STATEMENT_TIMEOUT_S = 1800
+_RECORDED = (
+    *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "in_flight", "ahead"),
+    *("stream", "done", "started_at", "seconds"),
+)
+
+
+@contextlib.contextmanager
+def connected(settings: Settings) -> Iterator[Client]:
+    """A client of the daily batch's user.
+
+    Raises:
+        clickhouse_connect.driver.exceptions.ClickHouseError: the server is away, or refuses the password.
+    """
+    client = get_client(
+        host=settings.clickhouse_host,
+        port=settings.clickhouse_http_port,
+        username=settings.clickhouse_batch_user,
+        password=settings.clickhouse_batch_password.get_secret_value(),
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        send_receive_timeout=_STATEMENT_TIMEOUT_S,
+        autogenerate_session_id=False,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+class Staging:
+    """What one attempt on one table does in ClickHouse; nobody else uses its tables.
+
+    Args:
+        client: the daily batch's.
+        table: the table.
+        token: the attempt's own, 8 hexadecimal digits.
+    """
+
+    def __init__(self, client: Client, table: Table, token: str) -> None:
+        self._client = client
+        self._table = table
+        self._names = statements.Names.of(table, token)
+
+    def sweep(self) -> int:
+        """Drop what killed attempts on this table have left; only the lock's holder may.
+
+        Returns:
+            How many tables that were.
+        """
+        found = self._client.query("SELECT name FROM system.tables WHERE database = 'staging'")
+        stale = [name for (name,) in found.result_rows if statements.is_of(self._table, str(name))]
+        for name in stale:
+            self._drop(str(name))
+        return len(stale)
+
+    def load(self, schema: pa.Schema, blocks: Iterable[pa.RecordBatch]) -> int:
+        """Load the snapshot's rows in one insert, a block in memory at a time.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            Fault: the table does not hold what was sent.
+        """
+        self._run("snapshot")
+        sent = 0
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            nonlocal sent
+            for block in blocks:
+                sent += block.num_rows
+                yield block
+
+        self._client.raw_insert(
+            f"staging.{self._names.snapshot}",
+            schema.names,
+            _arrow_stream(schema, counted()),
+            fmt="ArrowStream",
+        )
+        loaded = self._number(f"SELECT count() FROM staging.{self._names.snapshot}")
+        if loaded != sent:
+            raise Fault(
+                f"{self._table.name}: ClickHouse was sent {sent} rows and holds {loaded}: run this again"
+            )
+        return sent
+
+    def compare(self, fence: int) -> None:
+        """Find the keys whose rows differ, then their versions above the fence."""
+        for name in (self._names.findings, self._names.newest):
+            self._drop(name)
+        self._run("findings")
+        self._run("newest")
+        self._run("compare")
+        if self._number(f"SELECT count() FROM staging.{self._names.findings}"):
+            self._run("look_for_newest", fence=fence)
+
+    def count(self, fence: int, wal: int) -> Counts:
+        """What differs and has not been changed since the fence.
+
+        Args:
+            fence: the version of repaired rows.
+            wal: a WAL position that was read after the comparison.
+        """
+        query = statements.render("count", self._table, self._names)
+        (row,) = self._client.query(query, parameters={"fence": fence, "wal": wal}).result_rows
+        return Counts(*map(int, row))
+
+    def ahead(self, wal: int) -> int:
+        """How many rows have a version above a WAL position."""
+        return self._number(
+            f"SELECT count() FROM raw.{self._table.name} WHERE _version > {{wal:UInt64}}", wal=wal
+        )
+
+    def highest_version(self) -> int:
+        """The highest version that the table holds."""
+        return self._number(f"SELECT max(_version) FROM raw.{self._table.name}")
+
+    def prepare_repair(self, fence: int, wal: int, taken_at: dt.datetime) -> None:
+        """Make the rows and tombstones that :meth:`count` counted; ``taken_at`` is the snapshot's time."""
+        self._run("repair")
+        self._run("prepare_repair", fence=fence, wal=wal, taken_at=taken_at)
+
+    def apply(self) -> None:
+        """Move the repair into the table: one statement, and a reader sees all of it or nothing."""
+        self._run("apply")
+
+    def drop(self) -> None:
+        """Remove this attempt's tables."""
+        for name in self._names.all:
+            self._drop(name)
+
+    def _run(self, template: str, **parameters: Any) -> None:
+        self._client.command(statements.render(template, self._table, self._names), parameters=parameters)
+
+    def _number(self, query: str, **parameters: Any) -> int:
+        return int(str(self._client.command(query, parameters=parameters)))
+
+    def _drop(self, name: str) -> None:
+        self._client.command(f"DROP TABLE IF EXISTS staging.{name} SYNC")
+
+
+def record(client: Client, report: Report, *, done: bool) -> None:
+    """Keep a report; the one that is recorded last counts."""
+    flat = report.plain() | {
+        "table_name": report.table,
+        "done": done,
+        "stream": report.stream.value,
+        "started_at": report.started_at,
+    }
+    client.insert(
+        "reconciliations", [[flat[name] for name in _RECORDED]], column_names=_RECORDED, database="ops"
+    )
+
+
+def unfinished(client: Client, run_id: str, table: Table) -> tuple[Counts, Stream] | None:
+    """What an attempt of this run found before it was killed, if one was."""
+    rows = client.query(
+        "SELECT missing, different, ghosts, stream FROM ops.reconciliations FINAL"
+        " WHERE run_id = {run:String} AND table_name = {table:String} AND NOT done",
+        parameters={"run": run_id, "table": table.name},
+    ).result_rows
+    return (Counts(*map(int, rows[0][:3])), Stream(rows[0][3])) if rows else None
+
+
+def _arrow_stream(schema: pa.Schema, blocks: Iterable[pa.RecordBatch]) -> Generator[bytes, None, None]:
+    """Arrow's streaming format, a piece for each block."""
+    sink = _Pieces()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        yield sink.take()
+        for block in blocks:
+            writer.write_batch(block)
+            yield sink.take()
+    yield sink.take()
+
+
+class _Pieces:
+    """A file that hands out what was written to it since the last time."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
