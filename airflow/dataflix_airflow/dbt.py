@@ -16,6 +16,8 @@ from dataflix_contract import Settings
 log = logging.getLogger(__name__)
 
 _UNFINISHED = frozenset({"queued", "running"})
+#: dbt's words for a model or a test that could not be run to its end.
+_BROKEN = frozenset({"error", "runtime error", "partial success"})
 
 
 class DbtError(Exception):
@@ -134,4 +136,4 @@ def failed_tests(run: Mapping[str, Any]) -> list[str]:
 
 def _broken(run: Mapping[str, Any]) -> list[str]:
     """What could not be run to its end: that says nothing about the data."""
-    return [f"{one['name']}: {one.get('message')}" for one in run["results"] if one["status"] == "error"]
+    return [f"{one['name']}: {one.get('message')}" for one in run["results"] if one["status"] in _BROKEN]

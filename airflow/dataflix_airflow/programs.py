@@ -22,6 +22,8 @@ from dataflix_airflow.parenthood import die_with_parent
 log = logging.getLogger(__name__)
 
 _LINES_QUOTED = 8
+#: What the task's own log says already.
+_NOT_TOLD = frozenset({"timestamp", "logger", "service"})
 _STOP_SECONDS = 4.0  # Airflow kills a task 5 s after it asked it to end
 
 
@@ -137,8 +139,20 @@ def _words(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stderr is not None  # noqa: S101 - it is a pipe
     for raw in process.stderr:
         if line := raw.rstrip():
-            log.info("%s", line)
-            yield line
+            level, words = readable(line)
+            log.log(level, "%s", words)
+            yield words
+
+
+def readable(line: str) -> tuple[int, str]:
+    """A line that a program wrote, and its level: a structured one as its event with its values."""
+    try:
+        entry = json.loads(line)
+        event, level = entry.pop("event"), logging.getLevelNamesMapping()[entry.pop("level").upper()]
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return logging.INFO, line
+    values = (f"{name}={value}" for name, value in entry.items() if name not in _NOT_TOLD)
+    return level, " ".join([str(event), *values])
 
 
 def _how_it_ended(code: int) -> str:

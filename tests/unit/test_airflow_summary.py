@@ -1,0 +1,68 @@
+"""What came of a run, folded into a row."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from dataflix_airflow.summary import fold, render
+from dataflix_contract import tables
+
+STARTED = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
+REPORTS: list[dict[str, Any]] = [
+    {"table": table, "rows": 1000, "missing": 1, "different": 2, "ghosts": 3, "seconds": 0.25}
+    for table in tables()
+]
+DBT = {
+    "id": "r1",
+    "results": [
+        {"name": "ratings", "resource_type": "model", "status": "success"},
+        {"name": "movies", "resource_type": "model", "status": "success"},
+        {"name": "raw.ratings", "resource_type": "source", "status": "pass"},
+        {"name": "unique", "resource_type": "test", "status": "pass"},
+        {"name": "odd", "resource_type": "test", "status": "warn"},
+    ],
+}
+MODEL = {"model_version": 7, "alias": "champion", "rmse": 0.87, "ndcg_at_10": 0.31}
+
+
+def test_a_complete_run() -> None:
+    outcome = fold("run", STARTED, REPORTS, DBT, MODEL)
+    row = outcome.row
+    assert not outcome.missing_parts
+    assert (row["run_id"], row["state"]) == ("run", "success")
+    many = len(tables())
+    assert [row[name] for name in ("rows", "missing", "different", "ghosts")] == [
+        1000 * many,
+        many,
+        2 * many,
+        3 * many,
+    ]
+    assert (row["dbt_models"], row["dbt_tests_passed"], row["dbt_tests_failed"]) == (2, 1, 0)
+    assert (row["model_version"], row["alias"], row["rmse"], row["ndcg_at_10"]) == (7, "champion", 0.87, 0.31)
+    assert json.loads(row["details"])["dbt"] == DBT
+
+
+def test_what_gave_no_result_is_named_and_the_rest_is_kept() -> None:
+    outcome = fold("run", STARTED, REPORTS[1:], DBT, None)
+    assert outcome.missing_parts == [f"reconcile {REPORTS[0]['table']}", "train"]
+    assert outcome.row["state"] == "failed"
+    assert outcome.row["dbt_models"] == 2
+    assert outcome.row["model_version"] == 0
+    assert math.isnan(outcome.row["rmse"])
+
+
+def test_nothing_at_all() -> None:
+    outcome = fold("run", STARTED, [], None, None)
+    assert len(outcome.missing_parts) == len(tables()) + 2
+    assert outcome.row["rows"] == 0
+    assert not [line for line in render(outcome) if line.startswith("model:")]
+
+
+def test_the_table_for_people_is_aligned() -> None:
+    lines = render(fold("run", STARTED, REPORTS, DBT, MODEL))
+    grid = lines[1 : 2 + len(REPORTS)]
+    assert len({len(line) for line in grid}) == 1
+    assert lines[0] == "run run: success"
+    assert "1,000" in grid[1]
+    assert lines[-1] == "model: version 7 is champion, RMSE 0.8700, nDCG@10 0.3100"
