@@ -28,7 +28,7 @@ tasks = {
         "retry_seconds": task.retry_delay.total_seconds(),
         "backoff": task.retry_exponential_backoff,
         "timeout": task.execution_timeout.total_seconds(),
-        "trigger_rule": str(task.trigger_rule),
+        "trigger_rule": task.trigger_rule.value,
         "owner": task.owner,
         "at_once": task.max_active_tis_per_dagrun,
     }
