@@ -48,16 +48,19 @@ def describe_failures(results: Sequence[NodeResult]) -> str | None:
     sentences = []
     for kind in dict.fromkeys(one.resource_type for one in failed):
         names = [_described(one) for one in failed if one.resource_type == kind]
-        shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
-        sentences.append(f"{len(names)} {kind}{'s' * (len(names) > 1)} failed: {shown}")
-    if skipped := sum(one.status == "skipped" for one in results):
-        sentences.append(f"{skipped} nodes that depend on them were not built or tested")
+        sentences.append(f"{len(names)} {kind}{'s' * (len(names) > 1)} failed: {_listed(names)}")
+    if skipped := [one.name for one in results if one.status == "skipped" and one.resource_type == "model"]:
+        sentences.append(f"skipped for it: {_listed(skipped)}")
     return "; ".join(sentences)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
 
 
 def _described(one: NodeResult) -> str:
     if one.status == "fail" and one.failures is not None:
-        return f"{one.name} ({one.failures} rows)"
+        return f"{one.name} ({one.failures} row{'s' * (one.failures != 1)})"
     lines = [line.strip() for line in (one.message or "").splitlines() if line.strip()]
     # "Database Error in model ratings (models/...)" says nothing that the name does not
     reason = next((line for line in lines if not line.startswith("Database Error in")), "")
