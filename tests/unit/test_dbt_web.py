@@ -144,5 +144,5 @@ def test_the_documentation_is_shown_and_may_fetch_nothing(client: FlaskClient, s
     assert "POST /runs" in problem(client.get("/docs/"), 404)
     service.folders.docs_page.write_text("<html>tables</html>")
     with client.get("/", follow_redirects=True) as answer:
-        assert answer.text == "<html>tables</html>"
+        assert answer.data == b"<html>tables</html>"
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
