@@ -55,7 +55,7 @@ def test_sources_are_there_whether_they_were_read_or_not() -> None:
                 {
                     "unique_id": "source.dataflix.raw.gone",
                     "status": "runtime error",
-                    "error": "no such table",
+                    "error": "no table",
                 },
             ]
         }
