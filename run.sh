@@ -70,5 +70,8 @@ fi
 DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
 export DATAFLIX_ENV_FILE
 
-"$root/scripts/envs"
+# the environment wins over the file, as everywhere; what cannot be read here is judged by the stack
+profile=$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?DATAFLIX_PROFILE[[:space:]]*=[[:space:]]*[\"']?([a-z]*).*/\2/p" \
+    "$DATAFLIX_ENV_FILE" | tail -n 1)
+DATAFLIX_PROFILE=${DATAFLIX_PROFILE:-${profile:-full}} "$root/scripts/envs"
 exec "${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack" up

@@ -38,7 +38,7 @@ def lone_kafka() -> Iterator[str]:
         preparation.write_files(config.server_files(settings, layout)["kafka"])
         installed = wanted_servers()
         preparation.prepare_kafka(layout, installed)
-        around = Surroundings(settings, layout, installed, None, Path(), {})
+        around = Surroundings(settings, layout, installed, None, Path, {})
         service = next(one for one in services(around) if one.name == "kafka")
         with (layout.logs / "kafka.log").open("wb") as log:
             process = subprocess.Popen(service.argv, cwd=service.cwd, stdout=log, stderr=log, env=os.environ)

@@ -13,13 +13,29 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from dataflix_checker.probes import postgres_connection
 from dataflix_contract import Settings, tables
-from dataflix_contract.schema import CONNECTOR, DEAD_LETTER_TOPIC, MASKER_GROUP, SLOT
+from dataflix_contract.schema import (
+    BATCH_DAG,
+    CHAMPION,
+    CONNECTOR,
+    DEAD_LETTER_TOPIC,
+    MASKER_GROUP,
+    MODEL,
+    SLOT,
+)
 
 _SECONDS = 3
 _SLOT_QUERY = """
     SELECT active, coalesce(wal_status, 'none'),
            coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint
     FROM pg_replication_slots WHERE slot_name = %s
+"""
+_NO_CHAMPION = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+_RECONCILED_QUERY = """
+    SELECT any(run_id) AS run_id, sum(rows) AS rows, sum(missing) AS missing,
+           sum(different) AS different, sum(ghosts) AS ghosts
+    FROM ops.reconciliations FINAL
+    WHERE run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
+    FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
 """
 Partition = tuple[str, int]
 T = TypeVar("T")
@@ -68,6 +84,44 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """The newest run of the daily batch, as Airflow sees it; empty texts: it never ran."""
+
+    run_id: str
+    state: str
+    ended: str
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, or nothing."""
+        return f"run {self.run_id} failed: see Airflow" if self.state == "failed" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The newest reconciliation: what it found over all tables; no ``run_id``: there was none."""
+
+    run_id: str
+    rows: int
+    missing: int
+    different: int
+    ghosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the daily batch did last; each part asked of its own server.
+
+    Attributes:
+        champion: the champion model's version; 0: no model was registered yet.
+    """
+
+    run: Run | Unknown
+    reconciled: Reconciled | Unknown
+    champion: int | Unknown
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A question that its server did not answer."""
 
@@ -80,6 +134,56 @@ def ask(question: Callable[[Settings], T], settings: Settings) -> T | Unknown:
         return question(settings)
     except (psycopg.Error, httpx.HTTPError, KafkaException, LookupError) as fault:
         return Unknown(str(fault).splitlines()[0] if str(fault) else type(fault).__name__)
+
+
+def batch(settings: Settings) -> Batch:
+    """Look at what the daily batch did last."""
+    return Batch(ask(run, settings), ask(reconciled, settings), ask(champion, settings))
+
+
+def run(settings: Settings) -> Run:
+    """Ask Airflow for the newest run."""
+    login = {"username": settings.airflow_user, "password": settings.airflow_password.get_secret_value()}
+    with httpx.Client(base_url=settings.airflow_url, timeout=_SECONDS) as airflow:
+        token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        answer = airflow.get(
+            f"/api/v2/dags/{BATCH_DAG}/dagRuns",
+            params={"order_by": "-run_after", "limit": 1},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    return read_run(answer.raise_for_status().json())
+
+
+def read_run(answer: dict[str, Any]) -> Run:
+    """Understand Airflow's list of runs, of which the first is the newest."""
+    newest = next(iter(answer["dag_runs"]), None)
+    if newest is None:
+        return Run("", "", "")
+    return Run(newest["dag_run_id"], newest["state"], newest["end_date"] or "")
+
+
+def champion(settings: Settings) -> int:
+    """Ask MLflow for the champion's version; 0 when there is none."""
+    answer = httpx.get(
+        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": MODEL, "alias": CHAMPION},
+        timeout=_SECONDS,
+    )
+    # no such model, or the model without such an alias
+    if answer.is_client_error and answer.json().get("error_code") in _NO_CHAMPION:
+        return 0
+    return int(answer.raise_for_status().json()["model_version"]["version"])
+
+
+def reconciled(settings: Settings) -> Reconciled:
+    """Ask ClickHouse for the newest reconciliation's sums."""
+    address = f"http://{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+    user = {
+        "X-ClickHouse-User": settings.clickhouse_user,
+        "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
+    }
+    answer = httpx.post(address, content=_RECONCILED_QUERY, headers=user, timeout=_SECONDS).raise_for_status()
+    return Reconciled(**answer.json()["data"][0])
 
 
 def slot(settings: Settings) -> Slot:

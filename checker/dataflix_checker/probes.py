@@ -91,6 +91,17 @@ def masker(worker: int) -> Probe:
     return probe
 
 
+def s3(settings: Settings) -> None:
+    """The store answers; its login is tried by whoever makes the bucket."""
+    httpx.get(f"{settings.s3_url}/health", timeout=_SECONDS).raise_for_status()
+
+
+def mlflow(settings: Settings) -> None:
+    """MLflow answers from its database."""
+    experiments = f"{settings.mlflow_url}/api/2.0/mlflow/experiments/search"
+    httpx.post(experiments, json={"max_results": 1}, timeout=_SECONDS).raise_for_status()
+
+
 def probes(settings: Settings) -> dict[str, Probe]:
     """Each service's probe, by its name."""
     fixed: dict[str, Probe] = {
@@ -98,5 +109,7 @@ def probes(settings: Settings) -> dict[str, Probe]:
         "kafka": kafka,
         "clickhouse": clickhouse,
         "connect": connect,
+        "s3": s3,
+        "mlflow": mlflow,
     }
     return fixed | {f"masker-{worker}": masker(worker) for worker in range(settings.masker_workers)}

@@ -133,6 +133,10 @@ MAX_MESSAGE_BYTES = 8 * 2**20
 MASKER_GROUP = "masker"
 #: Header of snapshot records: the WAL position that their ``_version`` is (see docs/decisions).
 FENCE_HEADER = "dataflix.fence"
+#: The daily batch in Airflow, and the model that it registers in MLflow with the alias of the one in use.
+BATCH_DAG = "elt_pipeline"
+MODEL = "dataflix-recommender"
+CHAMPION = "champion"
 
 
 def load_contract(text: str) -> Mapping[str, Table]:

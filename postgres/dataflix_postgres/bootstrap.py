@@ -55,7 +55,52 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
     _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
     # Who waits for open transactions must be able to name them.
     admin.execute(sql.SQL("GRANT pg_read_all_stats TO {}").format(sql.Identifier(settings.debezium_user)))
-    _ensure_database(admin, settings)
+    _ensure_database(admin, settings.postgres_db, settings.postgres_user)
+    admin.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+            sql.Identifier(settings.postgres_db), sql.Identifier(settings.debezium_user)
+        )
+    )
+
+
+def ensure_service_databases(admin: psycopg.Connection, settings: Settings) -> list[str]:
+    """Make the databases of Airflow and MLflow, each with an owner that reaches no other one.
+
+    Returns:
+        The databases' names.
+
+    Raises:
+        Fault: two databases, or two roles, have one name.
+    """
+    owners = {
+        settings.airflow_db: (settings.airflow_db_user, settings.airflow_db_password),
+        settings.mlflow_db: (settings.mlflow_db_user, settings.mlflow_db_password),
+    }
+    _refuse_shared_names(settings)
+    for database, (owner, password) in owners.items():
+        _ensure_role(admin, owner, password, "NOREPLICATION")
+        _ensure_database(admin, database, owner)
+    return list(owners)
+
+
+def _refuse_shared_names(settings: Settings) -> None:
+    databases = [settings.postgres_db, settings.airflow_db, settings.mlflow_db]
+    roles = [
+        settings.postgres_admin_user,
+        settings.postgres_user,
+        settings.debezium_user,
+        settings.airflow_db_user,
+        settings.mlflow_db_user,
+    ]
+    if len(set(databases)) < len(databases):
+        raise Fault(
+            "DATAFLIX_POSTGRES_DB, DATAFLIX_AIRFLOW_DB and DATAFLIX_MLFLOW_DB must be three databases"
+        )
+    if len(set(roles)) < len(roles):
+        raise Fault(
+            "DATAFLIX_AIRFLOW_DB_USER and DATAFLIX_MLFLOW_DB_USER must be roles of their own:"
+            " neither each other's, nor PostgreSQL's administrator, owner or replication role"
+        )
 
 
 def grant_replication_rights(owner: psycopg.Connection, settings: Settings) -> None:
@@ -89,14 +134,12 @@ def _ensure_role(admin: psycopg.Connection, name: str, password: SecretStr, repl
     )
 
 
-def _ensure_database(admin: psycopg.Connection, settings: Settings) -> None:
-    database, owner = sql.Identifier(settings.postgres_db), sql.Identifier(settings.postgres_user)
-    known = admin.execute("SELECT FROM pg_database WHERE datname = %s", [settings.postgres_db]).fetchone()
+def _ensure_database(admin: psycopg.Connection, name: str, owner: str) -> None:
+    known = admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
     if known is None:
         admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0").format(database, owner)
+            sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0").format(
+                sql.Identifier(name), sql.Identifier(owner)
+            )
         )
-    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-    admin.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(settings.debezium_user))
-    )
+    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))

@@ -6,7 +6,6 @@ when it is complete; so a folder with that name is a complete installation.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,9 +13,8 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -27,6 +25,7 @@ from dataflix_stack import lock
 from dataflix_stack.errors import StackError
 from dataflix_stack.lock import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
+from dataflix_stack.shared_folder import alone, make_passable
 
 #: Called after each jar: (done, all of them, name of the one just done).
 Progress = Callable[[int, int, str], None]
@@ -47,8 +46,8 @@ def install(progress: Progress) -> Servers:
     if servers.installed:
         return servers
     try:
-        _make_passable(servers.root.parent)
-        with _alone(servers.root.parent):
+        make_passable(servers.root.parent)
+        with alone(servers.root.parent / "install.lock"):
             if not servers.installed:
                 _check_space(servers.root.parent)
                 _build(servers.root, progress)
@@ -65,21 +64,6 @@ def hashed(coordinates: Sequence[LockedJar], progress: Progress) -> list[LockedJ
             LockedJar(jar.group, jar.artefact, jar.version, hashlib.sha256(path.read_bytes()).hexdigest())
             for jar, path in found.items()
         ]
-
-
-def _make_passable(folder: Path) -> None:
-    """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
-    for part in reversed((folder, *folder.parents)):
-        if not part.exists():
-            part.mkdir()
-            part.chmod(0o755)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "install.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _check_space(folder: Path) -> None:

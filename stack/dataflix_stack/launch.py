@@ -11,9 +11,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+#: The variable by which a server's descendants are known.
+MARK = "DATAFLIX_SERVICE"
+_GRACE_SECONDS = 5
+_POLL_SECONDS = 0.05
 
 
 def identity(pid: int) -> str | None:
@@ -51,6 +58,49 @@ def forget_stale_postmaster(cluster: Path) -> None:
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
+def family(mark: str) -> list[int]:
+    """The processes that descend from a start marked ``mark``, whoever their parent is by now, without us.
+
+    By their environment, which children inherit however they detach; processes of other accounts
+    are not seen. (``SPT_NOENV`` keeps setproctitle, which Airflow and gunicorn use, from writing over it.)
+    """
+    entry = f"{MARK}={mark}".encode()
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if entry in _environ(process).split(b"\0") and int(process.name) != os.getpid()
+    ]
+
+
+def _environ(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:  # gone meanwhile, or another account's
+        return b""
+
+
+def end_family(mark: str) -> int:
+    """End what an earlier start marked ``mark`` left behind: asked first, then killed. Returns how many.
+
+    A server that is killed leaves its workers; they would hold its port, or work on unseen.
+    """
+    found = family(mark)
+    for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+        _signal_family(mark, number)
+        deadline = time.monotonic() + seconds
+        while family(mark) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+    return len(found)
+
+
+def _signal_family(mark: str, number: signal.Signals) -> None:
+    for pid in family(mark):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
 def _become(account: dict[str, int]) -> None:
     os.setgroups([account["gid"]])
     os.setgid(account["gid"])
@@ -60,13 +110,16 @@ def _become(account: dict[str, int]) -> None:
 def main(spec_file: Path) -> None:
     """Do what the file says: record, change account, execute."""
     spec: dict[str, Any] = json.loads(spec_file.read_text(encoding="utf-8"))
+    mark = f"{spec['records']}/{spec['name']}"
+    end_family(mark)
     record(Path(spec["records"]), spec["name"], os.getpid())
     if cluster := spec.get("postgres_cluster"):
         forget_stale_postmaster(Path(cluster))
     os.chdir(spec["cwd"])
     if account := spec.get("account"):
         _become(account)
-    os.execve(spec["argv"][0], spec["argv"], {**os.environ, **spec["environment"]})  # noqa: S606
+    environment = {**os.environ, **spec["environment"], MARK: mark, "SPT_NOENV": "1"}
+    os.execve(spec["argv"][0], spec["argv"], environment)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -93,9 +93,34 @@ class Layout:
         return self.data / "clickhouse"
 
     @property
+    def s3(self) -> Path:
+        """Buckets and accounts of the S3 store."""
+        return self.data / "s3"
+
+    @property
+    def airflow(self) -> Path:
+        """Airflow's home: its logs and its login."""
+        return self.data / "airflow"
+
+    @property
+    def dbt(self) -> Path:
+        """The dbt webhook's runs and what dbt compiles."""
+        return self.data / "dbt"
+
+    @property
     def parts(self) -> tuple[Path, ...]:
         """Every folder that a stack makes in its data folder."""
-        return (self.conf, self.logs, self.run, self.postgres, self.kafka, self.clickhouse)
+        return (
+            self.conf,
+            self.logs,
+            self.run,
+            self.postgres,
+            self.kafka,
+            self.clickhouse,
+            self.s3,
+            self.airflow,
+            self.dbt,
+        )
 
 
 def layout(settings: Settings) -> Layout:

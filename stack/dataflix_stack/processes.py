@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from dataflix_stack.launch import identity
+from dataflix_stack.launch import end_family, identity
 
 SUPERVISOR = "supervisord"
 _GRACE_SECONDS = 20
@@ -26,13 +26,29 @@ def recorded(folder: Path, name: str) -> int | None:
 
 def all_recorded(folder: Path) -> dict[str, int]:
     """Every recorded process that is alive, by name, without the supervisor."""
-    names = [path.name.removesuffix(".process.json") for path in folder.glob("*.process.json")]
-    found = {name: recorded(folder, name) for name in names if name != SUPERVISOR}
+    found = {name: recorded(folder, name) for name in _names(folder)}
     return {name: pid for name, pid in found.items() if pid is not None}
+
+
+def _names(folder: Path) -> list[str]:
+    """Every service that was ever started here."""
+    names = [path.name.removesuffix(".process.json") for path in folder.glob("*.process.json")]
+    return [name for name in names if name != SUPERVISOR]
+
+
+def mark(folder: Path, name: str) -> str:
+    """What ``launch`` marks the processes of service ``name`` with."""
+    return f"{folder}/{name}"
 
 
 def stop_recorded(folder: Path, tell: Callable[[str], None]) -> None:
     """End the servers that a killed supervisor left behind: asked first, killed when they do not go."""
+    _stop_servers(folder, tell)
+    for name in _names(folder):
+        end_family(mark(folder, name))
+
+
+def _stop_servers(folder: Path, tell: Callable[[str], None]) -> None:
     orphans = [psutil.Process(pid) for pid in all_recorded(folder).values() if psutil.pid_exists(pid)]
     if not orphans:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,10 @@ _JAVA_OPTIONS = (
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
 )
+
+
+#: For what imports half of PyPI before it answers; on a loaded machine that takes minutes.
+_PATIENT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,18 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every service is described from."""
+    """What every service is described from.
+
+    Attributes:
+        program: finds a program of one of the packages.
+        environment: what those programs find their settings by.
+    """
 
     settings: Settings
     layout: Layout
     servers: Servers
     account: Account | None
-    masker: Path
+    program: Callable[[str], Path]
     environment: Mapping[str, str]
 
 
@@ -76,7 +85,10 @@ def masker_names(settings: Settings) -> list[str]:
 def services(around: Surroundings) -> list[Service]:
     """Every server of the stack, in the order in which people think of them."""
     maskers = [_masker(around, worker) for worker in range(around.settings.masker_workers)]
-    return [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
+    stream = [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
+    if around.settings.profile == "core":
+        return stream
+    return [*stream, _s3(around), _mlflow(around)]
 
 
 def _postgres(around: Surroundings) -> Service:
@@ -154,12 +166,41 @@ def _connect(around: Surroundings) -> Service:
 def _masker(around: Surroundings, worker: int) -> Service:
     return Service(
         name=f"masker-{worker}",
-        argv=[str(around.masker), "--worker", str(worker)],
+        argv=[str(around.program("dataflix-masker")), "--worker", str(worker)],
         ports=[Port(around.settings.masker_port + worker, "DATAFLIX_MASKER_PORT")],
         cwd=around.layout.run,
         environment=around.environment,
         needs=["topics"],
         priority=350,
+    )
+
+
+def _s3(around: Surroundings) -> Service:
+    settings = around.settings
+    return Service(
+        name="s3",
+        argv=[sys.executable, "-m", "dataflix_stack.s3_server"],
+        ports=[
+            Port(settings.s3_port, "DATAFLIX_S3_PORT"),
+            Port(settings.s3_console_port, "DATAFLIX_S3_CONSOLE_PORT"),
+        ],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["versitygw"],
+        priority=200,
+    )
+
+
+def _mlflow(around: Surroundings) -> Service:
+    return Service(
+        name="mlflow",
+        argv=[str(around.program("dataflix-mlflow"))],
+        ports=[Port(around.settings.mlflow_port, "DATAFLIX_MLFLOW_PORT")],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["databases"],
+        priority=500,
+        ready_seconds=_PATIENT_SECONDS,
     )
 
 

@@ -1,4 +1,4 @@
-"""The set-up programs of the other packages: schema, topics, warehouse, connector, sample data."""
+"""The set-up programs of the other packages: schemas, topics, warehouse, connector, sample data, bucket."""
 
 from __future__ import annotations
 
@@ -28,12 +28,19 @@ class SetUp:
 
 def set_ups(settings: Settings) -> list[SetUp]:
     """The programs, in the order of a start."""
-    return [
+    stream = [
         SetUp("migrate", ["dataflix-migrate"], ["postgres"]),
         SetUp("topics", ["dataflix-connector", "topics"], ["kafka"]),
         SetUp("warehouse", ["dataflix-warehouse"], ["clickhouse", "topics"]),
         SetUp("register", ["dataflix-connector", "register"], ["connect", "migrate", "topics"]),
         SetUp("seed", ["dataflix-seed"], ["register", "warehouse", *masker_names(settings)]),
+    ]
+    if settings.profile == "core":
+        return stream
+    return [
+        *stream,
+        SetUp("databases", ["dataflix-databases"], ["postgres"]),
+        SetUp("bucket", ["dataflix-mlflow", "bucket"], ["s3"]),
     ]
 
 

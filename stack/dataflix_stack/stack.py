@@ -20,9 +20,10 @@ from rich.console import Console
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.settings import ENV_PREFIX, env_file
-from dataflix_stack import config, ports, preparation, processes
+from dataflix_stack import config, ports, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.errors import StackError
+from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
 from dataflix_stack.progress import Board
 from dataflix_stack.servers import Servers, wanted_servers
@@ -34,7 +35,12 @@ from dataflix_stack.supervision import Supervisor
 _DEATHS_TOLERATED = 3
 _PROBE_SECONDS = 0.1
 #: Who is stopped together: writers first, so that what they write to is still there.
-_STOP_ORDER = (("connect",), ("masker", "clickhouse"), ("kafka", "postgres"))
+_STOP_ORDER = (
+    ("airflow", "connect"),
+    ("dbt", "mlflow"),
+    ("masker", "clickhouse"),
+    ("s3", "kafka", "postgres"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Stack:
                 self.layout,
                 self.servers,
                 self.account,
-                console_script("dataflix-masker"),
+                console_script,
                 self.environment,
             )
         )
@@ -112,7 +118,7 @@ def down(stack: Stack) -> bool:
             orphans = bool(processes.all_recorded(stack.layout.run))
             processes.stop_recorded(stack.layout.run, stack.console.print)
             return orphans
-        steps = _stop_steps(supervisor)
+        steps = _stop_steps(supervisor, stack.layout.run)
         with Board(stack.console, [step.name for step in steps], "stopped") as board:
             run_steps(steps, board)
         supervisor.stop()
@@ -128,7 +134,7 @@ def start_one(stack: Stack, name: str) -> None:
 
 def stop_one(stack: Stack, name: str) -> None:
     """Stop one service of a running stack; it stays stopped until it or the stack is started."""
-    stack.supervisor.stop_program(_named(stack, name).name)
+    _stop(stack.supervisor, stack.layout.run, _named(stack, name).name, threading.Event())
 
 
 def _named(stack: Stack, name: str) -> Service:
@@ -238,7 +244,14 @@ def _steps(stack: Stack, described: Sequence[Service]) -> list[Step]:
         Step(one.name, one.needs, partial(run_set_up, one, stack.environment, stack.layout.logs))
         for one in set_ups(stack.settings)
     ]
-    return starts + sets
+    return [*_builds(stack), *starts, *sets]
+
+
+def _builds(stack: Stack) -> list[Step]:
+    """What is built from sources while the first servers start already."""
+    if stack.settings.profile == "core":
+        return []
+    return [Step("versitygw", (), partial(versitygw.build, stack.layout.logs / "versitygw.log"))]
 
 
 def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threading.Event) -> None:
@@ -263,16 +276,17 @@ def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threadi
             raise StackError(f"{service.name} is not ready: {why}\nThe end of {log}:\n{tail(log)}")
 
 
-def _stop(supervisor: Supervisor, name: str, _abandoned: threading.Event) -> None:
+def _stop(supervisor: Supervisor, run: Path, name: str, _abandoned: threading.Event) -> None:
     supervisor.stop_program(name)
+    end_family(processes.mark(run, name))
 
 
-def _stop_steps(supervisor: Supervisor) -> list[Step]:
+def _stop_steps(supervisor: Supervisor, run: Path) -> list[Step]:
     names = supervisor.states()
     steps: list[Step] = []
     before: list[str] = []
     for stage in _STOP_ORDER:
         stopping = [name for name in names if name.split("-")[0] in stage]
-        steps += [Step(name, tuple(before), partial(_stop, supervisor, name)) for name in stopping]
+        steps += [Step(name, tuple(before), partial(_stop, supervisor, run, name)) for name in stopping]
         before += stopping
     return steps

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dataflix_checker import health
-from dataflix_checker.health import Backlog, Connector, Slot, Unknown
+from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
 from dataflix_stack import processes
 from dataflix_stack.services import Service
@@ -49,6 +49,7 @@ class StackStatus:
     connector: Connector | Unknown
     slot: Slot | Unknown
     backlog: Backlog | Unknown
+    batch: Batch | None
 
     @property
     def supervised(self) -> bool:
@@ -59,7 +60,9 @@ class StackStatus:
     def faults(self) -> list[str]:
         """What is not as it should be; nothing, when the stack works."""
         found = [f"{one.service} is {one.state}" for one in self.services if one.state != "ready"]
-        parts = {"connector": self.connector, "slot": self.slot, "backlog": self.backlog}
+        parts: dict[str, object] = {"connector": self.connector, "slot": self.slot, "backlog": self.backlog}
+        if self.batch:
+            parts |= {"last run": self.batch.run, "champion": self.batch.champion}
         return found + [f"{name}: {fault}" for name, part in parts.items() if (fault := _fault(part))]
 
     def plain(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class StackStatus:
             "connector": asdict(self.connector),
             "slot": asdict(self.slot),
             **asdict(self.backlog if isinstance(self.backlog, Backlog) else Backlog({}, 0)),
+            "batch": asdict(self.batch) if self.batch else None,
         }
 
 
@@ -98,12 +102,19 @@ def look(stack: Stack) -> StackStatus:
     states = supervisor.states() if alive else {}
     orphans = {} if alive else processes.all_recorded(stack.layout.run)
     settings = stack.settings
-    with ThreadPoolExecutor(len(described) + 3) as pool:
+    with ThreadPoolExecutor(len(described) + 4) as pool:
         connector = pool.submit(health.ask, health.connector, settings)
         slot = pool.submit(health.ask, health.slot, settings)
         backlog = pool.submit(health.ask, health.backlog, settings)
+        batch = pool.submit(health.batch, settings) if settings.profile == "full" else None
         rows = list(pool.map(lambda one: _service(stack, one, states.get(one.name), orphans), described))
-        return StackStatus([_supervisor(stack), *rows], connector.result(), slot.result(), backlog.result())
+        return StackStatus(
+            [_supervisor(stack), *rows],
+            connector.result(),
+            slot.result(),
+            backlog.result(),
+            batch.result() if batch else None,
+        )
 
 
 def _supervisor(stack: Stack) -> ServiceStatus:
@@ -150,8 +161,8 @@ def _share(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
 
 
-def _fault(part: Connector | Slot | Backlog | Unknown) -> str:
-    return "" if isinstance(part, Backlog) else part.fault
+def _fault(part: object) -> str:
+    return str(getattr(part, "fault", ""))
 
 
 def _draw(console: Console, status: StackStatus) -> None:
@@ -186,6 +197,19 @@ def _health_lines(status: StackStatus) -> Iterable[str]:
         behind = ", ".join(f"{group} {lag:,}" for group, lag in status.backlog.lag.items() if lag)
         yield f"lag           {behind or '0 in every consumer group'}"
         yield f"dead letters  {status.backlog.dead_letters}"
+    if status.batch:
+        yield from _batch_lines(status.batch)
+
+
+def _batch_lines(batch: Batch) -> Iterable[str]:
+    if isinstance(batch.run, Run):
+        yield f"last run      {f'{batch.run.state}, {batch.run.run_id}' if batch.run.run_id else 'none yet'}"
+    if isinstance(batch.reconciled, Reconciled):
+        found = batch.reconciled
+        counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"
+        yield f"reconciled    {f'{found.rows:,} rows, {counts}' if found.run_id else 'never yet'}"
+    if isinstance(batch.champion, int):
+        yield f"champion      {f'version {batch.champion}' if batch.champion else 'none yet'}"
 
 
 def _duration(seconds: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataflix_contract import Settings
 from dataflix_stack.stack import Stack
 
 _PUBLIC_KEY = """
@@ -21,9 +22,21 @@ user {settings.postgres_user}
   ClickHouse     http://{settings.clickhouse_host}:{settings.clickhouse_http_port}  \
 native port {settings.clickhouse_tcp_port}, user {settings.clickhouse_user}
   Masker         {settings.masker_url(0)}/metrics
-  Passwords      {stack.settings_file}
+{_batch(settings)}  Passwords      {stack.settings_file}
   Logs           {stack.layout.logs}
 Next: bin/dataflix-status, python3 check_all_works.py, bin/dataflix-trace, ./stop.sh"""
     if settings.local_only_key:
         text += _PUBLIC_KEY
     return text
+
+
+def _batch(settings: Settings) -> str:
+    if settings.profile == "core":
+        return ""
+    return f"""\
+  Airflow        {settings.airflow_url}  user {settings.airflow_user}
+  dbt webhook    {settings.dbt_url}/docs/
+  MLflow         {settings.mlflow_url}
+  S3             {settings.s3_url}  console http://{settings.s3_host}:{settings.s3_console_port}, \
+user {settings.s3_access_key}
+"""

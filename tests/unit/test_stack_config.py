@@ -23,9 +23,7 @@ def settings(**values: object) -> Settings:
 
 def described(chosen: Settings) -> list[Service]:
     account = Account("postgres", 999, 998)
-    around = Surroundings(
-        chosen, LAYOUT, Servers(Path("/servers")), account, Path("/env/bin/dataflix-masker"), {}
-    )
+    around = Surroundings(chosen, LAYOUT, Servers(Path("/servers")), account, Path("/env/bin").joinpath, {})
     return services(around)
 
 
@@ -84,7 +82,7 @@ def test_postgresql_lets_in_whom_it_listens_for(bind: str, first: str) -> None:
 def test_the_supervisor_has_a_program_for_each_service() -> None:
     parser = supervisor_config(settings(masker_workers=2))
     programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
-    assert programs == {"postgres", "kafka", "clickhouse", "connect", "masker-0", "masker-1"}
+    assert programs == {"postgres", "kafka", "clickhouse", "connect", "masker-0", "masker-1", "s3", "mlflow"}
     assert parser["program:postgres"]["stopsignal"] == "INT"
 
 

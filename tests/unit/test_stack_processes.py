@@ -2,9 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from dataflix_stack import launch, processes
 
@@ -49,3 +54,50 @@ def test_a_stale_postmaster_file_goes_and_a_used_one_stays(tmp_path: Path) -> No
         child.kill()
     launch.forget_stale_postmaster(tmp_path.resolve())
     assert not lock.exists()
+
+
+@contextmanager
+def _marked(mark: str, code: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of the service ``mark``, once it has said that it is ready; killed at the end."""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, launch.MARK: mark}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+DETACHED_CHILD = """
+import subprocess, time
+subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
+print("ready", flush=True)
+time.sleep(60)
+"""
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_children_of_a_killed_server_are_found_and_ended(tmp_path: Path) -> None:
+    mark = processes.mark(tmp_path, "mlflow")
+    with _marked(mark, DETACHED_CHILD) as server:
+        server.kill()
+        server.wait()
+        assert len(launch.family(mark)) == 1
+        assert launch.end_family(mark) == 1
+        assert launch.family(mark) == []
+
+
+def test_who_ignores_the_request_is_killed_and_others_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.2)
+    mine, other = processes.mark(tmp_path, "mlflow"), processes.mark(tmp_path, "mlflow-2")
+    with _marked(mine, DEAF) as deaf, _marked(other, DEAF) as neighbour:
+        launch.end_family(mine)
+        assert deaf.wait(timeout=10) == -signal.SIGKILL
+        assert neighbour.poll() is None

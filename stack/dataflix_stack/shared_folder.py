@@ -1,0 +1,24 @@
+"""The folder of installed servers, which all stacks of a checkout share."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def make_passable(folder: Path) -> None:
+    """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
+    for part in reversed((folder, *folder.parents)):
+        if not part.exists():
+            part.mkdir()
+            part.chmod(0o755)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the file ``lock``, waiting for whoever has it: two starts at once install once."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,181 @@
+"""The servers that the daily batch works with: S3, MLflow, and their databases."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import httpx
+import psutil
+import psycopg
+import pytest
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+from dataflix_contract import Settings
+from dataflix_stack.launch import MARK
+from dataflix_stack.paths import console_script
+from support.stack import Stack
+from support.waiting import wait_until
+
+ARTEFACT = "/api/2.0/mlflow-artifacts/artifacts/tests/{name}"
+
+
+def s3_client(settings: Settings, secret: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_url,
+        region_name="us-east-1",
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=secret,
+        config=Config(retries={"max_attempts": 1}, proxies={}),
+    )
+
+
+@pytest.fixture
+def mlflow(settings: Settings) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=settings.mlflow_url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def test_the_store_keeps_objects_for_who_knows_the_secret(settings: Settings) -> None:
+    client = s3_client(settings, settings.s3_secret_key.get_secret_value())
+    place = {"Bucket": settings.s3_bucket, "Key": "tests/object"}
+    client.put_object(**place, Body=b"content")
+    try:
+        assert client.get_object(**place)["Body"].read() == b"content"
+    finally:
+        client.delete_object(**place)
+
+
+def test_a_wrong_secret_is_refused(settings: Settings) -> None:
+    with pytest.raises(ClientError) as refused:
+        s3_client(settings, "not the secret").list_buckets()
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_nobody_reads_artefacts_past_mlflow_without_a_login(settings: Settings) -> None:
+    answer = httpx.get(f"{settings.s3_url}/{settings.s3_bucket}/", trust_env=False)
+    assert answer.status_code == 403
+
+
+def test_the_console_is_served(settings: Settings) -> None:
+    page = httpx.get(
+        f"http://{settings.s3_host}:{settings.s3_console_port}/", trust_env=False, follow_redirects=True
+    )
+    assert page.status_code == 200
+    assert "<html" in page.text
+
+
+def test_the_bucket_may_be_made_again(stack: Stack) -> None:
+    assert "is there" in stack.run(str(console_script("dataflix-mlflow")), "bucket").stdout
+
+
+def test_mlflow_refuses_names_of_other_sites(mlflow: httpx.Client) -> None:
+    search = mlflow.build_request("POST", "/api/2.0/mlflow/experiments/search", json={"max_results": 1})
+    search.headers["Host"] = "evil.example"
+    assert mlflow.send(search).status_code == 403
+
+
+@pytest.mark.parametrize("owner", ["airflow", "mlflow"])
+def test_each_database_is_reached_by_its_owner_alone(settings: Settings, owner: str) -> None:
+    logins = {
+        "airflow": (settings.airflow_db_user, settings.airflow_db_password, settings.airflow_db),
+        "mlflow": (settings.mlflow_db_user, settings.mlflow_db_password, settings.mlflow_db),
+    }
+    user, password, own = logins[owner]
+
+    def enter(database: str) -> None:
+        psycopg.connect(
+            host=settings.postgres_host,
+            port=settings.postgres_port,
+            dbname=database,
+            user=user,
+            password=password.get_secret_value(),
+        ).close()
+
+    enter(own)
+    for other in {settings.postgres_db, *(login[2] for login in logins.values())} - {own}:
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            enter(other)
+
+
+def _members(stack: Stack) -> list[psutil.Process]:
+    """Every process of the stack: what its servers were started as, and all that descend from them."""
+    mains = [psutil.Process(one["pid"]) for one in stack.status()["services"]]
+    family = {child for main in mains for child in main.children(recursive=True)} | set(mains)
+    marks = f"{stack.data_dir / 'run'}/"
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK, "").startswith(marks):
+                family.add(process)
+        except psutil.Error:
+            continue
+    return list(family)
+
+
+def test_every_server_listens_on_loopback_only(stack: Stack) -> None:
+    listening = {
+        (process.name(), connection.laddr.ip, connection.laddr.port)
+        for process in _members(stack)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {ip for _, ip, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
+    wanted = {port for one in stack.status()["services"] for port in one["ports"]}
+    assert wanted <= {port for *_, port in listening}
+
+
+def test_the_whole_stack_is_small_enough(stack: Stack) -> None:
+    """The bound is for an idle stack; what other tests left in the servers' caches comes on top."""
+    assert stack.status()["memory_mb"] < 4_500
+
+
+def test_no_secret_is_on_a_command_line(stack: Stack, settings: Settings) -> None:
+    lines = " ".join(" ".join(process.cmdline()) for process in _members(stack))
+    for secret in (settings.s3_secret_key, settings.masking_key, settings.airflow_secret, settings.dbt_token):
+        assert secret.get_secret_value() not in lines
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize("service", ["s3", "mlflow"])
+def test_artefacts_survive_a_kill_and_the_server_comes_back(
+    stack: Stack, mlflow: httpx.Client, service: str
+) -> None:
+    place = ARTEFACT.format(name=service)
+    mlflow.put(place, content=b"model").raise_for_status()
+    killed = stack.pid(service)
+    stack.kill(service)
+    wait_until(_is_ready(stack, service, killed), f"{service} is back", seconds=120, every=1)
+    assert wait_until(_content(mlflow, place), "the artefact is served", every=1) == b"model"
+    mlflow.delete(place).raise_for_status()
+
+
+@pytest.mark.disruptive
+def test_mlflow_works_again_after_its_database_was_killed(stack: Stack, mlflow: httpx.Client) -> None:
+    killed = stack.pid("postgres")
+    stack.kill("postgres")
+    wait_until(_is_ready(stack, "postgres", killed), "postgres is back", seconds=120, every=1)
+
+    def answers() -> bool:
+        search = {"max_results": 1}
+        return mlflow.post("/api/2.0/mlflow/experiments/search", json=search).is_success
+
+    wait_until(answers, "MLflow answers from its database", seconds=60, every=1)
+
+
+def _is_ready(stack: Stack, service: str, killed: int) -> Callable[[], bool]:
+    def ready() -> bool:
+        answer = json.loads(stack.run("bin/dataflix-status", "--json", check=False).stdout)
+        [one] = [one for one in answer["services"] if one["service"] == service]
+        return bool(one["state"] == "ready" and one["pid"] != killed)
+
+    return ready
+
+
+def _content(mlflow: httpx.Client, place: str) -> Callable[[], bytes]:
+    def content() -> bytes:
+        answer = mlflow.get(place)
+        return answer.content if answer.is_success else b""
+
+    return content

@@ -1,0 +1,42 @@
+"""What MLflow is told; its own package is not in the tests' environment, and not needed for this."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dataflix_contract import Settings
+
+_FILE = Path(__file__).parents[2] / "tracking" / "dataflix_tracking" / "config.py"
+
+
+@pytest.fixture(scope="module")
+def config() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tracking_config", _FILE)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_password_of_any_letters_is_an_address(config: ModuleType) -> None:
+    settings = Settings.model_validate({"mlflow_db_password": "p@ss/w:rd %", "postgres_port": 25432})
+    assert config.backend_uri(settings).startswith(
+        "postgresql+psycopg2://mlflow:p%40ss%2Fw%3Ard%20%25@127.0.0.1:25432/mlflow?"
+    )
+
+
+def test_artefacts_go_through_mlflow_to_the_bucket(config: ModuleType) -> None:
+    told = config.environment(Settings.model_validate({"s3_port": 19002, "s3_bucket": "models"}))
+    assert told["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] == "s3://models/artifacts"
+    assert told["MLFLOW_S3_ENDPOINT_URL"] == "http://127.0.0.1:19002"
+    assert told["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert told["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_other_sites_names_are_refused(config: ModuleType) -> None:
+    hosts = config.allowed_hosts(Settings.model_validate({"mlflow_host": "mlflow"}))
+    assert {"127.0.0.1:*", "localhost:*", "mlflow:*"} <= set(hosts)
+    assert "*" not in hosts
