@@ -102,6 +102,23 @@ def mlflow(settings: Settings) -> None:
     httpx.post(experiments, json={"max_results": 1}, timeout=_SECONDS).raise_for_status()
 
 
+def dbt_webhook(settings: Settings) -> None:
+    """The server takes runs."""
+    httpx.get(f"{settings.dbt_url}/health/ready", timeout=_SECONDS).raise_for_status()
+
+
+def airflow(part: str) -> Probe:
+    """The probe of one part of Airflow, by the name that its API gives it."""
+
+    def probe(settings: Settings) -> None:
+        answer = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=_SECONDS)
+        status = answer.raise_for_status().json()[part]["status"]
+        if status != "healthy":
+            raise LookupError(f"Airflow says that its {part} is {status or 'not there'}")
+
+    return probe
+
+
 def probes(settings: Settings) -> dict[str, Probe]:
     """Each service's probe, by its name."""
     fixed: dict[str, Probe] = {
@@ -111,5 +128,9 @@ def probes(settings: Settings) -> dict[str, Probe]:
         "connect": connect,
         "s3": s3,
         "mlflow": mlflow,
+        "dbt-webhook": dbt_webhook,
+        "airflow-api": airflow("metadatabase"),
+        "airflow-scheduler": airflow("scheduler"),
+        "airflow-dags": airflow("dag_processor"),
     }
     return fixed | {f"masker-{worker}": masker(worker) for worker in range(settings.masker_workers)}

@@ -88,7 +88,7 @@ def services(around: Surroundings) -> list[Service]:
     stream = [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
     if around.settings.profile == "core":
         return stream
-    return [*stream, _s3(around), _mlflow(around)]
+    return [*stream, _s3(around), _mlflow(around), _dbt_webhook(around), *_airflow(around)]
 
 
 def _postgres(around: Surroundings) -> Service:
@@ -202,6 +202,44 @@ def _mlflow(around: Surroundings) -> Service:
         priority=500,
         ready_seconds=_PATIENT_SECONDS,
     )
+
+
+def _dbt_webhook(around: Surroundings) -> Service:
+    return Service(
+        name="dbt-webhook",
+        argv=[str(around.program("dataflix-dbt-webhook"))],
+        ports=[Port(around.settings.dbt_port, "DATAFLIX_DBT_PORT")],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["warehouse"],
+        priority=500,
+        stop_seconds=30,
+        ready_seconds=_PATIENT_SECONDS,
+    )
+
+
+def _airflow(around: Surroundings) -> list[Service]:
+    """Airflow's three parts; the scheduler runs the tasks."""
+    ports = {"airflow-api": [Port(around.settings.airflow_port, "DATAFLIX_AIRFLOW_PORT")]}
+    parts = {
+        "airflow-api": "api-server",
+        "airflow-scheduler": "scheduler",
+        "airflow-dags": "dag-processor",
+    }
+    return [
+        Service(
+            name=name,
+            argv=[str(around.program("dataflix-airflow")), command],
+            ports=ports.get(name, []),
+            cwd=around.layout.run,
+            environment=around.environment,
+            needs=["airflow-migrate"],
+            priority=600,
+            stop_seconds=20,
+            ready_seconds=_PATIENT_SECONDS,
+        )
+        for name, command in parts.items()
+    ]
 
 
 def _java(around: Surroundings, heap: str) -> list[str]:

@@ -40,6 +40,7 @@ def set_ups(settings: Settings) -> list[SetUp]:
     return [
         *stream,
         SetUp("databases", ["dataflix-databases"], ["postgres"]),
+        SetUp("airflow-migrate", ["dataflix-airflow", "migrate"], ["databases"]),
         SetUp("bucket", ["dataflix-mlflow", "bucket"], ["s3"]),
     ]
 

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from dataflix_checker.probes import probes
 from dataflix_contract import Settings
 from dataflix_stack import config
 from dataflix_stack.accounts import Account
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
+from dataflix_stack.setup import set_ups
 
 LAYOUT = Layout(Path("/data with 100% space"))
+
+
+STREAM = {"postgres", "kafka", "clickhouse", "connect", "masker-0"}
+BATCH = {"s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags"}
 
 
 def settings(**values: object) -> Settings:
@@ -82,7 +88,7 @@ def test_postgresql_lets_in_whom_it_listens_for(bind: str, first: str) -> None:
 def test_the_supervisor_has_a_program_for_each_service() -> None:
     parser = supervisor_config(settings(masker_workers=2))
     programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
-    assert programs == {"postgres", "kafka", "clickhouse", "connect", "masker-0", "masker-1", "s3", "mlflow"}
+    assert programs == STREAM | {"masker-1"} | BATCH
     assert parser["program:postgres"]["stopsignal"] == "INT"
 
 
@@ -101,3 +107,19 @@ def test_a_changed_setting_changes_the_fingerprint() -> None:
     one, same, other = (config.program(kafka, "python", Path("x"), [text]) for text in ("a", "a", "b"))
     assert one.fingerprint == same.fingerprint != other.fingerprint
     assert shlex.split(one.command)[1:3] == ["-m", "dataflix_stack.launch"]
+
+
+def test_the_core_is_the_stream_alone() -> None:
+    core = settings(profile="core")
+    assert {one.name for one in described(core)} == STREAM
+    assert {step.name for step in set_ups(core)} == {"migrate", "topics", "warehouse", "register", "seed"}
+
+
+@pytest.mark.parametrize("profile", ["core", "full"])
+def test_every_service_has_a_probe_and_everything_needed_is_a_step(profile: str) -> None:
+    chosen = settings(profile=profile)
+    names = {one.name for one in described(chosen)}
+    assert names <= probes(chosen).keys()
+    steps = {*names, *(one.name for one in set_ups(chosen)), "versitygw"}
+    needs = [*(one.needs for one in described(chosen)), *(one.needs for one in set_ups(chosen))]
+    assert set().union(*needs) <= steps
