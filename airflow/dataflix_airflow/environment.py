@@ -33,6 +33,11 @@ def dags_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "dags"
 
 
+def logs_folder(home: Path) -> Path:
+    """Where the tasks' logs are."""
+    return home / "logs"
+
+
 def passwords_file(home: Path) -> Path:
     """The file that Airflow reads the login's password from."""
     return home / "passwords.json"
@@ -86,7 +91,8 @@ def airflow_environment(settings: Settings, home: Path, dags: Path) -> dict[str,
 def _core(settings: Settings, home: Path, dags: Path) -> dict[str, str]:
     return {
         "executor": "LocalExecutor",
-        "parallelism": "4",
+        # Each is a process, idle at 35 MB; the DAG never has more than two tasks to run at once.
+        "parallelism": "2",
         "dags_folder": str(dags),
         "dags_are_paused_at_creation": "False",
         "load_examples": "False",
@@ -111,7 +117,7 @@ def _api(settings: Settings) -> dict[str, str]:
 
 def _logging(home: Path) -> dict[str, str]:
     return {
-        "base_log_folder": str(home / "logs"),
+        "base_log_folder": str(logs_folder(home)),
         "json_logs": "True",
         "colored_console_log": "False",
         # Parser logs go to the process' own log, which the supervisor bounds: files would only grow.

@@ -50,11 +50,21 @@ def find_program(name: str) -> str:
 def run_program(name: str, *arguments: str) -> list[dict[str, Any]]:
     """Run a program to its end and return the JSON objects that it printed, one a line.
 
+    Raises:
+        ProgramError: the program failed (the message has its last lines) or printed something else.
+        ProgramStoppedError: this process got SIGTERM; the program was stopped.
+    """
+    return _objects(name, run_command(name, *arguments))
+
+
+def run_command(name: str, *arguments: str) -> str:
+    """Run a program to its end and return what it printed.
+
     What it writes to stderr goes line by line to the log. When this process is told to end,
     times out or is killed, the program ends too.
 
     Raises:
-        ProgramError: the program failed (the message has its last lines) or printed something else.
+        ProgramError: the program failed; the message has its last lines.
         ProgramStoppedError: this process got SIGTERM; the program was stopped.
     """
     argv = [find_program(name), *arguments]
@@ -67,7 +77,7 @@ def run_program(name: str, *arguments: str) -> list[dict[str, Any]]:
     if code:
         told = "\n".join(last) or "it said nothing"
         raise ProgramError(f"{name} {_how_it_ended(code)}:\n{told}")
-    return _objects(name, printed)
+    return printed
 
 
 class _Output(threading.Thread):

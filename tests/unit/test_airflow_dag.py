@@ -70,7 +70,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_it_parses(parsed: Any) -> None:
     assert parsed["errors"] == {}
-    assert parsed["dags"] == ["elt_pipeline"]
+    assert parsed["dags"] == ["elt_pipeline", "housekeeping"]
 
 
 def test_it_runs_daily_one_at_a_time_and_makes_up_for_nothing(parsed: Any) -> None:

@@ -1,0 +1,38 @@
+"""Weekly: delete what Airflow keeps of old runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import dag, task
+from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
+
+from dataflix_airflow import housekeeping as work
+
+DOC = f"""
+Deletes runs, results and logs that are older than {work.KEPT.days} days from Airflow's database and log
+folder. What came of each run of `elt_pipeline` stays in ClickHouse's `ops.pipeline_runs`.
+"""
+
+
+@dag(
+    schedule=CronTriggerTimetable("0 5 * * 0", timezone="UTC", run_immediately=False),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "dataflix", "retries": 2, "retry_delay": timedelta(minutes=5)},
+    tags=["dataflix", "weekly"],
+    description="Delete what Airflow keeps of old runs",
+    doc_md=DOC,
+)
+def housekeeping() -> None:
+    """One task."""
+
+    @task(execution_timeout=timedelta(minutes=30))
+    def clean_up() -> None:
+        """Delete old records and log files."""
+        work.clean_up()
+
+    clean_up()
+
+
+housekeeping()
