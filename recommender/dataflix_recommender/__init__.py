@@ -1,1 +1,37 @@
-"""The model as arrays: save, load, score, fold in. NumPy only: training and serving share it."""
+"""The model as arrays: save, load, score, fold in. NumPy only: training and serving share it.
+
+A :class:`Model` holds two things. An SVD predicts stars (:func:`predict_stars`). A ranker, a sparse
+item-item matrix learnt for ordering, says what to show (:func:`rank`); who has rated nothing that it
+knows gets the popularity list, through the same function. Ratings that are newer than the model enter
+through :meth:`Model.profile` and :func:`fold_in`: nothing is trained again.
+
+    model = load(Path("model.npz"))
+    profile = model.profile(user_id=7, fresh={318: 5.0, 2571: 0.5})
+    best = rank(model, profile, count=10)
+    stars = predict_stars(model, fold_in(model, profile), best.item_ids)
+    reasons = because(model, profile, best.item_ids)
+"""
+
+from dataflix_recommender.foldin import Taste, fold_in, predict_stars
+from dataflix_recommender.model import Model, ModelError, Profile
+from dataflix_recommender.ranking import Ranking, because, rank, scores, similar
+from dataflix_recommender.storage import digest, load, load_unpacked, save, unpack
+
+__all__ = [
+    "Model",
+    "ModelError",
+    "Profile",
+    "Ranking",
+    "Taste",
+    "because",
+    "digest",
+    "fold_in",
+    "load",
+    "load_unpacked",
+    "predict_stars",
+    "rank",
+    "save",
+    "scores",
+    "similar",
+    "unpack",
+]

@@ -1,0 +1,169 @@
+"""The arrays of a model, and one person's ratings seen through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+UNKNOWN = -1
+
+
+class ModelError(ValueError):
+    """The arrays do not make a model, or the file is damaged or of another format; says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one person has rated, each film once, the newest rating of each.
+
+    Attributes:
+        user: place of the person in the model's ``user_ids``; -1 for someone it has not seen.
+        items: places in the model's ``item_ids``, rising; films that the model does not know are left out.
+        ratings: their ratings, in stars.
+        fresh: which of them the model was not trained with.
+    """
+
+    user: int
+    items: IntArray
+    ratings: FloatArray
+    fresh: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that predicting and ranking need; U users, I items, F factors.
+
+    Attributes:
+        user_ids: (U,) int64, rising.
+        item_ids: (I,) int64, rising.
+        user_bias: (U,) float32, in stars.
+        item_bias: (I,) float32, in stars.
+        user_factors: (U, F) float32.
+        item_factors: (I, F) float32.
+        ridge: (F + 1,) float64; what :func:`~dataflix_recommender.fold_in` holds a new person's bias
+            and factors back with.
+        history_start: (U + 1,) int64; the ratings of user u are ``history_*[start[u]:start[u + 1]]``.
+        history_items: (R,) int32, places in ``item_ids``, rising for each user.
+        history_halves: (R,) uint8, ratings in half stars.
+        ranker_start: (I + 1,) int64; the row of item i is ``ranker_*[start[i]:start[i + 1]]``.
+        ranker_items: (W,) int32, rising in each row.
+        ranker_weights: (W,) float32; how much a liking of the row's item speaks for the other one.
+        popularity: (I,) float32 from 0 to 1: the Bayesian popularity, highest first when cold.
+        rating_counts: (I,) int32.
+        global_mean: in stars.
+        rating_min: the lowest rating that can be given, in stars.
+        rating_max: the highest.
+        max_version: the newest change among the ratings that it was trained with (an LSN): ratings with a
+            greater version are fresh.
+    """
+
+    user_ids: IntArray
+    item_ids: IntArray
+    user_bias: FloatArray
+    item_bias: FloatArray
+    user_factors: FloatArray
+    item_factors: FloatArray
+    ridge: FloatArray
+    history_start: IntArray
+    history_items: IntArray
+    history_halves: IntArray
+    ranker_start: IntArray
+    ranker_items: IntArray
+    ranker_weights: FloatArray
+    popularity: FloatArray
+    rating_counts: IntArray
+    global_mean: float
+    rating_min: float
+    rating_max: float
+    max_version: int
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together.
+
+        Raises:
+            ModelError: says which.
+        """
+        users, items = len(self.user_ids), len(self.item_ids)
+        factors = self.item_factors.shape[-1]
+        shapes: dict[str, tuple[int, ...]] = {
+            "user_bias": (users,),
+            "item_bias": (items,),
+            "user_factors": (users, factors),
+            "item_factors": (items, factors),
+            "ridge": (factors + 1,),
+            "history_start": (users + 1,),
+            "ranker_start": (items + 1,),
+            "popularity": (items,),
+            "rating_counts": (items,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ModelError(f"{name} has the shape {getattr(self, name).shape}, not {shape}")
+        for name in ("user_ids", "item_ids"):
+            if not _rises(getattr(self, name)):
+                raise ModelError(f"{name} must rise: ids are looked up by bisection")
+        _check_rows("history", self.history_start, self.history_items, self.history_halves, items)
+        _check_rows("ranker", self.ranker_start, self.ranker_items, self.ranker_weights, items)
+
+    def items(self, ids: ArrayLike) -> IntArray:
+        """Places of films in the arrays; -1 for those that the model does not know."""
+        return _places(self.item_ids, np.asarray(ids, np.int64))
+
+    def user(self, user_id: int) -> int:
+        """Place of a person in the arrays; -1 for someone the model does not know."""
+        return int(_places(self.user_ids, np.asarray([user_id], np.int64))[0])
+
+    def profile(self, user_id: int, fresh: Mapping[int, float] | None = None) -> Profile:
+        """A person's ratings: those that the model was trained with, and newer ones over them.
+
+        Args:
+            user_id: need not be known.
+            fresh: newer ratings in stars by film id; films that the model does not know are passed over.
+        """
+        user = self.user(user_id)
+        start, end = self.history_start[user : user + 2] if user != UNKNOWN else (0, 0)
+        items, ratings = self.history_items[start:end], self.history_halves[start:end] / 2.0
+        if not fresh:
+            return Profile(user, items, ratings, np.zeros(len(items), np.bool_))
+        places = self.items(list(fresh))
+        known = places != UNKNOWN
+        places, newer = places[known], np.asarray(list(fresh.values()), np.float64)[known]
+        kept = ~np.isin(items, places)
+        merged = np.concatenate([items[kept], places])
+        order = np.argsort(merged, kind="stable")
+        return Profile(
+            user,
+            merged[order],
+            np.concatenate([ratings[kept], newer])[order],
+            np.concatenate([np.zeros(int(kept.sum()), np.bool_), np.ones(len(places), np.bool_)])[order],
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every field as an array, by name; scalars have no dimension."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+
+def _places(known: IntArray, ids: IntArray) -> IntArray:
+    if not len(known):
+        return np.full(ids.shape, UNKNOWN, np.int64)
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[places] == ids, places, UNKNOWN)
+
+
+def _rises(ids: IntArray) -> bool:
+    return bool(np.all(ids[1:] > ids[:-1]))
+
+
+def _check_rows(name: str, start: IntArray, items: IntArray, values: NDArray[Any], width: int) -> None:
+    """Refuse rows (compressed sparse row form) that point outside of the arrays."""
+    fits = len(items) == len(values) == start[-1] and start[0] == 0 and bool(np.all(np.diff(start) >= 0))
+    inside = not len(items) or (items.min() >= 0 and items.max() < width)
+    if not (fits and inside):
+        raise ModelError(f"the rows of {name} do not fit together")

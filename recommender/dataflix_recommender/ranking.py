@@ -1,0 +1,118 @@
+"""Order films for someone, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile
+
+#: How many ratings at the global mean everyone's own mean starts from.
+MEAN_PRIOR = 5
+#: What a rating at someone's own mean says in favour, in stars: to have watched is a liking in itself.
+WATCHED = 0.5
+#: How much popularity counts beside a row of the ranker: enough to order what the ranker leaves equal.
+POPULARITY = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Films in the order in which to show them.
+
+    Attributes:
+        item_ids: (n,) int64, best first.
+        scores: (n,) falling; comparable within one ranking only.
+    """
+
+    item_ids: IntArray
+    scores: FloatArray
+
+
+def weights(model: Model, profile: Profile) -> FloatArray:
+    """What each rating of a profile says, in stars: for similar films above 0, against them below.
+
+    The rating less the person's own mean (drawn towards the global one while there are few), plus
+    :data:`WATCHED`. So a 5 lifts similar films and a 0.5 lowers them, for kind and for harsh raters.
+    """
+    shrunk = profile.ratings.sum() + MEAN_PRIOR * model.global_mean
+    mean = shrunk / (len(profile.ratings) + MEAN_PRIOR)
+    return np.asarray(profile.ratings - mean + WATCHED)
+
+
+def scores(model: Model, profile: Profile) -> FloatArray:
+    """The ranker's score of every film: (I,), the product of the weights and the item-item matrix.
+
+    Popularity orders what the ranker leaves equal, and everything for someone who has rated nothing.
+    """
+    entries, lengths = _entries(model, profile.items)
+    weighted = np.repeat(weights(model, profile), lengths) * model.ranker_weights[entries]
+    total = np.bincount(model.ranker_items[entries], weighted, len(model.item_ids))
+    return np.asarray(total + POPULARITY * model.popularity)
+
+
+def rank(model: Model, profile: Profile, count: int = 10, exclude: Iterable[int] = ()) -> Ranking:
+    """The best films for someone, without those already rated.
+
+    Args:
+        model: the arrays.
+        profile: from :meth:`Model.profile`; one without ratings gets the popularity list.
+        count: how many; fewer come back when there are no more.
+        exclude: ids of further films to leave out, such as those watched and not rated.
+    """
+    total = scores(model, profile)
+    hidden = model.items(list(exclude))
+    total[hidden[hidden != UNKNOWN]] = -np.inf
+    total[profile.items] = -np.inf
+    best = _highest(total, count)
+    best = best[np.isfinite(total[best])]
+    return Ranking(model.item_ids[best], total[best])
+
+
+def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
+    """The films that a liking of this one speaks for most; empty when the ranker has no row for it."""
+    place = int(model.items([item_id])[0])
+    if place == UNKNOWN:
+        return Ranking(np.empty(0, np.int64), np.empty(0))
+    row = slice(model.ranker_start[place], model.ranker_start[place + 1])
+    values = model.ranker_weights[row]
+    best = _highest(values, count)
+    best = best[values[best] > 0]
+    return Ranking(model.item_ids[model.ranker_items[row][best]], values[best])
+
+
+def because(model: Model, profile: Profile, item_ids: ArrayLike) -> list[int | None]:
+    """For each film, the rated one that speaks for it most ("because you liked ..."), or None."""
+    entries, lengths = _entries(model, profile.items)
+    sources = np.repeat(np.arange(len(profile.items)), lengths)
+    gain = np.repeat(weights(model, profile), lengths) * model.ranker_weights[entries]
+    targets = model.ranker_items[entries]
+    liked = np.repeat(weights(model, profile) > 0, lengths) & (gain > 0)
+    reasons: list[int | None] = []
+    for place in model.items(item_ids):
+        mine = np.flatnonzero((targets == place) & liked)
+        best = sources[mine[np.argmax(gain[mine])]] if len(mine) else None
+        reasons.append(None if best is None else int(model.item_ids[profile.items[best]]))
+    return reasons
+
+
+def _entries(model: Model, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Places of all entries of some rows of the ranker, row by row, and how many each row has."""
+    starts = model.ranker_start[rows]
+    lengths = model.ranker_start[np.asarray(rows) + 1] - starts
+    ends = np.cumsum(lengths)
+    shift = np.repeat(starts - (ends - lengths), lengths)
+    return np.arange(len(shift)) + shift, lengths
+
+
+def _highest(values: NDArray[Any], count: int) -> IntArray:
+    """Places of the highest values, highest first; of equal ones the first."""
+    count = max(0, min(count, len(values)))
+    if count == 0:
+        return np.empty(0, np.int64)
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    candidates = np.flatnonzero(values >= least)
+    return candidates[np.argsort(-values[candidates], kind="stable")][:count]

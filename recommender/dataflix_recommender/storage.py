@@ -1,0 +1,112 @@
+"""A model in a file: NumPy's ``.npz``, without pickle, with a format number and a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflix_recommender.model import Model, ModelError
+
+FORMAT = 1
+_FORMAT, _DIGEST = "format", "sha256"
+_SCALARS: dict[str, type[int | float]] = {
+    "global_mean": float,
+    "rating_min": float,
+    "rating_max": float,
+    "max_version": int,
+}
+
+
+def save(model: Model, path: Path) -> str:
+    """Write a model and return its digest; the file appears whole or not at all."""
+    checksum = digest(model)
+    header = {_FORMAT: np.asarray(FORMAT), _DIGEST: np.asarray(checksum)}
+    arrays: dict[str, Any] = header | model.arrays()
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
+    return checksum
+
+
+def load(path: Path) -> Model:
+    """Read a model into memory and check it against its digest.
+
+    Raises:
+        ModelError: the file is damaged, of another format, or no model.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is no model: {error}") from error
+    return _checked(arrays, path)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Check a model's file and lay its arrays out as ``.npy`` files for :func:`load_unpacked`.
+
+    Raises:
+        ModelError: as :func:`load`.
+    """
+    model = load(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in model.arrays().items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def load_unpacked(folder: Path) -> Model:
+    """Map a model's arrays into memory from the folder that :func:`unpack` made.
+
+    Processes that map the same folder share one copy, in the page cache. The digest was checked
+    when the folder was made, not again here: that would read every page.
+
+    Raises:
+        ModelError: the folder lacks an array.
+    """
+    try:
+        arrays = {
+            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+            for field in fields(Model)
+        }
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no unpacked model: {error}") from error
+    return _model(arrays)
+
+
+def digest(model: Model) -> str:
+    """SHA-256 over names, types, shapes and bytes of all arrays: equal models have equal digests."""
+    hashed = hashlib.sha256(str(FORMAT).encode())
+    for name, array in model.arrays().items():
+        hashed.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        hashed.update(np.ascontiguousarray(array).data)
+    return hashed.hexdigest()
+
+
+def _checked(arrays: Mapping[str, NDArray[Any]], path: Path) -> Model:
+    found = int(arrays[_FORMAT]) if _FORMAT in arrays else None
+    if found != FORMAT:
+        raise ModelError(f"{path} has the format {found}, this program reads {FORMAT}: train again")
+    missing = sorted({field.name for field in fields(Model)} - arrays.keys())
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(missing)}")
+    model = _model(arrays)
+    if digest(model) != str(arrays.get(_DIGEST)):
+        raise ModelError(f"{path} is damaged: its arrays do not match their digest")
+    return model
+
+
+def _model(arrays: Mapping[str, NDArray[Any]]) -> Model:
+    values: dict[str, Any] = {
+        field.name: _SCALARS[field.name](arrays[field.name]) if field.name in _SCALARS else arrays[field.name]
+        for field in fields(Model)
+    }
+    return Model(**values)

@@ -1,0 +1,250 @@
+"""``dataflix-train`` and ``dataflix-model``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.logs import configure_logging
+from dataflix_training.faults import Fault, Terminated
+
+if TYPE_CHECKING:
+    from dataflix_training.registry import Registry
+    from dataflix_training.tracking import Tracking
+
+log = structlog.get_logger()
+
+#: What may stand between quotes in MLflow's search language; Airflow's run ids consist of these.
+RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
+_THREADS = 2
+_HEALTH_SECONDS = 10
+
+train_app = typer.Typer(add_completion=False)
+model_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The model's versions, and which is in service."
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+
+
+def train() -> None:
+    """``dataflix-train``."""
+    train_app()
+
+
+def model() -> None:
+    """``dataflix-model``."""
+    model_app()
+
+
+@train_app.command()
+def main(
+    run_id: Annotated[
+        str | None, typer.Option(help="Names this training: the same id again gives the same result.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train the recommender on the warehouse's ratings, judge it, and register it in MLflow."""
+    configure_logging("train")
+    run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
+    with _exit_on_fault(), _terminable(), threadpool_limits(_THREADS):
+        tracking, settings = _tracking(run_id)
+        from dataflix_training.service import train as run  # noqa: PLC0415 - Numba: seconds
+
+        with _progress(quiet=as_json) as progress:
+            result = run(settings, tracking, run_id, progress)
+    _print_result(result, as_json=as_json)
+
+
+@model_app.command("list")
+def list_versions(as_json: Json = False) -> None:
+    """Show all versions, newest first."""
+    with _exit_on_fault():
+        versions = _registry().versions()
+    if as_json:
+        for one in versions:
+            _print_json(asdict(one))
+        return
+    table = Table("version", "alias", "made", "run", "ratings", "RMSE", "nDCG@10")
+    for one in versions:
+        table.add_row(
+            str(one.version),
+            ", ".join(one.aliases),
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+            one.run_id,
+            f"{one.rows:,}",
+            f"{one.rmse:.4f}",
+            f"{one.ndcg_at_10:.4f}",
+        )
+    Console().print(table)
+
+
+@model_app.command()
+def promote(version: Annotated[int, typer.Argument(min=1)], as_json: Json = False) -> None:
+    """Put a version in service, whatever the gate said."""
+    with _exit_on_fault():
+        registry = _registry()
+        registry.promote(version)
+    _say_champion(registry, as_json=as_json)
+
+
+@model_app.command()
+def rollback(as_json: Json = False) -> None:
+    """Put the champion before this one in service again; once more goes one further back."""
+    with _exit_on_fault():
+        registry = _registry()
+        registry.rollback()
+    _say_champion(registry, as_json=as_json)
+
+
+def _registry() -> Registry:
+    return _tracking("list")[0].registry
+
+
+def _tracking(run_id: str) -> tuple[Tracking, Settings]:
+    """MLflow's client, after the settings and the server's health were looked at."""
+    import re  # noqa: PLC0415
+
+    if not re.fullmatch(RUN_ID, run_id):
+        raise Fault(
+            f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
+        )
+    settings = load_settings()
+    if folder := os.environ.get("DATAFLIX_DATA_DIR"):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(folder, "training", "numba")))
+        os.environ.setdefault("MPLCONFIGDIR", str(Path(folder, "training", "matplotlib")))
+    _require_mlflow(settings)
+    from dataflix_training.tracking import Tracking, bound_waiting  # noqa: PLC0415 - MLflow: seconds
+
+    bound_waiting()
+    return Tracking(settings.mlflow_url), settings
+
+
+def _require_mlflow(settings: Settings) -> None:
+    try:
+        with urllib.request.urlopen(f"{settings.mlflow_url}/health", timeout=_HEALTH_SECONDS):  # noqa: S310
+            pass
+    except (urllib.error.URLError, OSError) as error:
+        raise Fault(
+            f"MLflow does not answer at {settings.mlflow_url} ({error}): start it with ./run.sh, or set"
+            " DATAFLIX_MLFLOW_HOST and DATAFLIX_MLFLOW_PORT"
+        ) from error
+
+
+@contextlib.contextmanager
+def _exit_on_fault() -> Iterator[None]:
+    """Turn faults into a message and exit code 1; being stopped into 143 (SIGTERM) or 130 (Ctrl-C)."""
+    try:
+        yield
+    except (Fault, SettingsError) as error:
+        _die(str(error), 1)
+    except Terminated:
+        _die("stopped; the same run id goes on or begins anew", 128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        _die("stopped", 128 + signal.SIGINT)
+    except Exception as error:
+        if not type(error).__module__.startswith(("mlflow.", "requests.", "urllib3.")):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        _die(f"MLflow failed: {reason}. Look at its log, then run the same again: it goes on", 1)
+
+
+def _die(message: str, code: int) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the program in an orderly way."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """A bar on a terminal, log lines elsewhere; yields what to call with the stage and the share done."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda text, share: log.info("progress", stage=text, percent=round(100 * share))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda text, share: bar.update(task, description=text, completed=share)
+        bar.update(task, description="done", completed=1.0)
+
+
+def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    rows = {"Dataflix": result, "Surprise's SVD, its defaults": result["baselines"]["surprise_svd"]}
+    rows |= {
+        "popularity": result["baselines"]["popularity"],
+        "global mean": result["baselines"]["global_mean"],
+    }
+    if champion := result["baselines"].get("champion_recipe"):
+        rows["the champion's recipe"] = champion
+    title = f"version {result['model_version']}: {result['alias']} ({'; '.join(result['reasons'])})"
+    table = Table(
+        "judged on held-out ratings", "RMSE", "MAE", "nDCG@10", "Recall@10", "coverage", title=title
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, scores in rows.items():
+        figures = (scores.get(key) for key in ("rmse", "mae", "ndcg_at_10", "recall_at_10", "coverage"))
+        table.add_row(name, *("" if figure is None else f"{figure:.4f}" for figure in figures))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{result['rows']:,} ratings, {result['seconds']} s, run {result['run_id']}", highlight=False
+    )
+
+
+def _say_champion(registry: Registry, *, as_json: bool) -> None:
+    with _exit_on_fault():
+        aliases = registry.aliases()
+    if as_json:
+        _print_json(aliases)
+        return
+    before = aliases.get("previous-champion")
+    typer.echo(
+        f"champion: version {aliases['champion']}" + (f"; before it: version {before}" if before else "")
+    )
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, default=_text) + "\n")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value)}")

@@ -1,0 +1,95 @@
+"""The ranker: EASE, a linear item-item model in closed form (Steck 2019, arXiv:1905.03375)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas, lapack
+
+_USERS_AT_ONCE = 4096
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """An item-item matrix; row i is ``items`` and ``weights`` from ``start[i]`` to ``start[i + 1]``."""
+
+    start: NDArray[np.int64]
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+def covered_items(items: Ints, n_items: int, fewest: int, most: int) -> NDArray[np.int64]:
+    """The items that the ranker learns: rated often enough, and of these the most rated.
+
+    The cap bounds the cost, which is cubic in it; ties go to the smaller number.
+    """
+    counts = np.bincount(items, minlength=n_items)
+    by_count = np.argsort(-counts, kind="stable")[:most]
+    return np.sort(by_count[counts[by_count] >= fewest])
+
+
+def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: int) -> NDArray[np.float64]:
+    """How many people have rated both of two covered items: (m, m), the upper triangle.
+
+    Args:
+        users: rising; one row for each rating.
+        items: as ``users``.
+        covered: items that count, m of them.
+        n_items: of all.
+    """
+    place = np.full(n_items, -1)
+    place[covered] = np.arange(len(covered))
+    kept = place[items] >= 0
+    rows, columns = users[kept], place[items[kept]]
+    # single precision holds whole numbers up to 16,777,216 exactly
+    gram = np.zeros((len(covered), len(covered)), np.float32, order="F")
+    last = int(users.max(initial=-1)) + 1
+    for first in range(0, last, _USERS_AT_ONCE):
+        start, end = np.searchsorted(rows, (first, first + _USERS_AT_ONCE))
+        block = np.zeros((min(_USERS_AT_ONCE, last - first), len(covered)), np.float32, order="F")
+        block[rows[start:end] - first, columns[start:end]] = 1
+        gram = blas.ssyrk(1, block, beta=1, c=gram, trans=1, overwrite_c=1)
+    return np.asarray(gram, np.float64, order="F")
+
+
+def ease(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """The weights B that best rebuild each column of X from the others: B = I - P diag(1 / diag P).
+
+    P is (X'X + penalty I)^-1. Row i says what i speaks for; the diagonal is zero.
+
+    Args:
+        gram: X'X, its upper triangle; left as it is.
+        penalty: greater: smoother, closer to popularity.
+    """
+    regularised = gram.copy(order="F")
+    regularised[np.diag_indices_from(regularised)] += penalty
+    factor, failed = lapack.dpotrf(regularised, overwrite_a=1)
+    inverse, failed_too = lapack.dpotri(factor, overwrite_c=1)
+    if failed or failed_too:
+        raise ArithmeticError("the matrix of common ratings is not positive definite")
+    inverse = np.triu(inverse)
+    inverse += np.triu(inverse, 1).T
+    inverse /= -np.diag(inverse).copy()
+    np.fill_diagonal(inverse, 0)
+    return np.asarray(inverse)
+
+
+def strongest(
+    weights: NDArray[np.float64], covered: NDArray[np.int64], n_items: int, row_length: int
+) -> SparseRows:
+    """Keep the ``row_length`` strongest weights of every row, for and against; rows for all items."""
+    length = min(row_length, max(len(covered) - 1, 0))
+    chosen = np.sort(np.argpartition(-np.abs(weights), length - 1, axis=1)[:, :length], axis=1)
+    kept = np.take_along_axis(weights, chosen, axis=1)
+    lengths = np.zeros(n_items, np.int64)
+    lengths[covered] = length
+    return SparseRows(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        covered[chosen].ravel().astype(np.int32),
+        kept.ravel().astype(np.float32),
+    )

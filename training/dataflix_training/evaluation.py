@@ -1,0 +1,117 @@
+"""Judge models by ratings that they have not seen. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflix_recommender import Model, rank
+from dataflix_training.fitting import Factors, damped_means
+from dataflix_training.metrics import SHOWN, Scores, errors, ranking_scores
+from dataflix_training.ratings import Ratings
+
+#: A film rated so or better was a good recommendation.
+LIKED = 4.0
+#: Rankings are judged by so many people at most, evenly spread over their ids.
+MOST_PEOPLE = 3000
+#: The prior of the popularity baseline's stars, in ratings at the global mean.
+_BASELINE_PRIOR = 5.0
+_PEOPLE_AT_ONCE = 500
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Jury:
+    """The people that rankings are judged by.
+
+    Attributes:
+        user_ids: who.
+        liked: for each of them the films that they came to like in the held-out part.
+        catalogue: ids of all films that could be shown, rising.
+        seen: for each of them the places in the catalogue of the films that they had rated before.
+    """
+
+    user_ids: Ints
+    liked: list[Ints]
+    catalogue: Ints
+    seen: list[Ints]
+
+
+def jury(known: Ratings, held_out: Ratings) -> Jury:
+    """Who can judge: those who came to like something; :data:`MOST_PEOPLE` of them."""
+    good = held_out[held_out.stars >= LIKED]
+    people = np.unique(good.user_ids)
+    if len(people) > MOST_PEOPLE:
+        people = people[np.linspace(0, len(people) - 1, MOST_PEOPLE).astype(np.int64)]
+    catalogue = np.unique(known.movie_ids)
+    return Jury(
+        people,
+        _grouped(good, people, good.movie_ids),
+        catalogue,
+        _grouped(known, people, np.searchsorted(catalogue, known.movie_ids)),
+    )
+
+
+def judge_ranker(model: Model, judges: Jury) -> tuple[float, float, float]:
+    """nDCG@10, Recall@10 and coverage of a model's rankings, made as serving makes them."""
+    shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in judges.user_ids]
+    return ranking_scores(shown, judges.liked, len(judges.catalogue))
+
+
+def judge_model(model: Model, factors: Factors, judges: Jury, held_out: Ratings) -> Scores:
+    """Stars and rankings of the whole package."""
+    stars = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
+    return Scores(*stars, *judge_ranker(model, judges))
+
+
+def judge_svd(factors: Factors, judges: Jury, held_out: Ratings) -> Scores:
+    """Stars of an SVD, and the rankings that come of ordering by its stars."""
+    shown: list[Ints] = []
+    users = np.searchsorted(factors.user_ids, judges.user_ids)
+    for first in range(0, len(users), _PEOPLE_AT_ONCE):
+        some = users[first : first + _PEOPLE_AT_ONCE]
+        stars = factors.item_bias + factors.user_factors[some] @ factors.item_factors.T
+        for row, seen in zip(stars, judges.seen[first : first + _PEOPLE_AT_ONCE], strict=True):
+            shown.append(judges.catalogue[_best(row, seen)])
+    stars_errors = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
+    return Scores(*stars_errors, *ranking_scores(shown, judges.liked, len(judges.catalogue)))
+
+
+def judge_popularity(model: Model, known: Ratings, judges: Jury, held_out: Ratings) -> Scores:
+    """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
+    shown = [judges.catalogue[_best(model.popularity, seen)] for seen in judges.seen]
+    items = np.searchsorted(judges.catalogue, known.movie_ids)
+    means = damped_means(items, known.stars, len(judges.catalogue), _BASELINE_PRIOR)
+    places = np.minimum(np.searchsorted(judges.catalogue, held_out.movie_ids), len(means) - 1)
+    is_known = judges.catalogue[places] == held_out.movie_ids
+    stars = np.where(is_known, means[places], known.stars.mean())
+    return Scores(*errors(stars, held_out.stars), *ranking_scores(shown, judges.liked, len(judges.catalogue)))
+
+
+def judge_mean(known: Ratings, held_out: Ratings) -> Scores:
+    """The global mean for everyone and everything: it orders nothing."""
+    stars = np.full(len(held_out), known.stars.mean())
+    return Scores(*errors(stars, held_out.stars), None, None, None)
+
+
+def _best(values: NDArray[Any], seen: Ints) -> Ints:
+    values = values.copy()
+    values[seen] = -np.inf
+    first = np.argsort(-values, kind="stable")[:SHOWN] if len(values) <= SHOWN else _top(values)
+    return np.asarray(first[np.isfinite(values[first])])
+
+
+def _top(values: NDArray[Any]) -> Ints:
+    first = np.argpartition(-values, SHOWN)[:SHOWN]
+    return np.asarray(first[np.argsort(-values[first], kind="stable")])
+
+
+def _grouped(ratings: Ratings, people: Ints, values: Ints) -> list[Ints]:
+    """The values of each person's ratings."""
+    starts = np.searchsorted(ratings.user_ids, people)
+    ends = np.searchsorted(ratings.user_ids, people, side="right")
+    return [values[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -1,0 +1,317 @@
+"""A training in MLflow: one run, its model, its registration; safe to kill and to repeat.
+
+The order is what makes it so. The run's figures and its model are written first; the model is read back
+and compared; only then the run is tagged with its outcome. From there on nothing is computed any more:
+register, move the alias, tag the result, finish. A retry finds the run by its tag, and either goes on
+from the outcome, or marks the run as failed and begins anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import structlog
+from mlflow import MlflowClient
+from mlflow.data.dataset import Dataset
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+import dataflix_recommender
+from dataflix_recommender import Model, ModelError, digest, load, save
+from dataflix_recommender.pyfunc import MODEL_FILE
+from dataflix_training.experiment import Experiment
+from dataflix_training.faults import Fault
+from dataflix_training.gate import CHAMPION, Alias, Decision
+from dataflix_training.plots import draw
+from dataflix_training.ratings import Ratings
+from dataflix_training.registry import (
+    DIGEST_TAG,
+    MODEL_NAME,
+    RECIPE_TAG,
+    ROWS_TAG,
+    RUN_TAG,
+    Registry,
+)
+
+log = structlog.get_logger()
+
+EXPERIMENT = "dataflix"
+OUTCOME_TAG, RESULT_TAG = "dataflix.outcome", "dataflix.result"
+
+_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("long", "user_id"), ColSpec("long", "movie_id")]),
+    outputs=Schema([ColSpec("double")]),
+)
+
+
+class Tracking:
+    """The runs of one MLflow server."""
+
+    def __init__(self, url: str) -> None:
+        mlflow.set_tracking_uri(url)
+        mlflow.set_registry_uri(url)
+        self.client = MlflowClient(url, url)
+        self.registry = Registry(self.client)
+
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """What an earlier call with this pipeline run's id came to, finishing what was left to do.
+
+        Runs that were left without an outcome are marked as failed.
+        """
+        for run in self._runs(run_id):
+            tags = run.data.tags
+            if run.info.status == "FINISHED" and RESULT_TAG in tags:
+                return _parsed(tags[RESULT_TAG])
+            if run.info.status == "RUNNING" and OUTCOME_TAG in tags:
+                log.info("going on from the outcome of an earlier attempt", mlflow_run=run.info.run_id)
+                return self.conclude(run.info.run_id)
+            if run.info.status == "RUNNING":
+                log.info("an earlier attempt came to no outcome", mlflow_run=run.info.run_id)
+                self.client.set_terminated(run.info.run_id, "FAILED")
+        return None
+
+    @contextlib.contextmanager
+    def run(self, run_id: str) -> Iterator[str]:
+        """A new run for the pipeline run; ends as KILLED or FAILED unless it was concluded."""
+        tags = {RUN_TAG: run_id, "mlflow.runName": run_id, "mlflow.source.name": "dataflix-train"}
+        mlflow_run = self.client.create_run(self._experiment(), tags=tags).info.run_id
+        try:
+            yield mlflow_run
+        except Exception:
+            self._end(mlflow_run, "FAILED")
+            raise
+        except BaseException:
+            self._end(mlflow_run, "KILLED")
+            raise
+
+    def record(
+        self,
+        mlflow_run: str,
+        ratings: Ratings,
+        experiment: Experiment,
+        titles: Mapping[int, str],
+        source: str,
+    ) -> None:
+        """Write parameters, metrics, lineage and pictures.
+
+        Args:
+            mlflow_run: the run to write to.
+            ratings: all that were read.
+            experiment: what came of them.
+            titles: of the films in the pictures.
+            source: where the ratings were read.
+        """
+        sha256 = ratings.digest()
+        params = asdict(experiment.recipe) | {
+            "rows": len(ratings),
+            "max_version": ratings.max_version,
+            "data_sha256": sha256,
+        }
+        self.client.log_batch(
+            mlflow_run, _metrics(experiment), [Param(key, str(value)) for key, value in params.items()]
+        )
+        with self._active(mlflow_run), tempfile.TemporaryDirectory() as folder:
+            # MLflow takes digests of 36 characters
+            mlflow.log_input(_dataset(source, sha256[:36]), context="training")
+            draw(experiment, titles, Path(folder))
+            mlflow.log_artifacts(folder, "plots")
+
+    def upload(self, mlflow_run: str, model: Model) -> str:
+        """Upload the model, read it back, compare, and return MLflow's id of it.
+
+        Raises:
+            Fault: what was read back is not what was sent.
+        """
+        example = pd.DataFrame({"user_id": model.user_ids[:3], "movie_id": model.item_ids[:3]})
+        with self._active(mlflow_run), tempfile.TemporaryDirectory() as folder:
+            sha256 = save(model, Path(folder, MODEL_FILE))
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module="dataflix_recommender.pyfunc",
+                data_path=str(Path(folder, MODEL_FILE)),
+                code_paths=[str(Path(dataflix_recommender.__file__).parent)],
+                signature=_SIGNATURE,
+                input_example=example,
+                pip_requirements=[
+                    f"{name}=={version(name)}" for name in ("mlflow-skinny", "numpy", "pandas")
+                ],
+            )
+        self._verify(str(logged.model_id), sha256)
+        return str(logged.model_id)
+
+    def settle(
+        self,
+        mlflow_run: str,
+        outcome: Mapping[str, Any],
+    ) -> None:
+        """Tag the run with its outcome: whatever happens from here on, a retry goes on from it."""
+        self.client.set_tag(mlflow_run, OUTCOME_TAG, json.dumps(outcome))
+
+    def conclude(self, mlflow_run: str) -> dict[str, Any]:
+        """Register the model of a settled run, move the alias, finish. Done twice it is done once.
+
+        Raises:
+            Fault: another attempt has taken over the pipeline run.
+        """
+        run = self.client.get_run(mlflow_run)
+        if run.info.status != "RUNNING":
+            raise Fault("another attempt of the same run id has taken over: let it finish")
+        outcome = _parsed(run.data.tags[OUTCOME_TAG])
+        registered = self.registry.of_run(outcome["run_id"]) or self._register(outcome)
+        alias = self._place(registered, outcome["alias"])
+        result = outcome | {"model_version": registered, "alias": alias}
+        self.client.set_tag(mlflow_run, RESULT_TAG, json.dumps(result))
+        self.client.set_terminated(mlflow_run, "FINISHED")
+        return result
+
+    def _register(self, outcome: Mapping[str, Any]) -> int:
+        tags = {
+            RUN_TAG: outcome["run_id"],
+            RECIPE_TAG: outcome["recipe"],
+            ROWS_TAG: str(outcome["rows"]),
+            DIGEST_TAG: outcome["model_sha256"],
+            "rmse": str(outcome["rmse"]),
+            "ndcg_at_10": str(outcome["ndcg_at_10"]),
+        }
+        with contextlib.redirect_stdout(sys.stderr):
+            made = mlflow.register_model(f"models:/{outcome['model_id']}", MODEL_NAME, tags=tags)
+        return int(made.version)
+
+    def _place(self, registered: int, wanted: Alias) -> Alias:
+        """Give the version its alias; a newer champion stays where it is."""
+        champion = self.registry.aliases().get("champion", 0)
+        if wanted == CHAMPION and champion <= registered:
+            self.registry.promote(registered)
+            return "champion"
+        self.registry.challenge(registered)
+        return "challenger"
+
+    def _verify(self, model_id: str, sha256: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            fetched = mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder)
+            try:
+                found = digest(load(Path(fetched, "data", MODEL_FILE)))
+            except (ModelError, FileNotFoundError) as error:
+                raise Fault(f"the model did not arrive whole in MLflow's store: {error}") from error
+        if found != sha256:
+            raise Fault("the model in MLflow's store is not the one that was sent: train again")
+
+    def _runs(self, run_id: str) -> list[Run]:
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return []
+        return list(self.client.search_runs([experiment.experiment_id], f"tags.`{RUN_TAG}` = '{run_id}'"))
+
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        return str(found.experiment_id if found else self.client.create_experiment(EXPERIMENT))
+
+    @contextlib.contextmanager
+    def _active(self, mlflow_run: str) -> Iterator[None]:
+        """Make a run the one that MLflow's module functions write to, without ending it."""
+        # MLflow prints links; standard output is for results
+        with contextlib.redirect_stdout(sys.stderr):
+            mlflow.start_run(run_id=mlflow_run)
+            try:
+                yield
+            finally:
+                mlflow.end_run("RUNNING")
+
+    def _end(self, mlflow_run: str, status: str) -> None:
+        """Mark a run as ended, unless it has an outcome to go on from."""
+        try:
+            if OUTCOME_TAG not in self.client.get_run(mlflow_run).data.tags:
+                self.client.set_terminated(mlflow_run, status)
+        except MlflowException:
+            log.warning("MLflow could not be told that the run ended; a retry will", mlflow_run=mlflow_run)
+
+
+def bound_waiting() -> None:
+    """Let a dead MLflow be noticed within a minute, unless the environment says otherwise."""
+    for name, value in {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
+    run_id: str,
+    mlflow_run: str,
+    model_id: str,
+    ratings: Ratings,
+    experiment: Experiment,
+    decision: Decision,
+    seconds: float,
+) -> dict[str, Any]:
+    """What a training came to, as JSON: the figures, and where they are."""
+    scores = {name: score.known() for name, score in experiment.scores.items()}
+    own = scores.pop("dataflix")
+    if experiment.champion:
+        scores["champion_recipe"] = experiment.champion.known()
+    return {
+        "run_id": run_id,
+        "mlflow_run_id": mlflow_run,
+        "model_id": model_id,
+        "model_sha256": digest(experiment.model),
+        "alias": decision.alias,
+        "reasons": list(decision.reasons),
+        **own,
+        "rows": len(ratings),
+        "max_version": ratings.max_version,
+        "data_sha256": ratings.digest(),
+        "recipe": experiment.recipe.to_json(),
+        "seconds": round(seconds, 1),
+        "baselines": scores,
+    }
+
+
+def _metrics(experiment: Experiment) -> list[Metric]:
+    chosen = experiment.curves[0]
+    rows = [
+        *((key, value, 0) for key, value in experiment.scores["dataflix"].known().items()),
+        *(
+            (f"{name}.{key}", value, 0)
+            for name, scores in experiment.scores.items()
+            if name != "dataflix"
+            for key, value in scores.known().items()
+        ),
+        *((key, float(value), 0) for key, value in experiment.parts.items()),
+        *(("curve.validation_rmse", value, epoch) for epoch, value in enumerate(chosen.validation, 1)),
+        *(("curve.training_rmse", value, epoch) for epoch, value in enumerate(chosen.training, 1)),
+    ]
+    if experiment.champion:
+        rows += [(f"champion_recipe.{key}", value, 0) for key, value in experiment.champion.known().items()]
+    return [Metric(key, value, 0, step) for key, value, step in rows]
+
+
+def _dataset(source: str, digest: str) -> Dataset:
+    # MLflow's types claim that the one is abstract, and the other has none
+    dataset: Any = MetaDataset
+    origin: Any = HTTPDatasetSource
+    made: Dataset = dataset(origin(source), "analytics.ratings", digest)
+    return made
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed

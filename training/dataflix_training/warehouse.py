@@ -1,0 +1,80 @@
+"""Read what training needs from ClickHouse, as Arrow, with the user that only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import clickhouse_connect
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from dataflix_contract import Settings
+from dataflix_training.faults import Fault
+from dataflix_training.ratings import Ratings, in_order
+
+_RATINGS = """
+SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rated_at) AS rated_at, version
+FROM analytics.ratings
+ORDER BY user_id, rated_at, movie_id
+"""
+_TITLES = "SELECT movie_id, title FROM analytics.movies WHERE has({ids:Array(Int64)}, movie_id)"
+_CONNECT_SECONDS = 10
+
+
+def read_ratings(settings: Settings) -> Ratings:
+    """All ratings of the mart.
+
+    Raises:
+        Fault: ClickHouse cannot be asked, or the mart is not there.
+    """
+    with _reader(settings) as client:
+        table = client.query_arrow(_RATINGS)
+    column = {name: table[name].to_numpy() for name in table.column_names}
+    return in_order(
+        column["user_id"].astype(np.int64),
+        column["movie_id"].astype(np.int64),
+        column["stars"].astype(np.float64),
+        column["rated_at"].astype(np.int64),
+        int(column["version"].max(initial=0)),
+    )
+
+
+def read_titles(settings: Settings, movie_ids: list[int]) -> dict[int, str]:
+    """Titles of some films by id; a film without one is left out.
+
+    Raises:
+        Fault: ClickHouse cannot be asked, or the mart is not there.
+    """
+    with _reader(settings) as client:
+        rows = client.query(_TITLES, parameters={"ids": movie_ids}).result_rows
+    return {int(movie_id): str(title) for movie_id, title in rows}
+
+
+@contextmanager
+def _reader(settings: Settings) -> Iterator[Client]:
+    address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+    try:
+        client = clickhouse_connect.get_client(
+            host=settings.clickhouse_host,
+            port=settings.clickhouse_http_port,
+            username=settings.clickhouse_user,
+            password=settings.clickhouse_password.get_secret_value(),
+            connect_timeout=_CONNECT_SECONDS,
+            autogenerate_session_id=False,
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+    except ClickHouseError as error:
+        if "UNKNOWN_TABLE" in str(error) or "UNKNOWN_DATABASE" in str(error):
+            raise Fault("the marts are not there: let dbt build them (the DAG elt_pipeline does)") from error
+        raise Fault(
+            f"ClickHouse at {address} cannot be read: {_first_line(error)}; is it running (dataflix-status)?"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
