@@ -31,10 +31,10 @@ _SLOT_QUERY = """
 """
 _NO_CHAMPION = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 _RECONCILED_QUERY = """
-    SELECT any(run_id) AS run_id, sum(rows) AS rows, sum(missing) AS missing,
-           sum(different) AS different, sum(ghosts) AS ghosts
-    FROM ops.reconciliations FINAL
-    WHERE run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
+    SELECT any(found.run_id) AS run_id, sum(found.rows) AS rows, sum(found.missing) AS missing,
+           sum(found.different) AS different, sum(found.ghosts) AS ghosts
+    FROM ops.reconciliations AS found FINAL
+    WHERE found.run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
     FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
 """
 Partition = tuple[str, int]

@@ -57,7 +57,7 @@ class Service:
     priority: int = 100
     stop_signal: str = "TERM"
     stop_seconds: int = 15
-    ready_seconds: int = 180
+    ready_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)

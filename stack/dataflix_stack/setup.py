@@ -40,7 +40,8 @@ def set_ups(settings: Settings) -> list[SetUp]:
     return [
         *stream,
         SetUp("databases", ["dataflix-databases"], ["postgres"]),
-        SetUp("airflow-migrate", ["dataflix-airflow", "migrate"], ["databases"]),
+        # The stream first: Airflow's start takes a whole core for half a minute.
+        SetUp("airflow-migrate", ["dataflix-airflow", "migrate"], ["databases", "register"]),
         SetUp("bucket", ["dataflix-mlflow", "bucket"], ["s3"]),
     ]
 

@@ -57,7 +57,7 @@ def test_a_second_stack_on_the_same_ports_is_refused_by_name(stack: Stack) -> No
 
 
 def test_two_stacks_run_side_by_side(settings: Settings) -> None:
-    with running_stack(masker_workers="2") as other:
+    with running_stack(profile="core", masker_workers="2") as other:
         assert {one["state"] for one in other.status()["services"]} == {"ready"}
         with _connections(settings) as (_, warehouse), _connections(other.settings) as (there, elsewhere):
             there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")

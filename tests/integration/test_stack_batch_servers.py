@@ -1,7 +1,9 @@
 """The servers that the daily batch works with: S3, MLflow, and their databases."""
 
-import json
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
@@ -18,7 +20,7 @@ from dataflix_stack.paths import console_script
 from support.stack import Stack
 from support.waiting import wait_until
 
-ARTEFACT = "/api/2.0/mlflow-artifacts/artifacts/tests/{name}"
+BATCH = {"s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags"}
 
 
 def s3_client(settings: Settings, secret: str) -> Any:
@@ -100,6 +102,14 @@ def test_each_database_is_reached_by_its_owner_alone(settings: Settings, owner: 
             enter(other)
 
 
+def _service(process: psutil.Process) -> str:
+    """The service that the process belongs to, or nothing."""
+    try:
+        return process.environ().get(MARK, "").rpartition("/")[2]
+    except psutil.Error:
+        return ""
+
+
 def _members(stack: Stack) -> list[psutil.Process]:
     """Every process of the stack: what its servers were started as, and all that descend from them."""
     mains = [psutil.Process(one["pid"]) for one in stack.status()["services"]]
@@ -138,24 +148,37 @@ def test_no_secret_is_on_a_command_line(stack: Stack, settings: Settings) -> Non
 
 
 @pytest.mark.disruptive
-@pytest.mark.parametrize("service", ["s3", "mlflow"])
-def test_artefacts_survive_a_kill_and_the_server_comes_back(
-    stack: Stack, mlflow: httpx.Client, service: str
-) -> None:
-    place = ARTEFACT.format(name=service)
+def test_killed_servers_come_back_alone_and_artefacts_are_there(stack: Stack, mlflow: httpx.Client) -> None:
+    place = "/api/2.0/mlflow-artifacts/artifacts/tests/model"
     mlflow.put(place, content=b"model").raise_for_status()
-    killed = stack.pid(service)
-    stack.kill(service)
-    wait_until(_is_ready(stack, service, killed), f"{service} is back", seconds=120, every=1)
-    assert wait_until(_content(mlflow, place), "the artefact is served", every=1) == b"model"
+    before = [process for process in _members(stack) if _service(process) in BATCH]
+    assert {_service(process) for process in before} == BATCH
+    mains = {service: stack.pid(service) for service in BATCH}
+    killed_at = datetime.now(UTC)
+    for pid in mains.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: _restarted(stack, mains), "all are ready again", seconds=240, every=2)
+    wait_until(lambda: _beats_since(stack.settings, killed_at), "Airflow's heart beats", seconds=60, every=1)
+    assert [process for process in before if process.is_running()] == []
+    assert mlflow.get(place).raise_for_status().content == b"model"
     mlflow.delete(place).raise_for_status()
+
+
+@pytest.mark.disruptive
+def test_nothing_of_a_killed_supervisors_servers_is_left(stack: Stack) -> None:
+    before = _members(stack)
+    [supervisor] = [one["pid"] for one in stack.status()["services"] if one["service"] == "supervisor"]
+    os.kill(supervisor, signal.SIGKILL)
+    stack.up()
+    assert stack.status()["ready"] is True
+    assert [process for process in before if process.is_running()] == []
 
 
 @pytest.mark.disruptive
 def test_mlflow_works_again_after_its_database_was_killed(stack: Stack, mlflow: httpx.Client) -> None:
     killed = stack.pid("postgres")
     stack.kill("postgres")
-    wait_until(_is_ready(stack, "postgres", killed), "postgres is back", seconds=120, every=1)
+    wait_until(lambda: _restarted(stack, {"postgres": killed}), "postgres is back", seconds=120, every=1)
 
     def answers() -> bool:
         search = {"max_results": 1}
@@ -164,18 +187,17 @@ def test_mlflow_works_again_after_its_database_was_killed(stack: Stack, mlflow: 
     wait_until(answers, "MLflow answers from its database", seconds=60, every=1)
 
 
-def _is_ready(stack: Stack, service: str, killed: int) -> Callable[[], bool]:
-    def ready() -> bool:
-        answer = json.loads(stack.run("bin/dataflix-status", "--json", check=False).stdout)
-        [one] = [one for one in answer["services"] if one["service"] == service]
-        return bool(one["state"] == "ready" and one["pid"] != killed)
-
-    return ready
+def _restarted(stack: Stack, killed: dict[str, int]) -> bool:
+    services = {one["service"]: one for one in stack.status()["services"]}
+    return all(
+        services[name]["state"] == "ready" and services[name]["pid"] != pid for name, pid in killed.items()
+    )
 
 
-def _content(mlflow: httpx.Client, place: str) -> Callable[[], bytes]:
-    def content() -> bytes:
-        answer = mlflow.get(place)
-        return answer.content if answer.is_success else b""
-
-    return content
+def _beats_since(settings: Settings, moment: datetime) -> bool:
+    health = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", trust_env=False, timeout=30).json()
+    beats = (
+        health["scheduler"]["latest_scheduler_heartbeat"],
+        health["dag_processor"]["latest_dag_processor_heartbeat"],
+    )
+    return all(datetime.fromisoformat(beat) > moment for beat in beats)

@@ -1,6 +1,6 @@
 """How answers of the servers are judged."""
 
-from dataflix_checker.health import Slot, behind, read_connector
+from dataflix_checker.health import Slot, behind, read_connector, read_run
 
 
 def test_lag_counts_from_the_committed_offset_or_from_the_oldest_record() -> None:
@@ -30,3 +30,14 @@ def test_a_connector_without_a_task_does_not_work() -> None:
 def test_a_lost_slot_names_the_cure() -> None:
     assert "resnapshot" in Slot("dataflix", active=False, wal_status="lost", held_bytes=0).fault
     assert Slot("dataflix", active=True, wal_status="reserved", held_bytes=5).fault == ""
+
+
+def test_the_newest_run_is_the_first_that_airflow_lists() -> None:
+    newest = {"dag_run_id": "manual__1", "state": "failed", "end_date": None}
+    run = read_run({"dag_runs": [newest], "total_entries": 7})
+    assert (run.state, run.ended) == ("failed", "")
+    assert "manual__1" in run.fault
+
+
+def test_a_batch_that_never_ran_is_no_fault() -> None:
+    assert read_run({"dag_runs": [], "total_entries": 0}).fault == ""
