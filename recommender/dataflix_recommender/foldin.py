@@ -58,7 +58,7 @@ def predict_stars(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray
     known = places != UNKNOWN
     stars = np.full(places.shape, model.global_mean + taste.bias)
     stars[known] += model.item_bias[places[known]] + model.item_factors[places[known]] @ taste.factors
-    return np.clip(stars, model.rating_min, model.rating_max)
+    return np.asarray(np.clip(stars, model.rating_min, model.rating_max))
 
 
 def _trained(model: Model, user: int) -> FloatArray:

@@ -44,7 +44,8 @@ def load(path: Path) -> Model:
         FileNotFoundError: there is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here: NumPy leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is no model: {error}") from error

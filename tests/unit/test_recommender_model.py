@@ -1,0 +1,106 @@
+"""A model's arrays: what fits together, and what survives a file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataflix_recommender import Model, ModelError, digest, load, load_unpacked, save, unpack
+from support.recommender import small_model
+
+
+def test_a_saved_model_comes_back_bit_by_bit(tmp_path: Path) -> None:
+    model = small_model()
+    saved = save(model, tmp_path / "model.npz")
+    loaded = load(tmp_path / "model.npz")
+    assert saved == digest(model) == digest(loaded)
+    for name, array in model.arrays().items():
+        assert np.array_equal(array, loaded.arrays()[name]), name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz"]
+
+
+def test_a_model_unpacked_for_sharing_is_mapped_and_equal(tmp_path: Path) -> None:
+    model = small_model()
+    save(model, tmp_path / "model.npz")
+    unpack(tmp_path / "model.npz", tmp_path / "unpacked")
+    mapped = load_unpacked(tmp_path / "unpacked")
+    assert digest(mapped) == digest(model)
+    assert isinstance(mapped.item_factors, np.memmap)
+    with pytest.raises(ModelError, match="no unpacked model"):
+        load_unpacked(tmp_path)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    save(small_model(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="is no model"):
+        load(path)
+
+
+def test_arrays_that_do_not_match_their_digest_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    save(small_model(), path)
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["item_bias"] = arrays["item_bias"] + 1
+    np.savez(path, **arrays)
+    with pytest.raises(ModelError, match="damaged"):
+        load(path)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", format=np.asarray(99))
+    with pytest.raises(ModelError, match="format 99"):
+        load(tmp_path / "model.npz")
+
+
+def test_pickled_content_is_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", format=np.asarray([{"any": "object"}], dtype=object))
+    with pytest.raises(ModelError):
+        load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("item_bias", np.zeros(1, np.float32), "item_bias has the shape"),
+        ("ridge", np.zeros(1), "ridge has the shape"),
+        ("ranker_items", np.full(6, 99, np.int32), "rows of ranker"),
+        ("item_ids", np.asarray([4, 3, 2, 1]), "item_ids must rise"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(name: str, value: object, fault: str) -> None:
+    with pytest.raises(ModelError, match=fault):
+        replace(small_model(), **{name: value})
+
+
+def test_unknown_ids_have_no_place() -> None:
+    model = small_model()
+    assert model.items([10, 11, 40, -5, 2**40]).tolist() == [0, -1, 3, -1, -1]
+    assert (model.user(1), model.user(3), model.user(10**12)) == (0, -1, -1)
+
+
+def test_a_profile_has_the_newest_rating_of_each_film() -> None:
+    profile = small_model().profile(1, fresh={20: 0.5, 40: 4.0, 999: 5.0})
+    assert profile.items.tolist() == [0, 1, 3]
+    assert profile.ratings.tolist() == [5.0, 0.5, 4.0]
+    assert profile.fresh.tolist() == [False, True, True]
+
+
+def test_a_stranger_has_an_empty_profile() -> None:
+    profile = small_model().profile(77)
+    assert (profile.user, len(profile.items)) == (-1, 0)
+
+
+def test_a_model_of_nothing_knows_nothing() -> None:
+    empty = np.zeros(0)
+    ints = np.zeros(0, np.int64)
+    model = Model(
+        *(ints, ints, empty, empty, np.zeros((0, 2)), np.zeros((0, 2)), np.ones(3)),
+        *(np.zeros(1, np.int64), ints, ints, np.zeros(1, np.int64), ints, empty, empty, ints),
+        *(3.5, 0.5, 5.0, 0),
+    )
+    assert model.items([1]).tolist() == [-1]

@@ -1,0 +1,131 @@
+"""Stars, fold-in, order and reasons, against figures worked out by hand or in another way."""
+
+import numpy as np
+import pytest
+
+from dataflix_recommender import (
+    Model,
+    because,
+    fold_in,
+    predict_stars,
+    rank,
+    scores,
+    similar,
+)
+from dataflix_training.experiment import run_experiment
+from dataflix_training.synthetic import synthetic_ratings
+from support.recommender import small_model
+
+
+@pytest.fixture(scope="module")
+def trained() -> Model:
+    return run_experiment(synthetic_ratings(users=300, items=200, rows=12_000)).model
+
+
+def test_stars_are_mean_biases_and_product_of_factors() -> None:
+    model = small_model()
+    stars = predict_stars(model, fold_in(model, model.profile(1)), [10, 20, 30, 40, 999])
+    assert stars.tolist() == [4.75, 3.75, 4.25, 3.0, 3.75]
+
+
+def test_stars_stay_within_the_scale() -> None:
+    model = small_model()
+    stranger = fold_in(model, model.profile(77))
+    assert predict_stars(model, stranger, [10]).tolist() == [4.0]
+    kind = model.profile(77, fresh={10: 5.0, 20: 5.0, 30: 5.0})
+    assert predict_stars(model, fold_in(model, kind), [10, 20, 30, 40]).max() <= 5.0
+
+
+def test_nothing_moves_without_a_fresh_rating() -> None:
+    model = small_model()
+    taste = fold_in(model, model.profile(1))
+    assert (taste.bias, taste.factors.tolist()) == (0.25, [1.0, 0.0])
+
+
+def test_a_stranger_is_folded_in_by_ridge_regression() -> None:
+    model = small_model()
+    taste = fold_in(model, model.profile(77, fresh={10: 5.0, 30: 1.0}))
+    rows = np.asarray([[1, 0.5, 0], [1, 1, 1]])
+    # the same minimum as least squares with one more row for each parameter that pulls it to zero
+    stacked = np.vstack([rows, np.diag(np.sqrt(model.ridge))])
+    targets = np.asarray([5.0 - 3.5 - 0.5, 1.0 - 3.5 + 0.5, 0, 0, 0])
+    expected = np.linalg.lstsq(stacked, targets, rcond=None)[0]
+    assert np.allclose([taste.bias, *taste.factors], expected)
+
+
+def test_old_ratings_keep_their_say_in_a_fold_in() -> None:
+    model = small_model()
+    before = np.asarray([0.25, 1.0, 0.0])
+    taste = fold_in(model, model.profile(1, fresh={30: 1.0}))
+    rows = np.asarray([[1, 0.5, 0], [1, 0, 0.5], [1, 1, 1]])
+    stacked = np.vstack([rows, np.diag(np.sqrt(model.ridge))])
+    targets = np.concatenate([rows[:2] @ before, [1.0 - 3.5 + 0.5], np.sqrt(model.ridge) * before])
+    expected = np.linalg.lstsq(stacked, targets, rcond=None)[0]
+    assert np.allclose([taste.bias, *taste.factors], expected)
+
+
+def test_a_fresh_rating_draws_the_prediction_towards_it(trained: Model) -> None:
+    user, movie = int(trained.user_ids[3]), int(trained.item_ids[np.argmax(trained.rating_counts)])
+    stars = [
+        predict_stars(trained, fold_in(trained, trained.profile(user, fresh=fresh)), [movie])[0]
+        for fresh in ({movie: 0.5}, {movie: 5.0})
+    ]
+    assert stars[0] < stars[1]
+
+
+def test_scores_are_weights_times_rows() -> None:
+    model = small_model()
+    mean = (8.0 + 5 * 3.5) / 7
+    liked, less = 5.0 - mean + 0.5, 3.0 - mean + 0.5
+    expected = [0, 0.1 * liked, 0.4 * liked + 0.3 * less, -0.2 * liked]
+    assert np.allclose(scores(model, model.profile(1)) - 1e-3 * model.popularity, expected)
+
+
+def test_a_ranking_leaves_out_what_was_rated_or_excluded() -> None:
+    model = small_model()
+    assert rank(model, model.profile(1)).item_ids.tolist() == [30, 40]
+    assert rank(model, model.profile(1), exclude=[30, 999]).item_ids.tolist() == [40]
+    assert rank(model, model.profile(1), count=0).item_ids.tolist() == []
+    every = {10: 5.0, 20: 5.0, 30: 5.0, 40: 5.0}
+    assert rank(model, model.profile(1, fresh=every)).item_ids.tolist() == []
+
+
+def test_who_has_rated_nothing_gets_the_popularity_list() -> None:
+    model = small_model()
+    assert rank(model, model.profile(77)).item_ids.tolist() == [40, 10, 20, 30]
+    assert rank(model, model.profile(77, fresh={999: 5.0})).item_ids.tolist() == [40, 10, 20, 30]
+
+
+def test_similar_films_are_the_strongest_of_the_row() -> None:
+    model = small_model()
+    assert similar(model, 10).item_ids.tolist() == [30, 20]
+    assert similar(model, 10, count=1).item_ids.tolist() == [30]
+    assert similar(model, 40).item_ids.tolist() == []
+    assert similar(model, 999).item_ids.tolist() == []
+
+
+def test_the_reason_is_the_rated_film_that_speaks_for_it_most() -> None:
+    model = small_model()
+    assert because(model, model.profile(1), [30, 40, 999]) == [10, None, None]
+    assert because(model, model.profile(1, fresh={10: 0.5, 20: 5.0}), [30]) == [20]
+
+
+def test_a_five_lifts_similar_films_and_a_half_lowers_them(trained: Model) -> None:
+    for place in np.argsort(-trained.rating_counts)[:20]:
+        movie = int(trained.item_ids[place])
+        near = trained.items(similar(trained, movie, 5).item_ids)
+        for user in (int(trained.user_ids[7]), 10**9):
+            history = trained.profile(user)
+            if place in history.items:
+                continue
+            before = scores(trained, history)
+            loved = scores(trained, trained.profile(user, {movie: 5.0}))
+            hated = scores(trained, trained.profile(user, {movie: 0.5}))
+            assert loved[near].mean() > before[near].mean() > hated[near].mean()
+
+
+def test_equal_scores_come_in_the_order_of_ids(trained: Model) -> None:
+    first = rank(trained, trained.profile(1), 10)
+    again = rank(trained, trained.profile(1), 5)
+    assert first.item_ids[:5].tolist() == again.item_ids.tolist()
+    assert np.all(np.diff(first.scores) <= 0)

@@ -1,0 +1,165 @@
+"""Splits, ranker, metrics, gate, and a whole training without servers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dataflix_recommender import digest
+from dataflix_training.ease import co_ratings, covered_items, ease, strongest
+from dataflix_training.experiment import run_experiment
+from dataflix_training.faults import Fault
+from dataflix_training.gate import Champion, decide
+from dataflix_training.metrics import Scores, errors, ranking_scores
+from dataflix_training.ratings import Ratings, in_order, split_latest
+from dataflix_training.recipe import Recipe
+from dataflix_training.synthetic import synthetic_ratings
+
+
+@pytest.fixture(scope="module")
+def ratings() -> Ratings:
+    return synthetic_ratings(users=300, items=200, rows=12_000)
+
+
+def test_the_latest_of_everybody_is_held_out(ratings: Ratings) -> None:
+    rest, test = split_latest(ratings, 0.2)
+    assert len(rest) + len(test) == len(ratings)
+    assert 0.15 < len(test) / len(ratings) < 0.2
+    assert set(test.user_ids) <= set(rest.user_ids)
+    last = pd.Series(rest.rated_at).groupby(rest.user_ids).max()
+    first = pd.Series(test.rated_at).groupby(test.user_ids).min()
+    assert (last.loc[first.index] <= first).all()
+
+
+def test_who_has_rated_little_stays_whole() -> None:
+    few = in_order(np.ones(4, np.int64), np.arange(4), np.full(4, 3.0), np.arange(4), 1)
+    rest, test = split_latest(few, 0.2)
+    assert (len(rest), len(test)) == (4, 0)
+
+
+def test_the_digest_is_of_the_ratings_not_of_their_order_or_versions(ratings: Ratings) -> None:
+    turned = in_order(
+        ratings.user_ids[::-1], ratings.movie_ids[::-1], ratings.stars[::-1], ratings.rated_at[::-1], 7
+    )
+    assert turned.digest() == ratings.digest()
+    changed = replace(ratings, stars=ratings.stars + 0.5)
+    assert changed.digest() != ratings.digest()
+
+
+def test_ease_is_the_closed_form() -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.random((60, 12)) < 0.3
+    users, items = np.nonzero(seen)
+    covered = np.arange(12)
+    gram = co_ratings(users, items, covered, 12)
+    x = seen.astype(float)
+    assert np.array_equal(np.triu(gram), np.triu(x.T @ x))
+    inverse = np.linalg.inv(x.T @ x + 5 * np.eye(12))
+    expected = np.eye(12) - inverse / np.diag(inverse)
+    assert np.allclose(ease(gram, 5.0), expected)
+    rows = strongest(ease(gram, 5.0), covered, 12, 3)
+    for item in range(12):
+        kept = rows.items[rows.start[item] : rows.start[item + 1]]
+        assert set(kept) == set(np.argsort(-np.abs(expected[item]))[:3])
+
+
+def test_the_ranker_covers_the_most_rated_up_to_its_limit() -> None:
+    items = np.repeat([0, 1, 2, 3], [5, 9, 1, 7])
+    assert covered_items(items, 4, fewest=2, most=2).tolist() == [1, 3]
+    assert covered_items(items, 4, fewest=2, most=9).tolist() == [0, 1, 3]
+
+
+def test_metrics_as_worked_out_by_hand() -> None:
+    assert errors(np.asarray([1.0, 2.0]), np.asarray([2.0, 4.0])) == (pytest.approx(np.sqrt(2.5)), 1.5)
+    shown = [np.arange(10), np.arange(10, 20)]
+    liked = [np.asarray([0, 2, 99]), np.asarray([5])]
+    ndcg, recall, coverage = ranking_scores(shown, liked, 40)
+    ideal = 1 + 1 / np.log2(3) + 1 / 2
+    assert ndcg == pytest.approx((1 + 1 / 2) / ideal / 2)
+    assert recall == pytest.approx((2 / 3 + 0) / 2)
+    assert coverage == 0.5
+
+
+GOOD = Scores(0.85, 0.6, 0.2, 0.1, 0.3)
+POPULAR, MEAN = Scores(1.0, 0.8, 0.1, 0.05, 0.01), Scores(1.05, 0.8, None, None, None)
+
+
+def test_the_first_model_must_beat_the_baselines() -> None:
+    assert decide(GOOD, 1000, POPULAR, MEAN, None).alias == "champion"
+    poor = decide(replace(GOOD, ndcg_at_10=0.05), 1000, POPULAR, MEAN, None)
+    assert (poor.alias, poor.reasons) == ("challenger", ("nDCG@10 is worse than that of popularity",))
+
+
+@pytest.mark.parametrize(
+    ("champion", "alias"),
+    [
+        (GOOD, "champion"),
+        (replace(GOOD, rmse=0.86, ndcg_at_10=0.19), "champion"),
+        (replace(GOOD, rmse=0.84), "challenger"),
+        (replace(GOOD, ndcg_at_10=0.21), "challenger"),
+    ],
+)
+def test_the_champion_gives_way_to_better_or_equal_on_both(champion: Scores, alias: str) -> None:
+    assert decide(GOOD, 1000, POPULAR, MEAN, Champion(1000, champion)).alias == alias
+
+
+def test_far_fewer_ratings_than_the_champion_had_are_no_reason_to_replace_it() -> None:
+    decision = decide(GOOD, 700, POPULAR, MEAN, Champion(1000, GOOD))
+    assert decision.alias == "challenger"
+    assert "far fewer" in decision.reasons[0]
+
+
+def test_a_recipe_survives_its_tag() -> None:
+    recipe = Recipe(factors=7, penalty=0.3)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    with pytest.raises(ValueError, match="not a recipe"):
+        Recipe.from_json('{"unheard": 1}')
+
+
+def test_equal_data_and_seed_make_equal_models(ratings: Ratings) -> None:
+    first, second = run_experiment(ratings), run_experiment(ratings)
+    assert digest(first.model) == digest(second.model)
+    assert first.scores == second.scores
+
+
+def test_the_champions_recipe_is_kept_unless_another_is_clearly_better(ratings: Ratings) -> None:
+    tuned = run_experiment(ratings).recipe
+    told: list[float] = []
+    again = run_experiment(ratings, tuned, lambda _text, share: told.append(share))
+    assert again.recipe == tuned
+    assert again.champion == again.scores["dataflix"]
+    assert told == sorted(told)
+    other = run_experiment(ratings, replace(tuned, learning_rate=1e-5))
+    assert other.recipe.learning_rate > 1e-5
+    assert other.champion
+    assert (other.champion.rmse or 0) > (other.scores["dataflix"].rmse or 0)
+
+
+def test_the_deployed_model_knows_every_rating(ratings: Ratings) -> None:
+    model = run_experiment(ratings).model
+    assert len(model.history_items) == len(ratings)
+    user = int(ratings.user_ids[0])
+    mine = ratings[ratings.user_ids == user]
+    profile = model.profile(user)
+    given = dict(zip(mine.movie_ids.tolist(), mine.stars.tolist(), strict=True))
+    assert dict(zip(model.item_ids[profile.items].tolist(), profile.ratings.tolist(), strict=True)) == given
+
+
+def test_too_few_ratings_are_refused_with_advice() -> None:
+    with pytest.raises(Fault, match="dataflix-import"):
+        run_experiment(synthetic_ratings(users=10, items=30, rows=100))
+    nothing = np.zeros(0, np.int64)
+    with pytest.raises(Fault, match="too few"):
+        run_experiment(in_order(nothing, nothing, np.zeros(0), nothing, 0))
+
+
+def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:
+    frame = pd.read_csv(movielens / "ratings.csv")
+    columns = (frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp"))
+    scores = run_experiment(in_order(*columns, 1)).scores
+    ours, svd, popularity = (scores[name].known() for name in ("dataflix", "surprise_svd", "popularity"))
+    assert ours["rmse"] <= svd["rmse"]
+    assert ours["ndcg_at_10"] >= 2 * svd["ndcg_at_10"]
+    assert ours["ndcg_at_10"] > popularity["ndcg_at_10"]
