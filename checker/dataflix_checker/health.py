@@ -11,7 +11,7 @@ import psycopg
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from dataflix_checker.probes import postgres_connection
+from dataflix_checker.probes import http, postgres_connection
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import (
     BATCH_DAG,
@@ -144,13 +144,14 @@ def batch(settings: Settings) -> Batch:
 def run(settings: Settings) -> Run:
     """Ask Airflow for the newest run."""
     login = {"username": settings.airflow_user, "password": settings.airflow_password.get_secret_value()}
-    with httpx.Client(base_url=settings.airflow_url, timeout=_SECONDS) as airflow:
-        token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-        answer = airflow.get(
-            f"/api/v2/dags/{BATCH_DAG}/dagRuns",
-            params={"order_by": "-run_after", "limit": 1},
-            headers={"Authorization": f"Bearer {token}"},
-        )
+    token = (
+        http.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status().json()["access_token"]
+    )
+    answer = http.get(
+        f"{settings.airflow_url}/api/v2/dags/{BATCH_DAG}/dagRuns",
+        params={"order_by": "-run_after", "limit": 1},
+        headers={"Authorization": f"Bearer {token}"},
+    )
     return read_run(answer.raise_for_status().json())
 
 
@@ -164,10 +165,9 @@ def read_run(answer: dict[str, Any]) -> Run:
 
 def champion(settings: Settings) -> int:
     """Ask MLflow for the champion's version; 0 when there is none."""
-    answer = httpx.get(
+    answer = http.get(
         f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
         params={"name": MODEL, "alias": CHAMPION},
-        timeout=_SECONDS,
     )
     # no such model, or the model without such an alias
     if answer.is_client_error and answer.json().get("error_code") in _NO_CHAMPION:
@@ -182,7 +182,7 @@ def reconciled(settings: Settings) -> Reconciled:
         "X-ClickHouse-User": settings.clickhouse_user,
         "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
     }
-    answer = httpx.post(address, content=_RECONCILED_QUERY, headers=user, timeout=_SECONDS).raise_for_status()
+    answer = http.post(address, content=_RECONCILED_QUERY, headers=user).raise_for_status()
     return Reconciled(**answer.json()["data"][0])
 
 
@@ -197,7 +197,7 @@ def slot(settings: Settings) -> Slot:
 
 def connector(settings: Settings) -> Connector:
     """Look at the connector's state."""
-    answer = httpx.get(f"{settings.connect_url}/connectors/{CONNECTOR}/status", timeout=_SECONDS)
+    answer = http.get(f"{settings.connect_url}/connectors/{CONNECTOR}/status")
     if answer.status_code == httpx.codes.NOT_FOUND:
         raise LookupError("the connector is not registered: bin/dataflix-connector register")
     return read_connector(answer.raise_for_status().json())

@@ -34,6 +34,7 @@ from dataflix_stack.supervision import Supervisor
 
 _DEATHS_TOLERATED = 3
 _PROBE_SECONDS = 0.1
+_PROBE_SHARE = 0.02
 #: Who is stopped together: writers first, so that what they write to is still there.
 _STOP_ORDER = (
     ("airflow", "connect"),
@@ -256,10 +257,11 @@ def _builds(stack: Stack) -> list[Step]:
 
 def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threading.Event) -> None:
     supervisor = stack.supervisor
-    deadline = time.monotonic() + service.ready_seconds
+    began = time.monotonic()
     processes_seen: set[int] = set()
     why = "its process does not stay"
-    while not abandoned.wait(_PROBE_SECONDS):
+    # who takes long is asked less often: the processor is what starting servers lack
+    while not abandoned.wait(_PROBE_SECONDS + (time.monotonic() - began) * _PROBE_SHARE):
         state = supervisor.states()[service.name]
         processes_seen |= {state.pid} - {0}
         if state.running:
@@ -271,7 +273,7 @@ def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threadi
                 raise StackError(str(fault)) from fault
             else:
                 return
-        if len(processes_seen) > _DEATHS_TOLERATED or time.monotonic() > deadline:
+        if len(processes_seen) > _DEATHS_TOLERATED or time.monotonic() > began + service.ready_seconds:
             log = stack.layout.logs / f"{service.name}.log"
             raise StackError(f"{service.name} is not ready: {why}\nThe end of {log}:\n{tail(log)}")
 
