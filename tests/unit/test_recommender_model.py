@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_pickled_content_is_not_loaded(tmp_path: Path) -> None:
         ("item_ids", np.asarray([4, 3, 2, 1]), "item_ids must rise"),
     ],
 )
-def test_arrays_that_do_not_fit_together_are_refused(name: str, value: object, fault: str) -> None:
+def test_arrays_that_do_not_fit_together_are_refused(name: str, value: Any, fault: str) -> None:
     with pytest.raises(ModelError, match=fault):
         replace(small_model(), **{name: value})
 
@@ -96,11 +97,15 @@ def test_a_stranger_has_an_empty_profile() -> None:
 
 
 def test_a_model_of_nothing_knows_nothing() -> None:
-    empty = np.zeros(0)
-    ints = np.zeros(0, np.int64)
+    empty: Any = np.zeros(0, np.int64)
+    start: Any = np.zeros(1, np.int64)
+    factors: Any = np.zeros((0, 2))
     model = Model(
-        *(ints, ints, empty, empty, np.zeros((0, 2)), np.zeros((0, 2)), np.ones(3)),
-        *(np.zeros(1, np.int64), ints, ints, np.zeros(1, np.int64), ints, empty, empty, ints),
-        *(3.5, 0.5, 5.0, 0),
+        *(empty, empty, empty, empty, factors, factors, np.ones(3)),
+        *(start, empty, empty, start, empty, empty, empty, empty),
+        global_mean=3.5,
+        rating_min=0.5,
+        rating_max=5.0,
+        max_version=0,
     )
     assert model.items([1]).tolist() == [-1]

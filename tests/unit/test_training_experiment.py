@@ -72,7 +72,8 @@ def test_the_ranker_covers_the_most_rated_up_to_its_limit() -> None:
 
 
 def test_metrics_as_worked_out_by_hand() -> None:
-    assert errors(np.asarray([1.0, 2.0]), np.asarray([2.0, 4.0])) == (pytest.approx(np.sqrt(2.5)), 1.5)
+    rmse, mae = errors(np.asarray([1.0, 2.0]), np.asarray([2.0, 4.0]))
+    assert (rmse, mae) == pytest.approx((np.sqrt(2.5), 1.5))
     shown = [np.arange(10), np.arange(10, 20)]
     liked = [np.asarray([0, 2, 99]), np.asarray([5])]
     ndcg, recall, coverage = ranking_scores(shown, liked, 40)
@@ -157,8 +158,10 @@ def test_too_few_ratings_are_refused_with_advice() -> None:
 
 def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:
     frame = pd.read_csv(movielens / "ratings.csv")
-    columns = (frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp"))
-    scores = run_experiment(in_order(*columns, 1)).scores
+    users, movies, stars, at = (
+        frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
+    )
+    scores = run_experiment(in_order(users, movies, stars, at, 1)).scores
     ours, svd, popularity = (scores[name].known() for name in ("dataflix", "surprise_svd", "popularity"))
     assert ours["rmse"] <= svd["rmse"]
     assert ours["ndcg_at_10"] >= 2 * svd["ndcg_at_10"]

@@ -1,0 +1,128 @@
+"""Fitting the SVD beside Surprise's own, and the whole training task, on made-up ratings of ML-1M's shape."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import surprise
+import typer
+from threadpoolctl import threadpool_limits
+
+from dataflix_recommender import Model, fold_in, predict_stars, rank
+from dataflix_training.experiment import run_experiment
+from dataflix_training.recipe import Recipe
+from dataflix_training.svd import SVD, ArrayTrainset
+from dataflix_training.synthetic import synthetic_ratings
+from figures import report
+
+_OPTIONS: dict[str, Any] = {"n_factors": 100, "n_epochs": 20, "random_state": 0}
+_THREADS = 2
+
+
+def main(
+    rows: Annotated[int, typer.Option(help="Ratings.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(help="Fits of each kind, in turn; the medians are compared.")] = 3,
+    task: Annotated[bool, typer.Option(help="The whole task too.")] = True,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Train as ``dataflix-train`` does beside a champion, without its servers; then fit in turn."""
+    ratings = synthetic_ratings(rows=rows)
+    if task:  # first: the peak of memory is then this one's
+        with threadpool_limits(_THREADS):
+            report("the whole task", _whole_task(ratings), as_json=as_json)
+    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars)
+    report("fit, CPU seconds", _fits(trainset, rounds), as_json=as_json)
+
+
+def _fits(trainset: ArrayTrainset, rounds: int) -> dict[str, float]:
+    kinds: dict[str, Callable[[], Any]] = {
+        "surprise": lambda: surprise.SVD(**_OPTIONS),
+        "exact": lambda: SVD(**_OPTIONS),
+        "fast": lambda: SVD(fast=True, **_OPTIONS),
+    }
+    compiling = _cpu_seconds(_compile)
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    fitted = {}
+    for _ in range(rounds):
+        for kind, make in kinds.items():
+            algorithm = make()
+            seconds[kind].append(_cpu_seconds(lambda algorithm=algorithm: algorithm.fit(trainset)))  # type: ignore[misc]
+            fitted[kind] = algorithm
+    median = {kind: float(np.median(values)) for kind, values in seconds.items()}
+    names = ("bu", "bi", "pu", "qi")
+    equal = all(np.array_equal(getattr(fitted["exact"], n), getattr(fitted["surprise"], n)) for n in names)
+    off = max(np.abs(getattr(fitted["fast"], n) - getattr(fitted["surprise"], n)).max() for n in names)
+    return {
+        "ratings": float(trainset.n_ratings),
+        **{f"{kind} s": value for kind, value in median.items()},
+        "exact: times faster": median["surprise"] / median["exact"],
+        "fast: times faster": median["surprise"] / median["fast"],
+        "exact, least of the rounds": min(
+            s / e for s, e in zip(seconds["surprise"], seconds["exact"], strict=True)
+        ),
+        "fast, least of the rounds": min(
+            s / f for s, f in zip(seconds["surprise"], seconds["fast"], strict=True)
+        ),
+        "exact is bit-identical": float(equal),
+        "fast, largest difference e-9": float(off) * 1e9,
+        "compiling or loading s": compiling,
+    }
+
+
+def _compile() -> None:
+    """Have Numba compile both modes, or read what an earlier process compiled."""
+    one = np.asarray([1])
+    for fast in (False, True):
+        SVD(fast=fast, n_epochs=1).fit(ArrayTrainset(one, one, np.asarray([3.0])))
+
+
+def _whole_task(ratings: Any) -> dict[str, float]:
+    champion = Recipe(penalty=0.06, ranker_penalty=500.0)  # not in the grid: everything is fitted for it too
+    wall, cpu = time.perf_counter(), time.process_time()
+    experiment = run_experiment(ratings, champion)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    scores = {
+        f"{name} {metric}": value
+        for name, each in experiment.scores.items()
+        for metric, value in each.known().items()
+        if metric in {"rmse", "ndcg_at_10"}
+    }
+    return {
+        "ratings": float(len(ratings)),
+        "wall s": wall,
+        "CPU s": cpu,
+        "peak memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        **scores,
+        **_serving(experiment.model),
+    }
+
+
+def _serving(model: Model, fresh: int = 5, times: int = 500) -> dict[str, float]:
+    """Milliseconds for one person with about 50 ratings and some fresh ones."""
+    counts = np.diff(model.history_start)
+    user = int(model.user_ids[np.argmin(np.abs(counts - 50))])
+    newest = {int(movie): 4.5 for movie in model.item_ids[np.argsort(-model.popularity)[:fresh]]}
+    milliseconds: dict[str, list[float]] = {"rank 10": [], "fold in and predict 10": []}
+    for _ in range(times):
+        start = time.perf_counter()
+        profile = model.profile(user, newest)
+        best = rank(model, profile, 10)
+        middle = time.perf_counter()
+        predict_stars(model, fold_in(model, profile), best.item_ids)
+        milliseconds["rank 10"].append(1e3 * (middle - start))
+        milliseconds["fold in and predict 10"].append(1e3 * (time.perf_counter() - middle))
+    return {f"{name}, median ms": float(np.median(values)) for name, values in milliseconds.items()}
+
+
+def _cpu_seconds(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    typer.run(main)
