@@ -17,7 +17,7 @@ from dataflix_reconciliation.report import Stream
 
 #: A stream that does not move for so long is down: longer than ClickHouse's consumer needs to
 #: come back after a kill, and than the connector's heartbeats are apart.
-PATIENCE_S = 15.0
+PATIENCE_S = 20.0
 
 _POLL_S = 0.25
 

@@ -247,6 +247,10 @@ class TestRefused:
     def test_wrong_types(self, values: dict[str, Any]) -> None:
         assert reason(decide(USERS, changed(USER, **values))) is Reason.WRONG_TYPE
 
+    @pytest.mark.parametrize("moment", ["1900-01-01T00:00:00Z", "2299-12-31T23:59:59.999999Z"])
+    def test_every_moment_that_the_source_allows(self, moment: str) -> None:
+        assert isinstance(decide(USERS, changed(USER, created_at=moment)), Masked)
+
     def test_a_number_that_no_integer_holds(self) -> None:
         text = orjson.dumps(envelope()).replace(b'"birth_year":1980', b'"birth_year":' + b"9" * 400)
         assert reason(decide(USERS, text)) in (Reason.WRONG_TYPE, Reason.NOT_JSON)
