@@ -5,6 +5,9 @@ item-item matrix learnt for ordering, says what to show (:func:`rank`); who has 
 knows gets the popularity list, through the same function. Ratings that are newer than the model enter
 through :meth:`Model.profile` and :func:`fold_in`: nothing is trained again.
 
+Serve with one BLAS thread (``OPENBLAS_NUM_THREADS=1``): the systems are small, and threads that wait for
+one another cost more than they bring.
+
     model = load(Path("model.npz"))
     profile = model.profile(user_id=7, fresh={318: 5.0, 2571: 0.5})
     best = rank(model, profile, count=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import re
 import signal
 import sys
 import urllib.error
@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_training.environment import prepare
 from dataflix_training.faults import Fault, Terminated
 
 if TYPE_CHECKING:
@@ -66,11 +66,12 @@ def main(
     """Train the recommender on the warehouse's ratings, judge it, and register it in MLflow."""
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
-    with _exit_on_fault(), _terminable(), threadpool_limits(_THREADS):
+    with _exit_on_fault(), _terminable():
         tracking, settings = _tracking(run_id)
         from dataflix_training.service import train as run  # noqa: PLC0415 - Numba: seconds
 
-        with _progress(quiet=as_json) as progress:
+        # the limit is for libraries that are loaded: not before the import
+        with threadpool_limits(_THREADS), _progress(quiet=as_json) as progress:
             result = run(settings, tracking, run_id, progress)
     _print_result(result, as_json=as_json)
 
@@ -122,20 +123,15 @@ def _registry() -> Registry:
 
 def _tracking(run_id: str) -> tuple[Tracking, Settings]:
     """MLflow's client, after the settings and the server's health were looked at."""
-    import re  # noqa: PLC0415
-
     if not re.fullmatch(RUN_ID, run_id):
         raise Fault(
             f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
         )
     settings = load_settings()
-    if folder := os.environ.get("DATAFLIX_DATA_DIR"):
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(folder, "training", "numba")))
-        os.environ.setdefault("MPLCONFIGDIR", str(Path(folder, "training", "matplotlib")))
     _require_mlflow(settings)
-    from dataflix_training.tracking import Tracking, bound_waiting  # noqa: PLC0415 - MLflow: seconds
+    prepare()
+    from dataflix_training.tracking import Tracking  # noqa: PLC0415 - MLflow: seconds
 
-    bound_waiting()
     return Tracking(settings.mlflow_url), settings
 
 

@@ -41,12 +41,12 @@ class Jury:
     seen: list[Ints]
 
 
-def jury(known: Ratings, held_out: Ratings) -> Jury:
-    """Who can judge: those who came to like something; :data:`MOST_PEOPLE` of them."""
+def jury(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) -> Jury:
+    """Who can judge: those who came to like something; ``most`` of them at most."""
     good = held_out[held_out.stars >= LIKED]
     people = np.unique(good.user_ids)
-    if len(people) > MOST_PEOPLE:
-        people = people[np.linspace(0, len(people) - 1, MOST_PEOPLE).astype(np.int64)]
+    if len(people) > most:
+        people = people[np.linspace(0, len(people) - 1, most).astype(np.int64)]
     catalogue = np.unique(known.movie_ids)
     return Jury(
         people,

@@ -27,7 +27,9 @@ PATIENCE = 3
 WORTH_CHANGING = 0.001
 FEWEST_RATINGS, FEWEST_JUDGES = 1000, 20
 
-_CURVE_PAIRS = 50_000
+#: How many pairs, at most, the errors after each epoch are taken from.
+_TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
+_TUNING_PEOPLE = 1500
 
 #: Called with what goes on and how much of the work is done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -147,7 +149,7 @@ def _tune(
 
     data = RankerData(train, base)
     factors = fit_svd(train, replace(tuned, epochs=1))  # the ranking does not look at stars
-    judges = evaluation.jury(train, validation)
+    judges = evaluation.jury(train, validation, _TUNING_PEOPLE)
     ndcg = {}
     penalties = list(dict.fromkeys([base.ranker_penalty, *RANKER_GRID]))
     for number, penalty in enumerate(penalties):
@@ -170,7 +172,7 @@ def _candidates(base: Recipe) -> list[Recipe]:
 
 def _curve(train: Ratings, validation: Ratings, recipe: Recipe) -> Curve:
     """Fit for as long as it gets better, and note the errors after each epoch."""
-    training_pairs, validation_pairs = _sample(train), _sample(validation)
+    training_pairs, validation_pairs = _sample(train, _TRAINING_PAIRS), _sample(validation, _VALIDATION_PAIRS)
     curve = Curve(recipe, [], [])
 
     def after_epoch(factors: Factors, _done: int) -> bool:
@@ -182,11 +184,11 @@ def _curve(train: Ratings, validation: Ratings, recipe: Recipe) -> Curve:
     return curve
 
 
-def _sample(ratings: Ratings) -> Ratings:
-    """At most :data:`_CURVE_PAIRS`, evenly spread."""
-    if len(ratings) <= _CURVE_PAIRS:
+def _sample(ratings: Ratings, most: int) -> Ratings:
+    """At most so many, evenly spread."""
+    if len(ratings) <= most:
         return ratings
-    return ratings[np.linspace(0, len(ratings) - 1, _CURVE_PAIRS).astype(np.int64)]
+    return ratings[np.linspace(0, len(ratings) - 1, most).astype(np.int64)]
 
 
 def _fit(ratings: Ratings, recipe: Recipe) -> tuple[Factors, Model]:

@@ -50,7 +50,9 @@ def decide(new: Scores, rows: int, popularity: Scores, mean: Scores, champion: C
             objections.append(f"{rows} ratings are far fewer than the champion's {champion.rows}")
     if objections:
         return Decision(CHALLENGER, tuple(objections))
-    return Decision(CHAMPION, ("better or equal on RMSE and nDCG@10",) if champion else ("the first",))
+    return Decision(
+        CHAMPION, ("better or equal on RMSE and nDCG@10",) if champion else ("no champion to compare with",)
+    )
 
 
 def _worse(lower: float | None, higher: float | None, metric: str, than: str) -> list[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -241,19 +241,6 @@ class Tracking:
             log.warning("MLflow could not be told that the run ended; a retry will", mlflow_run=mlflow_run)
 
 
-def bound_waiting() -> None:
-    """Let a dead MLflow be noticed within a minute, unless the environment says otherwise."""
-    for name, value in {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }.items():
-        os.environ.setdefault(name, value)
-
-
 def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
     run_id: str,
     mlflow_run: str,
@@ -301,7 +288,8 @@ def _metrics(experiment: Experiment) -> list[Metric]:
     ]
     if experiment.champion:
         rows += [(f"champion_recipe.{key}", value, 0) for key, value in experiment.champion.known().items()]
-    return [Metric(key, value, 0, step) for key, value, step in rows]
+    now = int(1000 * time.time())
+    return [Metric(key, value, now, step) for key, value, step in rows]
 
 
 def _dataset(source: str, digest: str) -> Dataset:
