@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-import clickhouse_connect.driver.exceptions
 import confluent_kafka
-import httpx
-import psycopg
 
 from dataflix_checker import health
+from dataflix_checker.batch import check_batch
 from dataflix_checker.clients import open_consumer, open_postgres, open_warehouse
-from dataflix_checker.journey import STAGES, JourneyTimeout, end_positions
+from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
+from dataflix_checker.journey import STAGES, end_positions
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
 from dataflix_checker.probes import probes
 from dataflix_checker.story import Canary, play
@@ -25,16 +23,6 @@ from dataflix_contract.schema import SOURCE_SCHEMA
 if TYPE_CHECKING:
     from dataflix_contract import Settings
 
-#: What a server that is away or refuses raises; each is reported as a failed check.
-EXPECTED_FAULTS = (
-    psycopg.Error,
-    confluent_kafka.KafkaException,
-    httpx.HTTPError,
-    clickhouse_connect.driver.exceptions.Error,
-    JourneyTimeout,
-    LookupError,  # what a probe or a health question misses
-)
-
 #: An idle slot holds at most what was written since the last heartbeat or so.
 MAX_SLOT_BYTES = 256 * 1024 * 1024
 
@@ -43,28 +31,19 @@ _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The answer to one check.
-
-    Attributes:
-        check: what was asked.
-        ok: whether all is well.
-        detail: what was seen; when not ok, what to do.
-        milliseconds: for a change that was followed: from its commit to each stage.
-    """
-
-    check: str
-    ok: bool
-    detail: str
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
+#: The servers of the daily batch, by the names of their probes.
+_BATCH_SERVICES = ("s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags")
 
 
-def check_everything(settings: Settings) -> Iterator[Finding]:
+def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Finding]:
     """Run every check in order, yielding each finding as soon as it is there.
 
     The story and what follows it need every server: they are left out, with a
     finding that says so, when one is down.
+
+    Args:
+        settings: the stack's settings.
+        batch: whether to run the daily batch too; the profile ``core`` has none.
     """
     down = False
     for finding in _services(settings):
@@ -82,32 +61,29 @@ def check_everything(settings: Settings) -> Iterator[Finding]:
         dead_letters = health.backlog(settings).dead_letters
         errors = _count_ingest_errors(settings)
         yield from _story(settings, canary)
-        yield _guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
-        yield _guarded("lag", lambda: _lag(settings))
-        yield _guarded("dead letters", lambda: _dead_letters(settings, dead_letters))
-        yield _guarded("ingest errors", lambda: _ingest_errors(settings, errors))
-        yield _guarded("drift", lambda: _drift(settings))
-        yield _guarded("slot", lambda: _slot(settings))
+        yield guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
+        yield guarded("lag", lambda: _lag(settings))
+        yield guarded("dead letters", lambda: _dead_letters(settings, dead_letters))
+        yield guarded("ingest errors", lambda: _ingest_errors(settings, errors))
+        yield guarded("drift", lambda: _drift(settings))
+        yield guarded("slot", lambda: _slot(settings))
     finally:
         consumer.close()
-
-
-def _guarded(name: str, question: Callable[[], tuple[bool, str]]) -> Finding:
-    try:
-        ok, detail = question()
-    except EXPECTED_FAULTS as fault:
-        return Finding(name, ok=False, detail=_first_line(fault))
-    return Finding(name, ok, detail)
+    if batch and settings.profile == "full":
+        yield from check_batch(settings)
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    yield _guarded("postgres", lambda: _postgres(settings))
-    yield _guarded("kafka", lambda: _kafka(settings))
-    yield _guarded("connect", lambda: _connector(settings))
+    yield guarded("postgres", lambda: _postgres(settings))
+    yield guarded("kafka", lambda: _kafka(settings))
+    yield guarded("connect", lambda: _connector(settings))
     for worker in range(settings.masker_workers):
         name = f"masker-{worker}"
-        yield _guarded(name, partial(_masker, settings, name))
-    yield _guarded("clickhouse", lambda: _clickhouse(settings))
+        yield guarded(name, partial(_ready, settings, name))
+    yield guarded("clickhouse", lambda: _clickhouse(settings))
+    if settings.profile == "full":
+        for name in _BATCH_SERVICES:
+            yield guarded(name, partial(_ready, settings, name))
 
 
 def _postgres(settings: Settings) -> tuple[bool, str]:
@@ -134,7 +110,7 @@ def _connector(settings: Settings) -> tuple[bool, str]:
     return not seen.fault, seen.fault or "connector and task are running"
 
 
-def _masker(settings: Settings, name: str) -> tuple[bool, str]:
+def _ready(settings: Settings, name: str) -> tuple[bool, str]:
     probes(settings)[name](settings)
     return True, "ready"
 
@@ -155,7 +131,7 @@ def _story(settings: Settings, canary: Canary) -> Iterator[Finding]:
                         title, ok=True, detail=f"version {journey.version}", milliseconds=journey.milliseconds
                     )
     except EXPECTED_FAULTS as fault:
-        yield Finding(title, ok=False, detail=f"then: {_first_line(fault)}")
+        yield Finding(title, ok=False, detail=f"then: {first_line(fault)}")
 
 
 def _no_leaks(
@@ -222,8 +198,3 @@ def _drift(settings: Settings) -> tuple[bool, str]:
     if unknown:
         return True, f"not forwarded until tables.toml has a class for it: {', '.join(unknown)}"
     return True, "none: the contract knows every column"
-
-
-def _first_line(fault: BaseException) -> str:
-    lines = str(fault).splitlines()
-    return lines[0] if lines else type(fault).__name__

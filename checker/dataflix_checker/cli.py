@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from dataflix_checker.checks import EXPECTED_FAULTS, Finding, check_everything
+from dataflix_checker.checks import check_everything
+from dataflix_checker.findings import EXPECTED_FAULTS, Finding
 from dataflix_contract import SettingsError, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -21,15 +22,19 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def check(
+    batch: Annotated[
+        bool, typer.Option(help="Run the daily batch too, a minute or so, and check what it makes.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document for programs.")] = False,
 ) -> None:
     """Check every server, and follow a canary user and rating through the whole pipeline.
 
     The canary is inserted, changed and deleted; each change is followed from its commit
-    to the warehouse. Nothing of it stays in PostgreSQL. Exit code 0: all is well; 1: not.
+    to the warehouse. Then the daily batch is run, and the canary looked for in the marts.
+    Nothing of it stays in PostgreSQL. Exit code 0: all is well; 1: not.
     """
     try:
-        findings = check_everything(load_settings())
+        findings = check_everything(load_settings(), batch=batch)
         seen = list(findings) if as_json else _show(findings)
     except (*EXPECTED_FAULTS, SettingsError) as fault:
         typer.echo(f"dataflix-check: {fault}", err=True)

@@ -50,7 +50,7 @@ def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) ->
 def warehouse_tables_with(marker: str, warehouse: Client) -> Iterator[str]:
     """Yield ``database.table`` of each table of ours in ClickHouse with a row that holds the marker."""
     found = warehouse.query(
-        "SELECT database, name FROM system.tables WHERE database IN ('raw', 'ops', 'analytics')"
+        "SELECT database, name FROM system.tables WHERE database NOT IN ('system', 'default')"
         " AND engine LIKE '%MergeTree'"
     )
     for database, table in found.result_rows:

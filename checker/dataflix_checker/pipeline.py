@@ -52,6 +52,13 @@ class Run:
         """Whether nothing of it is left to be done."""
         return self.state in _FINISHED
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None until it is finished."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
 
 @dataclass(frozen=True, slots=True)
 class TaskState:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker import pipeline
-from dataflix_checker.checks import EXPECTED_FAULTS
+from dataflix_checker.findings import EXPECTED_FAULTS
 from dataflix_checker.pipeline import PipelineError, Run, TaskState
 from dataflix_contract import Settings, SettingsError, load_settings
 

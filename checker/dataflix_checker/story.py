@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from dataflix_checker.journey import Follower, Journey, following
 from dataflix_contract import Table, tables
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from dataflix_contract import Settings
+
+
+_WATCH_AND_RATE: LiteralString = (
+    "WITH watched AS (INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s))"
+    " INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, %(stars)s)"
+)
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,8 @@ def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
             "rating inserted",
             ratings,
             rating,
-            "WITH watched AS (INSERT INTO watched_movies (user_id, movie_id)"
-            " VALUES (%(user_id)s, %(movie_id)s))"
-            " INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, 4.5)",
-            rating,
+            _WATCH_AND_RATE,
+            rating | {"stars": 4.5},
         ),
         Step(
             "rating updated",
@@ -108,6 +112,19 @@ def play(
                 yield "user inserted", journey
             for step in steps(canary, user_id, movie_id):
                 yield from _take(step, source, follower)
+        finally:
+            source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
+
+
+@contextmanager
+def rated_film(source: psycopg.Connection, canary: Canary, stars: float) -> Iterator[int]:
+    """The canary as a user who has rated a film, as long as the block lasts; yields the user's id."""
+    with _film(source) as movie_id:
+        user_id = _insert_user(source, canary)
+        try:
+            row = {"user_id": user_id, "movie_id": movie_id, "stars": stars}
+            source.execute(_WATCH_AND_RATE, row)
+            yield user_id
         finally:
             source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
 

@@ -11,8 +11,8 @@ import typer
 from psycopg import sql
 from rich.console import Console
 
-from dataflix_checker.checks import EXPECTED_FAULTS
 from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_checker.findings import EXPECTED_FAULTS
 from dataflix_checker.journey import Journey, following
 from dataflix_checker.story import Canary, play
 from dataflix_contract import Settings, SettingsError, Table, load_settings, tables

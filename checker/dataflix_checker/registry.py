@@ -1,0 +1,83 @@
+"""The model registry, asked over MLflow's REST API: which version is in charge, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from dataflix_contract import Settings
+
+#: The registered model, and the alias of the version that serves.
+MODEL = "dataflix-recommender"
+CHAMPION = "champion"
+
+_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A registered version of the model.
+
+    Attributes:
+        number: counted from 1.
+        run_id: the MLflow run that made it.
+        status: ``READY`` when it is complete.
+        tags: what training noted about it.
+    """
+
+    number: int
+    run_id: str
+    status: str
+    tags: dict[str, str]
+
+
+def version_of(settings: Settings, alias: str = CHAMPION) -> Version | None:
+    """The version that an alias stands for; None: nobody has it yet.
+
+    Raises:
+        httpx.HTTPError: MLflow is away or refuses.
+    """
+    answer = httpx.get(
+        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": MODEL, "alias": alias},
+        timeout=_SECONDS,
+    )
+    # A model that was never registered is not found; an alias that it does not have is a bad request.
+    if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST}:
+        return None
+    found: dict[str, Any] = answer.raise_for_status().json()["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    return Version(int(found["version"]), found["run_id"], found["status"], tags)
+
+
+def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each file of a version, through MLflow from the S3 store.
+
+    Raises:
+        httpx.HTTPError: MLflow or its store is away.
+    """
+    with httpx.Client(base_url=settings.mlflow_url, timeout=_SECONDS) as client:
+        answer = client.get(
+            "/api/2.0/mlflow/model-versions/get-download-uri",
+            params={"name": MODEL, "version": version.number},
+        ).raise_for_status()
+        root = answer.json()["artifact_uri"].partition(":")[2].lstrip("/")
+        for path in _files(client, root):
+            content = client.get(f"{_FILES}/{path}").raise_for_status().content
+            yield path.removeprefix(f"{root}/"), content
+
+
+_FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+def _files(client: httpx.Client, folder: str) -> Iterator[str]:
+    listed = client.get(_FILES, params={"path": folder}).raise_for_status().json()
+    for entry in listed["files"]:
+        path = f"{folder}/{entry['path'].rpartition('/')[2]}"
+        if entry["is_dir"]:
+            yield from _files(client, path)
+        else:
+            yield path
