@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -16,6 +15,7 @@ from dataflix_checker.journey import following
 from dataflix_checker.leaks import MASKED_TOPICS, topics_with, warehouse_tables_with
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import DRIFT_TOPIC
+from support.leaks import files_with
 from support.stack import Stack
 from support.waiting import wait_until
 
@@ -64,13 +64,13 @@ def test_canaries_are_nowhere_behind_the_masker(
     assert _records_with(settings, marker, [users.raw_topic]), "the search must find what is there"
     assert _records_with(settings, marker, MASKED_TOPICS) == []
     assert list(warehouse_tables_with(marker, warehouse)) == []
-    assert _files_with(stack.data_dir / "clickhouse", marker) == []
-    assert _files_with(stack.data_dir / "logs", marker) == []
-    assert _files_with(stack.data_dir / "kafka", marker), "the search must find what is there"
+    assert files_with(stack.data_dir / "clickhouse", marker) == []
+    assert files_with(stack.data_dir / "logs", marker) == []
+    assert files_with(stack.data_dir / "kafka", marker), "the search must find what is there"
     metrics = httpx.get(f"{settings.masker_url(0)}/metrics").text
     assert marker not in metrics
     _drift_is_reported(settings, phone_column, metrics)
-    checks = json.loads(stack.run("./check_all_works.py", "--json").stdout)["checks"]
+    checks = json.loads(stack.run("./check_all_works.py", "--no-batch", "--json").stdout)["checks"]
     assert f"users.{phone_column}" in next(one["detail"] for one in checks if one["check"] == "drift")
 
 
@@ -92,9 +92,3 @@ def _records_with(settings: Settings, marker: str, topics: list[str]) -> list[st
         return list(topics_with(marker, consumer, whole))
     finally:
         consumer.close()
-
-
-def _files_with(folder: Path, marker: str) -> list[str]:
-    assert folder.is_dir(), folder
-    needle = marker.encode()
-    return [str(path) for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]

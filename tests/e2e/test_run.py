@@ -63,12 +63,12 @@ def test_two_stacks_run_side_by_side(settings: Settings) -> None:
             there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")
             wait_until(lambda: _in_warehouse(elsewhere, 70000000), "the row is in its own warehouse")
             assert not _in_warehouse(warehouse, 70000000)
-        other.run("./check_all_works.py", "--json")
+        other.run("./check_all_works.py", "--no-batch", "--json")
 
 
 def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source: psycopg.Connection) -> None:
     people = _count_users(source)
-    report = json.loads(stack.run("./check_all_works.py", "--json").stdout)
+    report = json.loads(stack.run("./check_all_works.py", "--no-batch", "--json").stdout)
     assert report["ok"] is True
     followed = [one for one in report["checks"] if one["milliseconds"]]
     assert [one["check"] for one in followed] == [
@@ -87,7 +87,7 @@ def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source:
 def test_the_checker_names_what_is_down(stack: Stack) -> None:
     stack.run("bin/dataflix-stack", "stop", "masker-0")
     try:
-        done = stack.run("./check_all_works.py", "--json", check=False)
+        done = stack.run("./check_all_works.py", "--no-batch", "--json", check=False)
     finally:
         stack.run("bin/dataflix-stack", "start", "masker-0")
     assert done.returncode == 1

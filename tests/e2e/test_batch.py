@@ -1,0 +1,109 @@
+"""The daily batch, end to end: one trigger takes fresh ratings to a registered champion."""
+
+import json
+import secrets
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from dataflix_checker import pipeline, registry
+from dataflix_contract import Settings
+from support.batch import run_batch
+from support.leaks import files_with
+from support.stack import Stack
+
+# A run takes a minute or so on two cores, and may have to try again.
+pytestmark = pytest.mark.timeout(900)
+
+FAN = 80_000_000
+
+
+def test_one_trigger_takes_fresh_ratings_to_a_champion(
+    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    marker = f"canary{secrets.token_hex(12)}"
+    source.execute(
+        "INSERT INTO users (user_id, name, email) VALUES (%s, %s, %s)",
+        [FAN, f"{marker} Ünal", f"{marker}@example.com"],
+    )
+    try:
+        rated = _rate_films(source, FAN, 12)
+        outcome = run_batch(settings)
+        assert outcome["state"] == "success"
+        assert (outcome["missing"], outcome["different"], outcome["ghosts"]) == (0, 0, 0)
+        assert outcome["rows"] == _rows(source)
+        assert outcome["dbt_tests_failed"] == 0
+        assert outcome["dbt_tests_passed"] > 20
+        assert _marts_of(warehouse, FAN) == rated
+
+        champion = registry.version_of(settings)
+        assert champion is not None
+        assert outcome["model_version"] >= champion.number
+        assert outcome["details"]["train"]["rows"] == _ratings(source)
+        files = dict(registry.artefacts(settings, champion))
+        assert any(path.endswith(".npz") for path in files)
+        assert not [path for path in files if path.endswith((".pkl", ".pickle"))]
+        assert not [path for path, content in files.items() if marker.encode() in content]
+        for folder in ("airflow", "clickhouse", "dbt", "logs", "s3"):
+            assert files_with(stack.data_dir / folder, marker) == [], folder
+    finally:
+        source.execute("DELETE FROM users WHERE user_id = %s", [FAN])
+
+
+def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack) -> None:
+    report = json.loads(stack.run("./check_all_works.py", "--json", timeout=900).stdout)
+    assert report["ok"], [one for one in report["checks"] if not one["ok"]]
+    checks = {one["check"]: one["detail"] for one in report["checks"]}
+    assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
+    assert "masked" in checks["marts"]
+
+
+def test_the_pipeline_is_watched_from_a_terminal(stack: Stack, settings: Settings) -> None:
+    told = json.loads(stack.run("bin/dataflix-pipeline", "status", "--json").stdout)
+    last = pipeline.last_run(settings)
+    assert last is not None
+    assert told["run_id"] == last.run_id
+
+
+def _rate_films(source: psycopg.Connection, user_id: int, films: int) -> dict[int, Decimal]:
+    ids = [
+        row[0] for row in source.execute("SELECT movie_id FROM movies ORDER BY movie_id LIMIT %s", [films])
+    ]
+    rated = {movie_id: Decimal(place % 10 + 1) / 2 for place, movie_id in enumerate(ids)}
+    with source.cursor() as cursor:
+        for statement, rows in (
+            (
+                "INSERT INTO watched_movies (user_id, movie_id) VALUES (%s, %s)",
+                [(user_id, one) for one in ids],
+            ),
+            (
+                "INSERT INTO ratings (user_id, movie_id, rating) VALUES (%s, %s, %s)",
+                [(user_id, *one) for one in rated.items()],
+            ),
+        ):
+            cursor.executemany(statement, rows)
+    return rated
+
+
+def _marts_of(warehouse: Client, user_id: int) -> dict[int, Any]:
+    found = warehouse.query(
+        "SELECT movie_id, rating FROM analytics.ratings WHERE user_id = {user_id:Int64}", {"user_id": user_id}
+    )
+    return {movie_id: rating for movie_id, rating in found.result_rows}
+
+
+def _rows(source: psycopg.Connection) -> int:
+    return sum(_count(source, table) for table in ("users", "movies", "watched_movies", "ratings"))
+
+
+def _ratings(source: psycopg.Connection) -> int:
+    return _count(source, "ratings")
+
+
+def _count(source: psycopg.Connection, table: str) -> int:
+    row = source.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
