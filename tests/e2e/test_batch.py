@@ -92,7 +92,7 @@ def _marts_of(warehouse: Client, user_id: int) -> dict[int, Any]:
     found = warehouse.query(
         "SELECT movie_id, rating FROM analytics.ratings WHERE user_id = {user_id:Int64}", {"user_id": user_id}
     )
-    return {movie_id: rating for movie_id, rating in found.result_rows}
+    return {row[0]: row[1] for row in found.result_rows}
 
 
 def _rows(source: psycopg.Connection) -> int:
