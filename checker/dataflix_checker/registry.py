@@ -48,7 +48,11 @@ def version_of(settings: Settings, alias: str = CHAMPION) -> Version | None:
     # A model that was never registered is not found; an alias that it does not have is a bad request.
     if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST}:
         return None
-    found: dict[str, Any] = answer.raise_for_status().json()["model_version"]
+    return read_version(answer.raise_for_status().json()["model_version"])
+
+
+def read_version(found: dict[str, Any]) -> Version:
+    """Understand what MLflow's REST API says of a version."""
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     return Version(int(found["version"]), found["run_id"], found["status"], tags)
 

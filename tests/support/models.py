@@ -1,0 +1,35 @@
+"""Registered models, looked at from outside: through MLflow's API, down to their bytes."""
+
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from dataflix_checker import registry
+from dataflix_checker.registry import Version
+from dataflix_contract import Settings
+from dataflix_recommender import Model, digest, load
+
+
+def registered_by(settings: Settings, run_id: str) -> list[Version]:
+    """The versions that a pipeline run has registered; there should be one."""
+    answer = httpx.get(
+        f"{settings.mlflow_url}/api/2.0/mlflow/model-versions/search",
+        params={"filter": f"name = '{registry.MODEL}'", "max_results": 1000},
+        timeout=20,
+    )
+    found = answer.raise_for_status().json().get("model_versions", [])
+    versions = [registry.read_version(one) for one in found]
+    return [one for one in versions if one.tags.get("dataflix.run_id") == run_id]
+
+
+def whole(settings: Settings, version: Version) -> Model:
+    """The version's arrays, downloaded and checked against the digest that training noted."""
+    assert version.status == "READY"
+    (content,) = (content for path, content in registry.artefacts(settings, version) if path.endswith(".npz"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.npz"
+        file.write_bytes(content)
+        model = load(file)
+    assert digest(model) == version.tags["dataflix.sha256"]
+    return model
