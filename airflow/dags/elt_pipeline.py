@@ -93,11 +93,11 @@ def elt_pipeline() -> None:
     ) -> dict[str, Any]:
         """Keep and show what came of the run; fail if something did not come of it."""
         started = get_current_context()["dag_run"].start_date
-        outcome = summary.fold(batch, started, list(reports), dbt_run, model)
+        outcome = summary.fold(batch, started, reports[:], dbt_run, model)
         summary.keep(outcome)
         if outcome.missing_parts:
             raise AirflowFailException(f"the run is not complete: {', '.join(outcome.missing_parts)}")
-        return outcome.row
+        return {name: value for name, value in outcome.row.items() if name != "details"}
 
     reports, dbt_run, model = reconcile(), dbt(), train()
     (

@@ -140,7 +140,13 @@ _SCHEDULER = {
 }
 
 #: A task goes on while the API server is restarted: 15 heartbeats, 5 s apart, may fail.
-_WORKERS = {"min_heartbeat_interval": "5", "max_failed_heartbeats": "15"}
+_WORKERS = {
+    "min_heartbeat_interval": "5",
+    "max_failed_heartbeats": "15",
+    "execution_api_timeout": "20",
+    "execution_api_retries": "8",
+    "execution_api_retry_wait_max": "10",
+}
 
 #: The DAG changes when somebody edits it, not all the time: look for changes once a minute.
 _DAG_PROCESSOR = {

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from dataflix_checker.clients import open_warehouse
-from dataflix_contract import Settings
+from dataflix_contract import Settings, tables
 
 #: The DAG, and where the outcome of its runs is kept in ClickHouse.
 DAG = "elt_pipeline"
@@ -220,4 +220,7 @@ def _task_states(api: httpx.Client, run_id: str) -> list[TaskState]:
 def _name(found: dict[str, Any]) -> str:
     if found["map_index"] < 0:
         return str(found["task_id"])
-    return f"{found['task_id']}[{found['rendered_map_index'] or found['map_index']}]"
+    # Airflow renders the table's name only once the task has begun; the DAG maps over the contract's order.
+    tables_in_order = list(tables())
+    table = tables_in_order[found["map_index"]] if found["map_index"] < len(tables_in_order) else "?"
+    return f"{found['task_id']}[{found['rendered_map_index'] or table}]"
