@@ -76,17 +76,17 @@ def _run(options: argparse.Namespace) -> int:
     for artefact in ("run_results.json", "sources.json"):
         (options.target / artefact).unlink(missing_ok=True)
     dbt = _Dbt(options.project, options.target)
-    chosen = ["--full-refresh"] if options.full_refresh else []
+    refresh = ["--full-refresh"] if options.full_refresh else []
     if options.select:
         # tests of what was built, and none that compare it with what was not
-        chosen += ["--select", options.select, "--indirect-selection", "cautious"]
-    well = True
-    if not options.select:
-        well &= dbt.invoke(options.target, "source", "freshness")
-    well &= dbt.invoke(options.target, "build", *chosen)
-    well &= dbt.invoke(options.docs_target, "docs", "generate", "--static")
-    (options.docs_target / "static_index.html").replace(options.docs_page)
-    return 0 if well else FAILED
+        chosen = ["--select", options.select, "--indirect-selection", "cautious"]
+        return 0 if dbt.invoke(options.target, "build", *refresh, *chosen) else FAILED
+    fresh = dbt.invoke(options.target, "source", "freshness")
+    built = dbt.invoke(options.target, "build", *refresh)
+    documented = dbt.invoke(options.docs_target, "docs", "generate", "--static")
+    if documented:
+        (options.docs_target / "static_index.html").replace(options.docs_page)
+    return 0 if fresh and built and documented else FAILED
 
 
 class _Dbt:

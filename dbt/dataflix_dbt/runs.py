@@ -55,7 +55,7 @@ class RunRequest:
     """What to build.
 
     Attributes:
-        select: dbt's node selection; None: everything, with the freshness of the sources.
+        select: dbt's node selection; None: everything, with the sources' freshness and the documentation.
         full_refresh: passed on to dbt.
     """
 

@@ -102,7 +102,7 @@ def ask() -> tuple[Response, int, dict[str, str]]:
     """Take a request for a run: 202 with the run that answers it, new or not."""
     service = _service()
     try:
-        wanted = parse_request(request.get_json() if request.content_length else {})
+        wanted = parse_request(request.get_json() if request.get_data() else {})
         key = parse_key(request.headers.get("Idempotency-Key"))
     except RequestError as fault:
         abort(HTTPStatus.BAD_REQUEST, str(fault))
