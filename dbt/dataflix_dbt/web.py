@@ -47,7 +47,7 @@ from dataflix_dbt.worker import Worker
 _MOST_BODY_BYTES = 16_384
 _LISTED_RUNS = 50
 _RETRY_SECONDS = "60"
-# The page brings all that it shows along: it is to fetch nothing from anywhere.
+# The page brings all that it shows along. It also knows how to load a tracker: it may fetch nothing.
 _DOCS_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
     " img-src data:; font-src data:"
