@@ -114,7 +114,9 @@ class _Dbt:
             [*printing, *command, *self._where, "--target-path", str(target)]
         )
         if outcome.exception is not None:
-            raise _BrokenError(f"dbt {command[0]} could not run: {outcome.exception}")
+            # in one line: the log's last one is what the run's caller is told
+            why = " ".join(str(outcome.exception).split())
+            raise _BrokenError(f"dbt {command[0]} could not be finished: {why}")
         return outcome
 
 
