@@ -30,7 +30,9 @@ class Masker:
 
     def __init__(self, table: Table, masking: Masking) -> None:
         self._table = table.name
-        self._plan = [(column, masking.function(column.pii)) for column in table.forwarded_columns]
+        self._plan = [
+            (column, masking.function(column.pii, remember=False)) for column in table.forwarded_columns
+        ]
         #: The blocks' columns: the contract's forwarded ones, in its order.
         self.schema = pa.schema(
             [pa.field(column.name, _ARROW_TYPES[column.type]) for column in table.forwarded_columns]
