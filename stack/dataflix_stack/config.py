@@ -94,6 +94,7 @@ def launch_spec(service: Service, layout: Layout) -> str:
         "cwd": str(service.cwd),
         "environment": dict(service.environment),
         "records": str(layout.run),
+        "nice": service.nice,
     }
     if service.account:
         spec["account"] = asdict(service.account)

@@ -116,6 +116,7 @@ def main(spec_file: Path) -> None:
     if cluster := spec.get("postgres_cluster"):
         forget_stale_postmaster(Path(cluster))
     os.chdir(spec["cwd"])
+    os.nice(spec["nice"])
     if account := spec.get("account"):
         _become(account)
     environment = {**os.environ, **spec["environment"], MARK: mark, "SPT_NOENV": "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def _names(folder: Path) -> list[str]:
     """Every service that was ever started here."""
     names = [path.name.removesuffix(".process.json") for path in folder.glob("*.process.json")]
     return [name for name in names if name != SUPERVISOR]
+
+
+def make_way(pid: int, nice: int) -> None:
+    """Let a process that was just started make way for others, further than we do ourselves."""
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + nice)
 
 
 def mark(folder: Path, name: str) -> str:

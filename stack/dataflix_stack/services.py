@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataflix_contract import Settings
@@ -29,6 +29,10 @@ _JAVA_OPTIONS = (
 _PATIENT_SECONDS = 600
 
 
+#: The batch makes way for the stream: its servers start beside it, and it trains while people rate.
+BATCH_NICE = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A port that a service listens on, and the setting that moves it."""
@@ -43,6 +47,7 @@ class Service:
 
     Attributes:
         needs: steps that have to be done before it starts.
+        nice: how far it makes way for others when processors are short.
         ready_seconds: how long it may take until it answers.
     """
 
@@ -55,6 +60,7 @@ class Service:
     postgres_cluster: Path | None = None
     needs: Sequence[str] = ()
     priority: int = 100
+    nice: int = 0
     stop_signal: str = "TERM"
     stop_seconds: int = 15
     ready_seconds: int = 300
@@ -88,7 +94,8 @@ def services(around: Surroundings) -> list[Service]:
     stream = [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
     if around.settings.profile == "core":
         return stream
-    return [*stream, _s3(around), _mlflow(around), _dbt_webhook(around), *_airflow(around)]
+    batch = [_s3(around), _mlflow(around), _dbt_webhook(around), *_airflow(around)]
+    return [*stream, *(replace(one, nice=BATCH_NICE) for one in batch)]
 
 
 def _postgres(around: Surroundings) -> Service:

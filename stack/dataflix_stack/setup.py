@@ -12,7 +12,8 @@ from pathlib import Path
 from dataflix_contract import Settings
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import console_script
-from dataflix_stack.services import masker_names
+from dataflix_stack.processes import make_way
+from dataflix_stack.services import BATCH_NICE, masker_names
 
 _POLL_SECONDS = 0.1
 
@@ -24,6 +25,7 @@ class SetUp:
     name: str
     argv: Sequence[str]
     needs: Sequence[str]
+    nice: int = 0
 
 
 def set_ups(settings: Settings) -> list[SetUp]:
@@ -40,9 +42,8 @@ def set_ups(settings: Settings) -> list[SetUp]:
     return [
         *stream,
         SetUp("databases", ["dataflix-databases"], ["postgres"]),
-        # The stream first: Airflow's start takes a whole core for half a minute.
-        SetUp("airflow-migrate", ["dataflix-airflow", "migrate"], ["databases", "register"]),
-        SetUp("bucket", ["dataflix-mlflow", "bucket"], ["s3"]),
+        SetUp("airflow-migrate", ["dataflix-airflow", "migrate"], ["databases"], BATCH_NICE),
+        SetUp("bucket", ["dataflix-mlflow", "bucket"], ["s3"], BATCH_NICE),
     ]
 
 
@@ -62,6 +63,7 @@ def run_set_up(one: SetUp, environment: Mapping[str, str], logs: Path, abandoned
             stderr=output,
             env={**os.environ, **environment},
         )
+        make_way(process.pid, one.nice)
         while process.poll() is None:
             if abandoned.wait(_POLL_SECONDS):
                 process.terminate()

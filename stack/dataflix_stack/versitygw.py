@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dataflix_stack import paths
 from dataflix_stack.errors import StackError
+from dataflix_stack.processes import make_way
 from dataflix_stack.shared_folder import alone, make_passable
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
@@ -118,7 +119,7 @@ def _go_build(go: Path, folder: Path, log: Path, abandoned: threading.Event) -> 
             env={**os.environ, **_environment(go, folder)},
             process_group=0,
         )
-        os.setpriority(os.PRIO_PGRP, process.pid, _NICE)
+        make_way(process.pid, _NICE)
         while process.poll() is None:
             if abandoned.wait(_POLL_SECONDS):
                 os.killpg(process.pid, signal.SIGTERM)

@@ -123,3 +123,8 @@ def test_every_service_has_a_probe_and_everything_needed_is_a_step(profile: str)
     steps = {*names, *(one.name for one in set_ups(chosen)), "versitygw"}
     needs = [*(one.needs for one in described(chosen)), *(one.needs for one in set_ups(chosen))]
     assert set().union(*needs) <= steps
+
+
+def test_the_batch_makes_way_for_the_stream() -> None:
+    nice = {one.name: json.loads(config.launch_spec(one, LAYOUT))["nice"] for one in described(settings())}
+    assert {name for name, value in nice.items() if value > 0} == BATCH
