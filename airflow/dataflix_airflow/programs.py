@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -18,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from dataflix_airflow.parenthood import die_with_parent
+from dataflix_contract.programs import find_program
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,14 @@ class ProgramStoppedError(Exception):
     """The task was told to end while its program was at work; the program has ended."""
 
 
-def find_program(name: str) -> str:
+def program_path(name: str) -> str:
     """The program's path: in the environment that has it, else on PATH (as ``bin/_exec`` does).
 
     Raises:
         ProgramError: it is nowhere.
     """
-    folders = sorted(Path(os.environ.get("DATAFLIX_HOME", ".dataflix")).glob("envs/*/bin"))
-    if found := shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])):
+    home = Path(os.environ.get("DATAFLIX_HOME", ".dataflix"))
+    if found := find_program(name, home, os.environ.get("PATH", "")):
         return found
     raise ProgramError(f"{name} is not installed: run scripts/envs, or set DATAFLIX_HOME to the environments")
 
@@ -67,7 +67,7 @@ def run_command(name: str, *arguments: str) -> str:
         ProgramError: the program failed; the message has its last lines.
         ProgramStoppedError: this process got SIGTERM; the program was stopped.
     """
-    argv = [find_program(name), *arguments]
+    argv = [program_path(name), *arguments]
     log.info("running %s", " ".join([name, *arguments]))
     with _started(argv) as process, _ended_by_sigterm(name):
         output = _Output(process)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataflix_contract import Settings
+from dataflix_contract.programs import find_program
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.errors import StackError
 
@@ -50,7 +50,7 @@ def console_script(name: str) -> Path:
     Raises:
         StackError: no environment has it.
     """
-    found = shutil.which(name, path=os.pathsep.join(str(p) for p in sorted(home().glob("envs/*/bin"))))
+    found = find_program(name, home())
     if not found:
         raise StackError(f"{name} is not installed below {home()}/envs: run scripts/envs")
     return Path(found)

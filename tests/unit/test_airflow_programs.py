@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_airflow.programs import ProgramError, find_program, readable, run_program
+from dataflix_airflow.programs import ProgramError, program_path, readable, run_program
 from support.waiting import wait_until
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_object_is_refused(programs: Path, body: str) -> None:
 
 def test_a_program_that_is_nowhere() -> None:
     with pytest.raises(ProgramError, match="run scripts/envs"):
-        find_program("no-such-program-of-ours")
+        program_path("no-such-program-of-ours")
 
 
 def test_structured_lines_become_readable() -> None:
