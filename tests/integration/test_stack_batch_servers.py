@@ -172,7 +172,7 @@ def test_killed_servers_come_back_alone_and_artefacts_are_there(stack: Stack, ml
     killed_at = datetime.now(UTC)
     for pid in mains.values():
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: _restarted(stack, mains), "all are ready again", seconds=240, every=2)
+    wait_until(lambda: _restarted(stack, mains), "all are ready again", seconds=280, every=2)
     wait_until(lambda: _beats_since(stack.settings, killed_at), "Airflow's heart beats", seconds=60, every=1)
     assert [process for process in before if process.is_running()] == []
     assert mlflow.get(place).raise_for_status().content == b"model"
