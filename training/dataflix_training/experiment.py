@@ -48,6 +48,10 @@ class Curve:
         """The epoch, from 1, with the lowest validation RMSE."""
         return int(np.argmin(self.validation)) + 1
 
+    def at(self, epochs: int) -> float:
+        """The validation RMSE after so many epochs, or the last when it was given up before."""
+        return self.validation[min(epochs, len(self.validation)) - 1]
+
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
@@ -141,10 +145,9 @@ def _tune(
         progress(f"tuning the SVD, {number + 1} of {len(recipes)}", 0.4 * number / len(recipes))
         curves.append(_curve(train, validation, recipe))
     best = min(curves, key=lambda curve: min(curve.validation))
-    if champion and min(curves[0].validation) <= min(best.validation) * (1 + WORTH_CHANGING):
-        best = curves[0]
-    epochs = base.epochs if champion and best is curves[0] else best.best_epoch
-    tuned = replace(best.recipe, epochs=epochs)
+    tuned = replace(best.recipe, epochs=best.best_epoch)
+    if champion and curves[0].at(champion.epochs) <= min(best.validation) * (1 + WORTH_CHANGING):
+        best, tuned = curves[0], champion
     curves.sort(key=lambda curve: curve is not best)
 
     data = RankerData(train, base)
