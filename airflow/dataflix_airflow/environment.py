@@ -109,6 +109,9 @@ def _api(settings: Settings) -> dict[str, str]:
         "host": settings.bind,
         "port": str(settings.airflow_port),
         "workers": "1",
+        # Whoever keeps a connection open keeps a server that is told to stop, this long at most.
+        # Longer than the heartbeats are apart, which would otherwise find theirs closed.
+        "worker_timeout": "10",
         "secret_key": derived_key(settings, "session").hex(),
         "expose_config": "False",
         "instance_name": "Dataflix",

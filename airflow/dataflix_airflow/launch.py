@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataflix_airflow import environment
+from dataflix_airflow import environment, migration
 from dataflix_airflow.parenthood import die_with_parent
 from dataflix_contract import Settings, SettingsError, load_settings
 
@@ -59,6 +59,10 @@ def main() -> None:
         os.environ.update(environment.airflow_environment(settings, home, dags))
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_passwords(settings, home)
+        migrating = sys.argv[1:] == ["migrate"]
+        if migrating and migration.is_noted(settings, home):
+            sys.stdout.write("Airflow's database is up to date\n")
+            return
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"dataflix-airflow: {error}\n")
         sys.exit(1)
@@ -73,3 +77,5 @@ def main() -> None:
             raise
         sys.stderr.write(f"dataflix-airflow: {error}: run scripts/envs airflow\n")
         sys.exit(1)
+    if migrating:
+        migration.note(settings, home)

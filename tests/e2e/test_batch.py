@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from dataflix_checker import pipeline, registry
-from dataflix_contract import Settings
+from dataflix_contract import Settings, tables
 from support.batch import run_batch
 from support.leaks import files_with
 from support.stack import Stack
@@ -33,8 +33,10 @@ def test_one_trigger_takes_fresh_ratings_to_a_champion(
         rated = _rate_films(source, FAN, 12)
         outcome = run_batch(settings)
         assert outcome["state"] == "success"
+        assert {report["table"] for report in outcome["details"]["reconcile"]} == set(tables())
         assert (outcome["missing"], outcome["different"], outcome["ghosts"]) == (0, 0, 0)
         assert outcome["rows"] == _rows(source)
+        assert outcome["dbt_models"] >= 4
         assert outcome["dbt_tests_failed"] == 0
         assert outcome["dbt_tests_passed"] > 20
         assert _marts_of(warehouse, FAN) == rated
