@@ -1,18 +1,24 @@
 """Airflow as a server: its database, its login, and what a killed scheduler costs."""
 
+import os
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
 from dataflix_checker import pipeline
 from dataflix_checker.pipeline import PipelineError
 from dataflix_contract import Settings, tables
+from dataflix_contract.programs import find_program
 from support.stack import ROOT, Stack
 
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_a_second_migration_does_not_load_airflow(stack: Stack) -> None:
-    told = stack.run(str(ROOT / ".dataflix/envs/airflow/bin/dataflix-airflow"), "migrate").stdout
+    program = find_program("dataflix-airflow", Path(os.environ.get("DATAFLIX_HOME", ROOT / ".dataflix")))
+    assert program
+    told = stack.run(program, "migrate").stdout
     assert told == "Airflow's database is up to date\n"
 
 
