@@ -125,9 +125,11 @@ class Staging:
         return Counts(*map(int, row))
 
     def ahead(self, wal: int) -> int:
-        """How many rows have a version above a WAL position."""
+        """How many keys have a version above a WAL position (of a repaired one, two rows have)."""
         return self._number(
-            f"SELECT count() FROM raw.{self._table.name} WHERE _version > {{wal:UInt64}}", wal=wal
+            f"SELECT uniqExact({', '.join(self._table.key)}) FROM raw.{self._table.name}"
+            " WHERE _version > {wal:UInt64}",
+            wal=wal,
         )
 
     def highest_version(self) -> int:
