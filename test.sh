@@ -19,7 +19,7 @@ step lint
 
 step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
-    reconciliation dbt recommender training tracking airflow tests benchmarks docs
+    reconciliation dbt recommender training tracking airflow backend cli tests benchmarks docs
 
 step tests
 [ $# -gt 0 ] || set -- tests/unit tests/integration tests/e2e

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dataflix_airflow import summary, tasks
 from dataflix_airflow.dbt import DbtTestsFailedError
-from dataflix_contract import tables
+from dataflix_contract import load_settings, tables
 
 DOC = """
 ### From ratings to recommendations
@@ -36,9 +36,14 @@ RETRIES = {
 }
 
 
+def _schedule() -> CronTriggerTimetable | None:
+    """When it runs by itself. No start date, and so no run for a day that has passed when the DAG is new."""
+    cron = load_settings().batch_schedule
+    return None if cron == "off" else CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
+
+
 @dag(
-    # No start date, and so no run for a day that has passed when the DAG is new.
-    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", run_immediately=False),
+    schedule=_schedule(),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=3),

@@ -31,8 +31,16 @@ _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
 
-#: The servers of the daily batch, by the names of their probes.
-_BATCH_SERVICES = ("s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags")
+#: The servers beyond the stream, by the names of their probes.
+_FULL_SERVICES = (
+    "backend",
+    "s3",
+    "mlflow",
+    "dbt-webhook",
+    "airflow-api",
+    "airflow-scheduler",
+    "airflow-dags",
+)
 
 
 def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Finding]:
@@ -82,7 +90,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield guarded(name, partial(_ready, settings, name))
     yield guarded("clickhouse", lambda: _clickhouse(settings))
     if settings.profile == "full":
-        for name in _BATCH_SERVICES:
+        for name in _FULL_SERVICES:
             yield guarded(name, partial(_ready, settings, name))
 
 

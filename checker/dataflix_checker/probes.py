@@ -115,6 +115,11 @@ def dbt_webhook(settings: Settings) -> None:
     http.get(f"{settings.dbt_url}/health/ready").raise_for_status()
 
 
+def backend(settings: Settings) -> None:
+    """The API can serve and write."""
+    http.get(f"{settings.backend_url}/health/ready").raise_for_status()
+
+
 def airflow(part: str) -> Probe:
     """The probe of one part of Airflow, by the name that its API gives it."""
 
@@ -137,6 +142,7 @@ def probes(settings: Settings) -> dict[str, Probe]:
         "s3": s3,
         "mlflow": mlflow,
         "dbt-webhook": dbt_webhook,
+        "backend": backend,
         "airflow-api": airflow("metadatabase"),
         "airflow-scheduler": airflow("scheduler"),
         "airflow-dags": airflow("dag_processor"),

@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         "postgres", description="Superuser; used to set up, by nothing that runs."
     )
     postgres_admin_password: SecretStr = Field(SecretStr("postgres"), description="The superuser's password.")
+    postgres_api_user: str = Field(
+        "dataflix_api", description="The backend's role: reads and writes rows of the tables, no more."
+    )
+    postgres_api_password: SecretStr = Field(
+        SecretStr("dataflix_api"), description="The backend's role's password."
+    )
     debezium_user: str = Field("debezium", description="Replication role; reads the published tables.")
     debezium_password: SecretStr = Field(
         SecretStr("debezium"), description="The replication role's password."
@@ -112,6 +118,11 @@ class Settings(BaseSettings):
     clickhouse_dbt_password: SecretStr = Field(SecretStr("dataflix_dbt"), description="dbt's password.")
 
     # --- Airflow: the daily batch
+    batch_schedule: str = Field(
+        "30 3 * * *",
+        pattern=r"^(off|\S+( \S+){4})$",
+        description="When the daily batch runs by itself: a cron expression, in UTC, or off.",
+    )
     airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
     airflow_port: Port = Field(8080, description="Airflow's pages and API.")
     airflow_user: str = Field("admin", description="Airflow's login.")
@@ -148,6 +159,22 @@ class Settings(BaseSettings):
     s3_access_key: str = Field("minio", description="The S3 store's login.")
     s3_secret_key: SecretStr = Field(SecretStr("minio123"), description="The login's secret.")
     s3_bucket: str = Field("mlflow", description="Bucket of MLflow's artefacts.")
+
+    # --- Backend: the API, and the page
+    backend_host: str = Field("127.0.0.1", description="Where clients find the backend.")
+    backend_port: Port = Field(5002, description="The backend's port: API and page.")
+    backend_workers: int = Field(2, ge=1, le=32, description="The backend's processes.")
+    backend_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that the API asks for; empty: none, for your own machine only.",
+    )
+    backend_rate_limit: int = Field(
+        6000, ge=0, description="Requests that one client may send a minute, to each process; 0: no limit."
+    )
+
+    # --- Kafka UI: topics and records in the browser
+    kafka_ui_host: str = Field("127.0.0.1", description="Where people find the Kafka UI.")
+    kafka_ui_port: Port = Field(8081, description="The Kafka UI's port. It has no login.")
 
     # --- Where things are kept
     data_dir: Path | None = Field(
@@ -191,6 +218,16 @@ class Settings(BaseSettings):
     def s3_url(self) -> str:
         """Address of the S3 store."""
         return f"http://{self.s3_host}:{self.s3_port}"
+
+    @property
+    def backend_url(self) -> str:
+        """Base address of the backend: API and page."""
+        return f"http://{self.backend_host}:{self.backend_port}"
+
+    @property
+    def kafka_ui_url(self) -> str:
+        """Address of the Kafka UI's page."""
+        return f"http://{self.kafka_ui_host}:{self.kafka_ui_port}"
 
     @property
     def local_only_key(self) -> bool:

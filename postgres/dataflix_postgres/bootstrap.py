@@ -45,20 +45,23 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
     Raises:
         Fault: two roles have one name.
     """
-    names = [settings.postgres_admin_user, settings.postgres_user, settings.debezium_user]
+    names = _stream_roles(settings)
     if len(set(names)) < len(names):
         raise Fault(
-            "DATAFLIX_POSTGRES_ADMIN_USER, DATAFLIX_POSTGRES_USER and DATAFLIX_DEBEZIUM_USER"
-            " must be three different roles"
+            "DATAFLIX_POSTGRES_ADMIN_USER, DATAFLIX_POSTGRES_USER, DATAFLIX_POSTGRES_API_USER and"
+            " DATAFLIX_DEBEZIUM_USER must be four different roles"
         )
     _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
+    _ensure_role(admin, settings.postgres_api_user, settings.postgres_api_password, "NOREPLICATION")
     _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
     # Who waits for open transactions must be able to name them.
     admin.execute(sql.SQL("GRANT pg_read_all_stats TO {}").format(sql.Identifier(settings.debezium_user)))
     _ensure_database(admin, settings.postgres_db, settings.postgres_user)
     admin.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-            sql.Identifier(settings.postgres_db), sql.Identifier(settings.debezium_user)
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(
+            sql.Identifier(settings.postgres_db),
+            sql.Identifier(settings.debezium_user),
+            sql.Identifier(settings.postgres_api_user),
         )
     )
 
@@ -85,13 +88,7 @@ def ensure_service_databases(admin: psycopg.Connection, settings: Settings) -> l
 
 def _refuse_shared_names(settings: Settings) -> None:
     databases = [settings.postgres_db, settings.airflow_db, settings.mlflow_db]
-    roles = [
-        settings.postgres_admin_user,
-        settings.postgres_user,
-        settings.debezium_user,
-        settings.airflow_db_user,
-        settings.mlflow_db_user,
-    ]
+    roles = [*_stream_roles(settings), settings.airflow_db_user, settings.mlflow_db_user]
     if len(set(databases)) < len(databases):
         raise Fault(
             "DATAFLIX_POSTGRES_DB, DATAFLIX_AIRFLOW_DB and DATAFLIX_MLFLOW_DB must be three databases"
@@ -99,8 +96,32 @@ def _refuse_shared_names(settings: Settings) -> None:
     if len(set(roles)) < len(roles):
         raise Fault(
             "DATAFLIX_AIRFLOW_DB_USER and DATAFLIX_MLFLOW_DB_USER must be roles of their own:"
-            " neither each other's, nor PostgreSQL's administrator, owner or replication role"
+            " neither each other's, nor PostgreSQL's administrator, owner, API or replication role"
         )
+
+
+def _stream_roles(settings: Settings) -> list[str]:
+    return [
+        settings.postgres_admin_user,
+        settings.postgres_user,
+        settings.postgres_api_user,
+        settings.debezium_user,
+    ]
+
+
+def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
+    """Let the backend's role read and write rows of the contract's tables: no more than that."""
+    role = sql.Identifier(settings.postgres_api_user)
+    schema = sql.Identifier(SOURCE_SCHEMA)
+    names = sql.SQL(", ").join(sql.Identifier(SOURCE_SCHEMA, name) for name in tables())
+    statements = [
+        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
+        sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(names, role),
+    ]
+    with owner.transaction():
+        for statement in statements:
+            owner.execute(statement)
 
 
 def grant_replication_rights(owner: psycopg.Connection, settings: Settings) -> None:

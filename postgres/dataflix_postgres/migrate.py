@@ -7,6 +7,7 @@ import typer
 from dataflix_contract import Settings, load_settings, tables
 from dataflix_postgres.bootstrap import (
     ensure_roles_and_database,
+    grant_api_rights,
     grant_replication_rights,
     sole_migration,
 )
@@ -46,4 +47,5 @@ def set_up(settings: Settings) -> tuple[tuple[Migration, ...], list[str]]:
         with connect_owner(settings) as owner:
             applied = migrate(owner, shipped_migrations())
             grant_replication_rights(owner, settings)
+            grant_api_rights(owner, settings)
             return applied, differences(tables(), live_tables(owner, tables()))

@@ -108,6 +108,11 @@ class Layout:
         return self.data / "dbt"
 
     @property
+    def backend(self) -> Path:
+        """The backend's copy of the model that it serves."""
+        return self.data / "backend"
+
+    @property
     def parts(self) -> tuple[Path, ...]:
         """Every folder that a stack makes in its data folder."""
         return (
@@ -120,6 +125,7 @@ class Layout:
             self.s3,
             self.airflow,
             self.dbt,
+            self.backend,
         )
 
 

@@ -95,7 +95,7 @@ def services(around: Surroundings) -> list[Service]:
     if around.settings.profile == "core":
         return stream
     batch = [_s3(around), _mlflow(around), _dbt_webhook(around), *_airflow(around)]
-    return [*stream, *(replace(one, nice=BATCH_NICE) for one in batch)]
+    return [*stream, _backend(around), *(replace(one, nice=BATCH_NICE) for one in batch)]
 
 
 def _postgres(around: Surroundings) -> Service:
@@ -222,6 +222,19 @@ def _dbt_webhook(around: Surroundings) -> Service:
         priority=500,
         stop_seconds=30,
         ready_seconds=_PATIENT_SECONDS,
+    )
+
+
+def _backend(around: Surroundings) -> Service:
+    return Service(
+        name="backend",
+        argv=[str(around.program("dataflix-backend"))],
+        ports=[Port(around.settings.backend_port, "DATAFLIX_BACKEND_PORT")],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["migrate"],
+        priority=700,
+        stop_seconds=20,
     )
 
 

@@ -37,7 +37,7 @@ _PROBE_SECONDS = 0.1
 _PROBE_SHARE = 0.02
 #: Who is stopped together: writers first, so that what they write to is still there.
 _STOP_ORDER = (
-    ("airflow", "connect"),
+    ("airflow", "backend", "connect"),
     ("dbt", "mlflow"),
     ("masker", "clickhouse"),
     ("s3", "kafka", "postgres"),

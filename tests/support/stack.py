@@ -95,6 +95,8 @@ class Stack:
 def running_stack(**overrides: str) -> Iterator[Stack]:
     """Start a stack on free ports, and stop and delete it at the end.
 
+    Its daily batch runs when a test asks for it, and not when the clock says so.
+
     Args:
         overrides: settings by field name, as text.
     """
@@ -103,7 +105,7 @@ def running_stack(**overrides: str) -> Iterator[Stack]:
     folder.chmod(0o755)
     env_file, data_dir = folder / "stack.env", folder / "data"
     with _free_ports() as ports:
-        values = ports | {"data_dir": str(data_dir)} | overrides
+        values = ports | {"data_dir": str(data_dir), "batch_schedule": "off"} | overrides
         env_file.write_text(
             "".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items())
         )

@@ -20,6 +20,7 @@ LAYOUT = Layout(Path("/data with 100% space"))
 
 
 STREAM = {"postgres", "kafka", "clickhouse", "connect", "masker-0"}
+SERVING = {"backend"}
 BATCH = {"s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags"}
 
 
@@ -88,7 +89,7 @@ def test_postgresql_lets_in_whom_it_listens_for(bind: str, first: str) -> None:
 def test_the_supervisor_has_a_program_for_each_service() -> None:
     parser = supervisor_config(settings(masker_workers=2))
     programs = {name.removeprefix("program:") for name in parser.sections() if name.startswith("program:")}
-    assert programs == STREAM | {"masker-1"} | BATCH
+    assert programs == STREAM | {"masker-1"} | SERVING | BATCH
     assert parser["program:postgres"]["stopsignal"] == "INT"
 
 

@@ -1,0 +1,21 @@
+"""The application: what it is put together from."""
+
+from __future__ import annotations
+
+from apiflask import APIFlask
+
+from dataflix_backend import problems
+from dataflix_backend.context import Context
+from dataflix_backend.health import health
+
+_MOST_BODY_BYTES = 65_536
+
+
+def create_app(shared: Context) -> APIFlask:
+    """The application of one process; its pool must be open before the first request."""
+    app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path="/docs")
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
+    app.extensions["dataflix"] = shared
+    problems.install(app)
+    app.register_blueprint(health)
+    return app

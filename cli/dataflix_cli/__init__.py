@@ -1,0 +1,1 @@
+"""Dataflix in a terminal."""
