@@ -7,18 +7,21 @@ from flask import Response, jsonify
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from dataflix_backend.access import public
 from dataflix_backend.context import context
 
 health = APIBlueprint("health", __name__, url_prefix="/health", enable_openapi=False)
 
 
 @health.get("/live")
+@public
 def live() -> Response:
     """The process answers."""
     return jsonify({"status": "ok"})
 
 
 @health.get("/ready")
+@public
 def ready() -> tuple[Response, int]:
     """Whether requests can be served now, and what is missing."""
     faults = []
