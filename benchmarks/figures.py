@@ -25,5 +25,10 @@ def report(title: str, figures: Mapping[str, float], *, as_json: bool) -> None:
     table = Table("figure", "value", title=title)
     table.columns[1].justify = "right"
     for name, value in figures.items():
-        table.add_row(name, f"{value:,.1f}")
+        table.add_row(name, _shown(value))
     Console().print(table)
+
+
+def _shown(value: float) -> str:
+    """Four digits that count: an RMSE needs its decimals, a number of rows does not."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
