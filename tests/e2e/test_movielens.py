@@ -44,7 +44,7 @@ def test_imported_counts_and_sums_are_equal_in_source_and_warehouse(
     figures = _in_source(source)
     assert figures[:4] == EXPECTED_COUNTS
     assert float(figures[4]) / EXPECTED_COUNTS[3] == pytest.approx(EXPECTED_MEAN, abs=5e-7)
-    wait_until(lambda: _in_warehouse(warehouse) == figures, "counts and sums are equal", seconds=120)
+    wait_until(lambda: _in_warehouse(warehouse) == figures, "counts and sums are equal", seconds=300)
     wait_until(lambda: not differences(source, warehouse, settings), "every row is equal")
 
 

@@ -58,4 +58,4 @@ def test_wal_of_tables_that_are_not_captured_is_let_go(
             slot = read_slot(connection)
             return slot is not None and (slot.confirmed_lsn or 0) >= position
 
-        wait_until(confirmed, "the heartbeat moves the slot past foreign WAL", seconds=30)
+        wait_until(confirmed, "the heartbeat moves the slot past foreign WAL", seconds=120)

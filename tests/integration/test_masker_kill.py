@@ -33,6 +33,6 @@ def test_every_event_arrives_though_the_masker_is_killed(stack: Stack, settings:
                 stack.kill("masker-0")
         producer.flush()
         arrived = read_until(
-            masked, lambda found: len(found) >= EVENTS and ids(found) >= expected, seconds=90
+            masked, lambda found: len(found) >= EVENTS and ids(found) >= expected, seconds=240
         )
     assert ids(arrived) >= expected

@@ -173,7 +173,7 @@ def test_killed_servers_come_back_alone_and_artefacts_are_there(stack: Stack, ml
     for pid in mains.values():
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: _restarted(stack, mains), "all are ready again", seconds=280, every=2)
-    wait_until(lambda: _beats_since(stack.settings, killed_at), "Airflow's heart beats", seconds=60, every=1)
+    wait_until(lambda: _beats_since(stack.settings, killed_at), "Airflow's heart beats", seconds=180, every=1)
     assert [process for process in before if process.is_running()] == []
     assert mlflow.get(place).raise_for_status().content == b"model"
     mlflow.delete(place).raise_for_status()
@@ -193,13 +193,13 @@ def test_nothing_of_a_killed_supervisors_servers_is_left(stack: Stack) -> None:
 def test_mlflow_works_again_after_its_database_was_killed(stack: Stack, mlflow: httpx.Client) -> None:
     killed = stack.pid("postgres")
     stack.kill("postgres")
-    wait_until(lambda: _restarted(stack, {"postgres": killed}), "postgres is back", seconds=120, every=1)
+    wait_until(lambda: _restarted(stack, {"postgres": killed}), "postgres is back", seconds=280, every=1)
 
     def answers() -> bool:
         search = {"max_results": 1}
         return mlflow.post("/api/2.0/mlflow/experiments/search", json=search).is_success
 
-    wait_until(answers, "MLflow answers from its database", seconds=60, every=1)
+    wait_until(answers, "MLflow answers from its database", seconds=180, every=1)
 
 
 def _restarted(stack: Stack, killed: dict[str, int]) -> bool:

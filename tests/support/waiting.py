@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = 60.0, every: float = 0.1) -> T:
+def wait_until(condition: Callable[[], T], what: str, seconds: float = 120.0, every: float = 0.1) -> T:
     """Return the condition's first true value.
 
     Raises:
