@@ -117,6 +117,8 @@ RAW_TOPIC_PREFIX = "cdc"
 SOURCE_SCHEMA = "public"
 #: The table that Debezium's heartbeat writes to; published, and read by nobody else.
 HEARTBEAT_TABLE = "debezium_heartbeat"
+#: One row whose ``version`` rises with every change to the films; seen with the change, not before.
+CATALOGUE_VERSION = "catalogue_version"
 #: The logical replication publication and slot that Debezium reads.
 PUBLICATION = "dataflix"
 SLOT = "dataflix"

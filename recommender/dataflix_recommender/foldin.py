@@ -33,18 +33,22 @@ def fold_in(model: Model, profile: Profile) -> Taste:
 
     so x = x0 + (A'A + diag(ridge))^-1 A_fresh' (y_fresh - A_fresh x0), A having the rows of all ratings.
     That is recursive least squares: old ratings keep their say, and without a fresh rating nothing moves.
-    Someone unknown has x0 = 0 and no old ratings, which makes it the ridge regression of one half-step of
-    ALS (Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems"), with
-    the ridge of probabilistic matrix factorisation (Salakhutdinov and Mnih 2008): noise over prior variance.
+    Someone unknown has x0 = 0, and every rating is fresh, which makes it the ridge regression of one
+    half-step of ALS (Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender
+    systems"), with the ridge of probabilistic matrix factorisation (Salakhutdinov and Mnih 2008): noise
+    over prior variance.
+
+    With fewer ratings than parameters the same x is found by the smaller system of the two:
+    (A'A + D)^-1 A' m = D^-1 A' (A D^-1 A' + I)^-1 m.
     """
     before = _trained(model, profile.user)
-    if not profile.fresh.any():
+    fresh = profile.fresh if profile.user != UNKNOWN else np.ones(len(profile.items), np.bool_)
+    if not fresh.any():
         return Taste(float(before[0]), before[1:])
     rows = _rows(model, profile.items)
-    fresh = rows[profile.fresh]
-    places = profile.items[profile.fresh]
-    missed = profile.ratings[profile.fresh] - model.global_mean - model.item_bias[places] - fresh @ before
-    after = before + np.linalg.solve(rows.T @ rows + np.diag(model.ridge), fresh.T @ missed)
+    missed = profile.ratings - model.global_mean - model.item_bias[profile.items] - rows @ before
+    missed[~fresh] = 0
+    after = before + _pulled(rows, missed, model.ridge)
     return Taste(float(after[0]), after[1:])
 
 
@@ -59,6 +63,16 @@ def predict_stars(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray
     stars = np.full(places.shape, model.global_mean + taste.bias)
     stars[known] += model.item_bias[places[known]] + model.item_factors[places[known]] @ taste.factors
     return np.asarray(np.clip(stars, model.rating_min, model.rating_max))
+
+
+def _pulled(rows: FloatArray, missed: FloatArray, ridge: FloatArray) -> FloatArray:
+    """(rows'rows + diag(ridge))^-1 rows' missed."""
+    if len(rows) >= len(ridge):
+        return np.asarray(np.linalg.solve(rows.T @ rows + np.diag(ridge), rows.T @ missed))
+    eased = rows / ridge
+    system = eased @ rows.T
+    system.ravel()[:: len(rows) + 1] += 1  # the diagonal
+    return np.asarray(np.linalg.solve(system, missed) @ eased)
 
 
 def _trained(model: Model, user: int) -> FloatArray:

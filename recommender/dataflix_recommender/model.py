@@ -24,7 +24,8 @@ class Profile:
     """What one person has rated, each film once, the newest rating of each.
 
     Attributes:
-        user: place of the person in the model's ``user_ids``; -1 for someone it has not seen.
+        user: place of the person in the model's ``user_ids``; -1 for someone it has not seen, and for
+            someone of whom it has seen what holds no longer: :meth:`Model.profile_of` says when.
         items: places in the model's ``item_ids``, rising; films that the model does not know are left out.
         ratings: their ratings, in stars.
         fresh: which of them the model was not trained with.
@@ -144,6 +145,37 @@ class Model:
             np.concatenate([ratings[kept], newer])[order],
             np.concatenate([np.zeros(int(kept.sum()), np.bool_), np.ones(len(places), np.bool_)])[order],
         )
+
+    def profile_of(self, user_id: int, movie_ids: ArrayLike, stars: ArrayLike) -> Profile:
+        """A person's ratings as they are now, all of them, beside what the model was trained with.
+
+        Equal ratings are old, others fresh. If the model has learnt from a rating that was changed or
+        taken back since, what it found about the person is not used: everything is then taken from the
+        ratings that hold, as for someone unknown.
+
+        Args:
+            user_id: need not be known.
+            movie_ids: each film once; those that the model does not know are passed over.
+            stars: the ratings.
+        """
+        places = self.items(movie_ids)
+        known = places != UNKNOWN
+        items, ratings = places[known], np.asarray(stars, np.float64)[known]
+        if np.any(items[1:] < items[:-1]):
+            order = np.argsort(items)
+            items, ratings = items[order], ratings[order]
+        user = self.user(user_id)
+        if user == UNKNOWN:
+            return Profile(user, items, ratings, np.ones(len(items), np.bool_))
+        start, end = self.history_start[user : user + 2]
+        old_items, old_halves = self.history_items[start:end], self.history_halves[start:end]
+        if np.array_equal(items, old_items) and np.array_equal(ratings * 2, old_halves):
+            return Profile(user, items, ratings, np.zeros(len(items), np.bool_))
+        same = _places(old_items, items)
+        unchanged = same != UNKNOWN
+        unchanged[unchanged] = old_halves[same[unchanged]] == ratings[unchanged] * 2
+        whole = int(unchanged.sum()) == len(old_items)
+        return Profile(user if whole else UNKNOWN, items, ratings, ~unchanged)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Every field as an array, by name; scalars have no dimension."""

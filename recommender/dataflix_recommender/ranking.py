@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +53,32 @@ def scores(model: Model, profile: Profile) -> FloatArray:
     return np.asarray(total + POPULARITY * model.popularity)
 
 
-def rank(model: Model, profile: Profile, count: int = 10, exclude: Iterable[int] = ()) -> Ranking:
-    """The best films for someone, without those already rated.
+def rank(  # noqa: PLR0913 - the last three are by name
+    model: Model,
+    profile: Profile,
+    count: int = 10,
+    *,
+    exclude: ArrayLike = (),
+    among: NDArray[np.bool_] | None = None,
+    rated: bool = False,
+) -> Ranking:
+    """The best films for someone.
 
     Args:
         model: the arrays.
         profile: from :meth:`Model.profile`; one without ratings gets the popularity list.
         count: how many; fewer come back when there are no more.
-        exclude: ids of further films to leave out, such as those watched and not rated.
+        exclude: ids of films to leave out, such as those watched and not rated.
+        among: (I,) the films to choose from; None: all.
+        rated: whether those already rated may come back.
     """
     total = scores(model, profile)
-    hidden = model.items(list(exclude))
+    hidden = model.items(exclude)
     total[hidden[hidden != UNKNOWN]] = -np.inf
-    total[profile.items] = -np.inf
+    if not rated:
+        total[profile.items] = -np.inf
+    if among is not None:
+        total[~among] = -np.inf
     best = _highest(total, count)
     best = best[np.isfinite(total[best])]
     return Ranking(model.item_ids[best], total[best])
@@ -86,17 +98,23 @@ def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
 
 def because(model: Model, profile: Profile, item_ids: ArrayLike) -> list[int | None]:
     """For each film, the rated one that speaks for it most ("because you liked ..."), or None."""
-    entries, lengths = _entries(model, profile.items)
-    sources = np.repeat(np.arange(len(profile.items)), lengths)
-    gain = np.repeat(weights(model, profile), lengths) * model.ranker_weights[entries]
+    wanted = model.items(item_ids)
+    said = weights(model, profile)
+    liked = np.flatnonzero(said > 0)
+    entries, lengths = _entries(model, profile.items[liked])
     targets = model.ranker_items[entries]
-    liked = np.repeat(weights(model, profile) > 0, lengths) & (gain > 0)
-    reasons: list[int | None] = []
-    for place in model.items(item_ids):
-        mine = np.flatnonzero((targets == place) & liked)
-        best = sources[mine[np.argmax(gain[mine])]] if len(mine) else None
-        reasons.append(None if best is None else int(model.item_ids[profile.items[best]]))
-    return reasons
+    asked = np.zeros(len(model.item_ids) + 1, np.bool_)  # one more: the place of the unknown, the last
+    asked[wanted] = True
+    asked[UNKNOWN] = False
+    found = np.flatnonzero(asked[targets])
+    sources = liked[np.searchsorted(np.cumsum(lengths), found, side="right")]
+    gains = said[sources] * model.ranker_weights[entries[found]]
+    best: dict[int, int] = {}
+    for place in np.argsort(-gains, kind="stable"):
+        if gains[place] > 0:
+            best.setdefault(int(targets[found[place]]), int(sources[place]))
+    sources_of = (best.get(int(place)) for place in wanted)
+    return [None if one is None else int(model.item_ids[profile.items[one]]) for one in sources_of]
 
 
 def _entries(model: Model, rows: IntArray) -> tuple[IntArray, IntArray]:

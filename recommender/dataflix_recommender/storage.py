@@ -75,7 +75,8 @@ def load_unpacked(folder: Path) -> Model:
     """
     try:
         arrays = {
-            field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+            # as plain arrays: indexing a memmap makes memmaps, which takes longer
+            field.name: np.asarray(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False))
             for field in fields(Model)
         }
     except (OSError, ValueError) as error:

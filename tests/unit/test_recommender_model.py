@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflix_recommender import Model, ModelError, digest, load, load_unpacked, save, unpack
+from dataflix_recommender import Model, ModelError, digest, fold_in, load, load_unpacked, save, unpack
 from support.recommender import small_model
 
 
@@ -27,7 +27,8 @@ def test_a_model_unpacked_for_sharing_is_mapped_and_equal(tmp_path: Path) -> Non
     unpack(tmp_path / "model.npz", tmp_path / "unpacked")
     mapped = load_unpacked(tmp_path / "unpacked")
     assert digest(mapped) == digest(model)
-    assert isinstance(mapped.item_factors, np.memmap)
+    assert isinstance(mapped.item_factors.base, np.memmap)
+    assert not mapped.item_factors.flags.writeable
     with pytest.raises(ModelError, match="no unpacked model"):
         load_unpacked(tmp_path)
 
@@ -109,3 +110,40 @@ def test_a_model_of_nothing_knows_nothing() -> None:
         max_version=0,
     )
     assert model.items([1]).tolist() == [-1]
+
+
+def test_current_ratings_beside_those_of_the_training() -> None:
+    model = small_model()
+    same = model.profile_of(1, [10, 20], [5.0, 3.0])
+    assert (same.user, same.items.tolist(), same.fresh.tolist()) == (0, [0, 1], [False, False])
+    newer = model.profile_of(1, [40, 10, 999, 20], [4.0, 5.0, 1.0, 3.0])
+    assert (newer.user, newer.items.tolist()) == (0, [0, 1, 3])
+    assert newer.ratings.tolist() == [5.0, 3.0, 4.0]
+    assert newer.fresh.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("movie_ids", "stars", "fresh"),
+    [
+        ([10], [5.0], [False]),  # a rating was taken back
+        ([10, 20], [5.0, 4.5], [False, True]),  # changed
+        ([30], [2.0], [True]),  # nothing is left of what was known
+    ],
+)
+def test_what_rests_on_ratings_that_no_longer_hold_is_not_used(
+    movie_ids: list[int], stars: list[float], fresh: list[bool]
+) -> None:
+    model = small_model()
+    profile = model.profile_of(1, movie_ids, stars)
+    assert (profile.user, profile.fresh.tolist()) == (-1, fresh)
+    assert profile.ratings.tolist() == stars
+    stranger = fold_in(model, model.profile_of(77, movie_ids, stars))
+    taste = fold_in(model, profile)
+    assert (taste.bias, taste.factors.tolist()) == (stranger.bias, stranger.factors.tolist())
+
+
+def test_no_ratings_are_an_empty_profile() -> None:
+    model = small_model()
+    for user in (1, 77):
+        profile = model.profile_of(user, [], [])
+        assert (profile.user, len(profile.items), len(profile.fresh)) == (-1, 0, 0)

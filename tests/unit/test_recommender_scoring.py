@@ -53,6 +53,18 @@ def test_a_stranger_is_folded_in_by_ridge_regression() -> None:
     assert np.allclose([taste.bias, *taste.factors], expected)
 
 
+def test_many_ratings_and_few_give_the_same_minimum(trained: Model) -> None:
+    ids = trained.item_ids[np.argsort(-trained.rating_counts)]
+    for count in (len(trained.ridge) - 1, len(trained.ridge), len(trained.ridge) + 1):
+        stars = np.tile([5.0, 0.5, 3.0], count)[:count]
+        profile = trained.profile_of(10**9, ids[:count], stars)
+        taste = fold_in(trained, profile)
+        rows = np.column_stack([np.ones(count), trained.item_factors[profile.items]])
+        targets = profile.ratings - trained.global_mean - trained.item_bias[profile.items]
+        expected = np.linalg.solve(rows.T @ rows + np.diag(trained.ridge), rows.T @ targets)
+        assert np.allclose([taste.bias, *taste.factors], expected)
+
+
 def test_old_ratings_keep_their_say_in_a_fold_in() -> None:
     model = small_model()
     before = np.asarray([0.25, 1.0, 0.0])
@@ -88,6 +100,15 @@ def test_a_ranking_leaves_out_what_was_rated_or_excluded() -> None:
     assert rank(model, model.profile(1), count=0).item_ids.tolist() == []
     every = {10: 5.0, 20: 5.0, 30: 5.0, 40: 5.0}
     assert rank(model, model.profile(1, fresh=every)).item_ids.tolist() == []
+
+
+def test_a_ranking_can_be_bounded_to_some_films_and_show_rated_ones() -> None:
+    model = small_model()
+    assert rank(model, model.profile(1), rated=True).item_ids.tolist()[0] == 30
+    assert sorted(rank(model, model.profile(1), rated=True).item_ids.tolist()) == [10, 20, 30, 40]
+    some = np.asarray([True, False, False, True])
+    assert rank(model, model.profile(1), among=some).item_ids.tolist() == [40]
+    assert rank(model, model.profile(1), among=some, rated=True, exclude=[40]).item_ids.tolist() == [10]
 
 
 def test_who_has_rated_nothing_gets_the_popularity_list() -> None:
