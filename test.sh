@@ -22,5 +22,6 @@ step types
     reconciliation dbt recommender training tracking airflow backend cli tests benchmarks docs
 
 step tests
-[ $# -gt 0 ] || set -- tests/unit tests/integration tests/e2e
+# mostly they wait for servers: two at a time, see tests/conftest.py for who goes where
+[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadgroup tests/unit tests/integration tests/e2e
 exec "$bin/pytest" "$@"

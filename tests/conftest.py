@@ -11,10 +11,24 @@ from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_contract import Settings
 from support.stack import ROOT, Stack, running_stack
 
+_UNIT_TESTS = ROOT / "tests" / "unit"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what stops servers behind the rest: a fault of theirs then spoils nobody else's result."""
-    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+    """Keep what stops servers apart from the rest: a fault of theirs then spoils nobody else's result.
+
+    In one process it comes last. In two (``./test.sh``) each kind has its process, and so its stack; unit
+    tests go wherever there is time.
+    """
+    items.sort(key=_is_disruptive)
+    for item in items:
+        if item.path.is_relative_to(_UNIT_TESTS):
+            continue
+        item.add_marker(pytest.mark.xdist_group("disruptive" if _is_disruptive(item) else "peaceful"))
+
+
+def _is_disruptive(item: pytest.Item) -> bool:
+    return item.get_closest_marker("disruptive") is not None
 
 
 @pytest.fixture(scope="session")
