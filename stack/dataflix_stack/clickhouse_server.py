@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,22 @@ def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
         StackError: a user's name cannot be used.
     """
     files = _Files(layout)
+    own = {"native.xml.j2": files.config / "config.xml", "native-users.xml.j2": files.config / "users.xml"}
+    return _render(settings, files.config, own, log_dir=files.logs)
+
+
+def render_container_config(settings: Settings, folder: Path) -> dict[Path, str]:
+    """The configuration files of a server of the official image, below ``folder``: text by path.
+
+    Raises:
+        StackError: a user's name cannot be used.
+    """
+    own = {"container.xml.j2": folder / "config.xml", "container-users.xml.j2": folder / "users.xml"}
+    return _render(settings, folder, own)
+
+
+def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values: object) -> dict[Path, str]:
+    """The ``own`` templates of one kind of server, and those that every kind reads."""
     users = {
         "admin": (settings.clickhouse_admin_user, settings.clickhouse_admin_password),
         "batch": (settings.clickhouse_batch_user, settings.clickhouse_batch_password),
@@ -69,12 +85,11 @@ def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
         "reader": (settings.clickhouse_user, settings.clickhouse_password),
     }
     _check_users([name for name, _ in users.values()])
-    values = {
+    values |= {
         "bind": settings.bind,
         "http_port": settings.clickhouse_http_port,
         "tcp_port": settings.clickhouse_tcp_port,
-        "log_dir": files.logs,
-        "users_file": files.config / "users.xml",
+        "users_file": folder / "users.xml",
     }
     for role, (name, password) in users.items():
         values |= {f"{role}_user": name, f"{role}_password_sha256": _sha256(password.get_secret_value())}
@@ -85,10 +100,9 @@ def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
         keep_trailing_newline=True,
     )
     targets = {
-        "native.xml.j2": files.config / "config.xml",
-        "settings.xml.j2": files.config / "config.d" / "dataflix.xml",
-        "native-users.xml.j2": files.config / "users.xml",
-        "users.xml.j2": files.config / "users.d" / "dataflix.xml",
+        **own,
+        "settings.xml.j2": folder / "config.d" / "dataflix.xml",
+        "users.xml.j2": folder / "users.d" / "dataflix.xml",
     }
     return {path: templates.get_template(name).render(values) for name, path in targets.items()}
 

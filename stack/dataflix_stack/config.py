@@ -40,23 +40,53 @@ class Program:
     stop_seconds: int
 
 
-def server_files(settings: Settings, layout: Layout) -> dict[str, dict[Path, str]]:
-    """Each server's configuration files: text by path, by service."""
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """How a server that is alone in a container differs from a process of this machine.
+
+    Attributes:
+        kafka_host: where those outside of the containers find Kafka.
+        kafka_door: the port, inside, that they come in by.
+        kafka_logs: where the image wants Kafka's segments.
+        plugin_path: where the image has Kafka Connect's plugins.
+        postgres_socket: the folder of the socket by which the image makes the cluster.
+    """
+
+    kafka_host: str
+    kafka_door: int = 19092
+    kafka_logs: str = "/var/lib/kafka/data/logs"
+    plugin_path: str = "/kafka/connect"
+    postgres_socket: str = "/var/run/postgresql"
+
+
+def server_files(
+    settings: Settings, layout: Layout, inside: Inside | None = None
+) -> dict[str, dict[Path, str]]:
+    """Each server's configuration files: text by path, by service.
+
+    Args:
+        settings: the stack's settings, as the servers see them.
+        layout: the stack's folders, as the servers see them.
+        inside: says how containers differ; None: there are none.
+    """
     hba = layout.conf / "pg_hba.conf"
-    log4j = {layout.conf / "log4j2.properties": _render("log4j2.properties")}
+    log4j = {layout.conf / "log4j2.properties": _render("log4j2.properties", inside=inside)}
     return {
         "postgres": {
             layout.conf / "postgresql.conf": _render(
-                "postgresql.conf", settings=settings, hba_file=str(hba).replace("'", "''")
+                "postgresql.conf", settings=settings, hba_file=str(hba).replace("'", "''"), inside=inside
             ),
-            hba: _render("pg_hba.conf", settings=settings, networks=allowed_networks(settings.bind)),
+            hba: _render(
+                "pg_hba.conf", settings=settings, networks=allowed_networks(settings.bind), inside=inside
+            ),
         },
         "kafka": {
             layout.conf / "kafka.properties": _render(
                 "kafka.properties",
                 settings=settings,
-                log_dir=kafka_log_dir(layout),
+                log_dir=inside.kafka_logs if inside else kafka_log_dir(layout),
                 message_bytes=MAX_MESSAGE_BYTES,
+                inside=inside,
             ),
             **log4j,
         },
@@ -66,6 +96,7 @@ def server_files(settings: Settings, layout: Layout) -> dict[str, dict[Path, str
                 settings=settings,
                 password_variable=PASSWORD_VARIABLE,
                 message_bytes=MAX_MESSAGE_BYTES,
+                inside=inside,
             ),
             **log4j,
         },
