@@ -10,6 +10,7 @@ import pytest
 
 from support.stack import ROOT
 
+COMMAND = [sys.executable, "-I", str(ROOT / "scripts" / "healthcheck")]
 ANSWERS = {
     "/well": (200, b'{"scheduler": {"status": "healthy"}}'),
     "/ill": (200, b'{"scheduler": {"status": "unhealthy"}}'),
@@ -51,13 +52,7 @@ def port() -> Iterator[int]:
     ],
 )
 def test_exit_code(port: int, path: str, wanted: list[str], code: int) -> None:
-    command = [
-        sys.executable,
-        "-I",
-        ROOT / "scripts" / "healthcheck",
-        f"http://127.0.0.1:$PORT{path}",
-        *wanted,
-    ]
+    command = [*COMMAND, f"http://127.0.0.1:$PORT{path}", *wanted]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env={"PORT": str(port)})
     assert done.returncode == code
     assert bool(done.stderr) == bool(code)
@@ -67,5 +62,5 @@ def test_exit_code(port: int, path: str, wanted: list[str], code: int) -> None:
 def test_nobody_there() -> None:
     with HTTPServer(("127.0.0.1", 0), _Server) as taken:
         free = taken.server_port
-    command = [sys.executable, "-I", ROOT / "scripts" / "healthcheck", f"http://127.0.0.1:{free}/"]
+    command = [*COMMAND, f"http://127.0.0.1:{free}/"]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 1
