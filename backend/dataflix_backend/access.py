@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Callable
 from typing import TypeVar
 
+from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import current_app, request
 
 from dataflix_backend.context import context
+from dataflix_contract import Settings
 
 _UNAUTHORIZED = 401
 
@@ -22,12 +25,27 @@ def public(view: View) -> View:
     return view
 
 
-def require_token() -> None:
-    """Turn away who lacks the token, where one is set and the view is not public.
+def install(app: APIFlask, settings: Settings) -> None:
+    """Ask every request for the token, where one is set and the view is not public.
 
-    Raises:
-        HTTPError: 401.
+    Without a token, a server that only this machine reaches answers to this machine's names only: a page
+    from elsewhere, opened in a browser here, could otherwise reach it by a name that leads here.
     """
+    # it says what there is in the repository anyway, and a browser has no token to show
+    public(app.view_functions["openapi.spec"])
+    app.before_request(_require_token)
+    if not settings.backend_token.get_secret_value() and _is_loopback(settings.bind):
+        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.backend_host]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _require_token() -> None:
     wanted = context().settings.backend_token.get_secret_value()
     if wanted and not _is_public() and not hmac.compare_digest(_sent().encode(), wanted.encode()):
         raise HTTPError(

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
-from psycopg import Connection
-from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
 
+from dataflix_backend.database import Pool
+from dataflix_backend.metrics import Metrics
 from dataflix_contract import Settings
-
-Pool = ConnectionPool[Connection[TupleRow]]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The process's settings and its connections to PostgreSQL."""
+    """The process's settings, its connections to PostgreSQL, and what it counts."""
 
     settings: Settings
     pool: Pool
+    metrics: Metrics
 
 
 def context() -> Context:

@@ -9,11 +9,20 @@ import structlog
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response, jsonify, request
-from psycopg import OperationalError
+from psycopg import OperationalError, errors
 from psycopg_pool import PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
 log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+#: When PostgreSQL is away: how soon to come back, in seconds.
+_RETRY_SECONDS = "1"
+_ADVICE = {
+    HTTPStatus.BAD_REQUEST: "the request cannot be understood: see /docs for what it should look like",
+    HTTPStatus.NOT_FOUND: "there is nothing at this path: see /docs for the paths",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large: send at most 64 KiB",
+}
 
 
 def install(app: APIFlask) -> None:
@@ -25,40 +34,64 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(Exception, _of_fault)
 
 
-def problem(status: int, title: str, detail: str, **more: Any) -> Response:
-    """A problem document as a response."""
-    answer = jsonify({"type": "about:blank", "title": title, "status": status, "detail": detail, **more})
+def document(status: int, detail: str, **more: Any) -> dict[str, Any]:
+    """The fields of a problem document."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    } | more
+
+
+def _problem(status: int, detail: str, **more: Any) -> Response:
+    answer = jsonify(document(status, detail, **more))
     answer.status_code = status
-    answer.content_type = "application/problem+json"
+    answer.content_type = CONTENT_TYPE
     return answer
 
 
 def _of_api(fault: HTTPError) -> Response:
-    answer = problem(
-        fault.status_code,
-        HTTPStatus(fault.status_code).phrase,
-        fault.message or HTTPStatus(fault.status_code).description,
-        **({"errors": fault.detail} if fault.detail else {}),
-    )
+    status = fault.status_code
+    more = {"errors": fault.detail} if fault.detail else {}
+    answer = _problem(status, fault.message or HTTPStatus(status).description, **more)
     answer.headers.extend(dict(fault.headers))
     return answer
 
 
 def _of_http(fault: HTTPException) -> Response:
-    answer = problem(fault.code or 500, fault.name, fault.description or "")
+    status = HTTPStatus(fault.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     if isinstance(fault, MethodNotAllowed):
-        answer.allow.update(fault.valid_methods or [])
-    return answer
+        allowed = sorted(fault.valid_methods or [])
+        answer = _problem(status, f"this path takes {', '.join(allowed)}")
+        answer.allow.update(allowed)
+        return answer
+    return _problem(status, _ADVICE.get(status, fault.description or status.description))
 
 
 def _of_database(fault: Exception) -> Response:
     log.warning("PostgreSQL does not answer", kind=type(fault).__name__)
-    answer = problem(503, "Service Unavailable", "the database does not answer: try again in a moment")
-    answer.headers["Retry-After"] = "1"
+    if isinstance(fault, errors.QueryCanceled):
+        detail = "the database took too long: ask for less, or try again in a moment"
+    else:
+        detail = (
+            "the database does not answer: try again in a moment."
+            " Send a POST with the same Idempotency-Key: it is not done twice"
+        )
+    answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    answer.headers["Retry-After"] = _RETRY_SECONDS
     return answer
 
 
 def _of_fault(fault: Exception) -> Response:
     # its text may hold what the client sent: the log gets the place only
-    log.error("a request failed", path=request.url_rule and request.url_rule.rule, kind=type(fault).__name__)
-    return _of_http(InternalServerError("see the server's log"))
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    log.error(
+        "a request failed",
+        route=request.url_rule and request.url_rule.rule,
+        kind=type(fault).__name__,
+        at=trace and f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}",
+    )
+    return _of_http(InternalServerError("this is the server's fault: its log tells more, by X-Request-Id"))

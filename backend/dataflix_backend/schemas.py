@@ -5,26 +5,38 @@ Each text has a pattern without control characters: PostgreSQL cannot hold NUL.
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-import dataflix_backend.validation  # noqa: F401 - whoever has schemas wants them validated that way
+# whoever has schemas also wants them validated as it says there
+from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
 
 MOST_ID = 2**63 - 1
 MOST_ITEMS = 100
-#: Text without control characters, and that with something to read in it.
-TEXT = r"^[^\x00-\x1f\x7f]*$"
-VISIBLE_TEXT = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 
 Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items in one reply.")]
 Cursor = Annotated[
     str | None,
-    Field(max_length=2000, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of the reply before this one."),
+    Field(max_length=2000, pattern=CURSOR, description="`next` of the reply before this one."),
 ]
 #: A genre's name, as `GET /genres` lists them.
 Genre = Annotated[str, Field(max_length=100, pattern=TEXT)]
+#: As PostgreSQL has it: with a microsecond's precision.
+Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Stars = Annotated[
+    float, Field(ge=0.5, le=5, multiple_of=0.5, description="0.5 to 5, in halves.", examples=[4.5])
+]
+_Place = Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT)]
+_UserId = Annotated[Id, Field(description="Who.", examples=[1])]
+_MovieId = Annotated[Id, Field(description="Which film.", examples=[1])]
+
+
+def _with_everything(schema: dict[str, Any]) -> None:
+    """A reply has each of its fields, whether or not it has a default."""
+    schema["required"] = list(schema["properties"])
 
 
 class Body(BaseModel):
@@ -42,7 +54,82 @@ class Query(BaseModel):
 class Reply(BaseModel):
     """A reply's body."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_with_everything)
+
+
+class Page(Query):
+    """Which part of a list."""
+
+    limit: Limit = 20
+    cursor: Cursor = None
+
+
+class Problem(Reply):
+    """What went wrong and what to do about it (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What to do next.")]
+    errors: Annotated[
+        dict[str, dict[str, list[str]]],
+        Field(description="What is wrong, by part of the request and field; where a field is wrong."),
+    ] = {}
+
+    model_config = ConfigDict(json_schema_extra=None)
+
+
+class NewUser(Body):
+    """A user to be."""
+
+    name: Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT, examples=["Ada Lovelace"])]
+    email: Annotated[
+        str,
+        Field(
+            max_length=254,
+            pattern=EMAIL,
+            description="Unique, without regard to case.",
+            examples=["ada@example.org"],
+        ),
+    ]
+    birth_year: Annotated[int, Field(ge=1900, le=2100, examples=[1985])] | None = None
+    city: Annotated[_Place | None, Field(examples=["London"])] = None
+    state: _Place | None = None
+
+
+class User(Reply):
+    """A user, as they are known here: personal data."""
+
+    user_id: Id
+    name: str | None
+    email: str | None
+    birth_year: int | None
+    city: str | None
+    state: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class UserName(Reply):
+    """Enough of a user to pick one."""
+
+    user_id: Id
+    name: str | None
+
+
+class UserPage(Reply):
+    """Some of the users, by id."""
+
+    items: list[UserName]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]
+
+
+class UserSearch(Page):
+    """Whom to list."""
+
+    name: Annotated[
+        str | None, Field(max_length=200, pattern=TEXT, description="Part of the name, in any case.")
+    ] = None
 
 
 class Movie(Reply):
@@ -55,3 +142,110 @@ class Movie(Reply):
     overview: str | None
     rating_count: Annotated[int, Field(description="How many users have rated it.", ge=0)]
     rating_mean: Annotated[float | None, Field(description="Mean of their stars; null without any.")]
+
+
+class MoviePage(Reply):
+    """Some of the films, in the order that was asked for."""
+
+    items: list[Movie]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]
+
+
+class MovieSearch(Page):
+    """Which films, in which order."""
+
+    q: Annotated[
+        str | None,
+        Field(max_length=200, pattern=TEXT, description="Words of the title; typos are forgiven."),
+    ] = None
+    genre: Annotated[Genre | None, Field(description="In any case; GET /genres lists them.")] = None
+    year_from: Annotated[int | None, Field(ge=0, le=9999, description="Released then or later.")] = None
+    year_to: Annotated[int | None, Field(ge=0, le=9999, description="Released then or earlier.")] = None
+    sort: Annotated[
+        Literal["relevance", "title", "year", "rating", "popular"] | None,
+        Field(
+            description="By default relevance where there is a q, else title. Newest, best and most rated"
+            " films first; relevance without a q is title."
+        ),
+    ] = None
+
+
+class GenreCount(Reply):
+    """A genre."""
+
+    genre: str
+    movies: Annotated[int, Field(description="How many films are of it.")]
+
+
+class Genres(Reply):
+    """All genres, those with most films first."""
+
+    items: list[GenreCount]
+
+
+class Watching(Body):
+    """Somebody has watched something."""
+
+    user_id: _UserId
+    movie_id: _MovieId
+
+
+class Watched(Reply):
+    """Who has watched what, since when."""
+
+    user_id: Id
+    movie_id: Id
+    watched_at: Moment
+
+
+class NewRating(Body):
+    """Somebody rates something."""
+
+    user_id: _UserId
+    movie_id: _MovieId
+    rating: Stars
+
+
+class Rating(Reply):
+    """Who rated what."""
+
+    user_id: Id
+    movie_id: Id
+    rating: float
+    rated_at: Moment
+    updated_at: Moment
+    watched: Annotated[
+        Literal["already", "now"],
+        Field(description="Whether it was marked as watched before, or by this rating."),
+    ]
+
+
+class WatchedMovie(Reply):
+    """A film on somebody's list of watched ones."""
+
+    movie: Movie
+    watched_at: Moment
+    rating: Annotated[float | None, Field(description="Null when not rated.")]
+
+
+class WatchedPage(Reply):
+    """What a user has watched, newest first."""
+
+    items: list[WatchedMovie]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]
+
+
+class RatedMovie(Reply):
+    """A film on somebody's list of rated ones."""
+
+    movie: Movie
+    rating: float
+    rated_at: Moment
+    updated_at: Moment
+
+
+class RatedPage(Reply):
+    """What a user has rated, the newest change first."""
+
+    items: list[RatedMovie]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
+from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from dataflix_backend import folders, metrics, problems
 from dataflix_backend.context import Context
-from dataflix_backend.database import MOST_CONNECTIONS, make_pool
+from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
 
 _GRACE_SECONDS = 10
+#: Longer than clients keep idle connections, so that they close them and never meet a closed one.
+_KEEPALIVE_SECONDS = 75
+_STATUSES = {
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
 
 
 class _Log(Logger):  # type: ignore[misc]
@@ -29,11 +43,35 @@ class _Log(Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.INFO)
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """A process with threads. It knows its place among the others: the lowest that is free.
+
+    What gunicorn itself refuses becomes a problem document, and no line of the log quotes it.
+    """
+
+    place = 0
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that did not reach the application."""
+        del req, addr
+        status = _status(exc)
+        self.log.warning("refused a request: %s", type(exc).__name__)
+        body = json.dumps(
+            problems.document(status, f"this is no request that can be served: {status.description}")
+        )
+        try:
+            util.write_nonblock(client, _response(status, body))
+        except OSError:
+            self.log.debug("the client is gone")
+
+
 class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn's master; each worker process makes its own application."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._worker: _Worker | None = None
+        self._pool: Pool | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -42,20 +80,48 @@ class _Server(BaseApplication):  # type: ignore[misc]
         options = {
             "bind": f"{f'[{host}]' if ':' in host else host}:{self._settings.backend_port}",
             "workers": self._settings.backend_workers,
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": MOST_CONNECTIONS,
+            "keepalive": _KEEPALIVE_SECONDS,
             "graceful_timeout": _GRACE_SECONDS,
             "logger_class": _Log,
             "control_socket_disable": True,
+            "pre_fork": self._before_fork,
+            "worker_exit": self._at_exit,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
         """Make the application, in the worker process."""
-        pool = make_pool(self._settings)
-        pool.open()
-        return create_app(Context(self._settings, pool))
+        counts = metrics.count_as(self._worker.place if self._worker else 0)
+        self._pool = make_pool(self._settings)
+        self._pool.open()
+        return create_app(Context(self._settings, self._pool, counts))
+
+    def _before_fork(self, server: Any, worker: _Worker) -> None:
+        taken = {other.place for other in server.WORKERS.values()}
+        worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+        self._worker = worker
+
+    def _at_exit(self, _server: Any, _worker: _Worker) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+
+def _status(fault: Exception) -> HTTPStatus:
+    ours = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
+    if isinstance(fault, ours) or not isinstance(fault, errors.ParseException):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    return _STATUSES.get(type(fault), HTTPStatus.BAD_REQUEST)
+
+
+def _response(status: HTTPStatus, body: str) -> bytes:
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+        f"Content-Type: {problems.CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode("ascii")
 
 
 def main() -> int:
@@ -63,9 +129,11 @@ def main() -> int:
     configure_logging("backend")
     try:
         settings = load_settings()
+        counts = folders.home(settings) / "metrics"
     except SettingsError as fault:
         sys.stderr.write(f"dataflix-backend: {fault}\n")
         return 1
+    metrics.clear(counts)
     _Server(settings).run()
     return 0
 

@@ -16,7 +16,21 @@ from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from werkzeug.exceptions import RequestEntityTooLarge
 
+#: Text without control characters, and that with something to read in it.
+TEXT = r"^[^\x00-\x1f\x7f]*$"
+VISIBLE_TEXT = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+#: Looks like an address. Only a message that arrives proves more.
+EMAIL = r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@.]+(\.[^\x00-\x20\x7f@.]+)+$"
+CURSOR = r"^[A-Za-z0-9_-]+$"
+#: What to send where one of these does not match.
+_MEANINGS = {
+    TEXT: "Send text without control characters",
+    VISIBLE_TEXT: "Send text with something to read in it, without control characters",
+    EMAIL: "Send an e-mail address, such as ada@example.org",
+    CURSOR: "Send the `next` of a reply, or no cursor",
+}
 _UNPROCESSABLE = 422
 _UNSUPPORTED = 415
 
@@ -39,8 +53,11 @@ class StrictAdapter(PydanticAdapter):
     def _body(self, request: Request) -> BaseModel:
         if not request.is_json:
             raise HTTPError(_UNSUPPORTED, "send the body as JSON, with Content-Type: application/json")
+        content = request.get_data()
+        if request.content_length is None and len(content) == request.max_content_length:
+            raise RequestEntityTooLarge  # sent in chunks: what is above the limit was not read
         try:
-            return self.model_class.model_validate_json(request.get_data())
+            return self.model_class.model_validate_json(content)
         except ValidationError as fault:
             raise _refusal("json", fault) from None  # its text quotes what was sent
 
@@ -61,7 +78,7 @@ def invalid(location: str, errors: dict[str, list[str]]) -> HTTPError:
 
 
 def _refusal(location: str, fault: ValidationError) -> HTTPError:
-    errors = fault.errors(include_url=False, include_context=False, include_input=False)
+    errors = fault.errors(include_url=False, include_input=False)
     return invalid(location, _by_field(errors))
 
 
@@ -69,7 +86,8 @@ def _by_field(errors: Iterable[ErrorDetails]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for error in errors:
         field = ".".join(str(part) for part in error["loc"]) or "body"
-        found.setdefault(field, []).append(error["msg"])
+        pattern = error.get("ctx", {}).get("pattern", "")
+        found.setdefault(field, []).append(_MEANINGS.get(pattern, error["msg"]))
     return found
 
 

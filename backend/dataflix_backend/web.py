@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from apiflask import APIFlask
 
-from dataflix_backend import problems
-from dataflix_backend.access import require_token
+from dataflix_backend import access, openapi, problems, requests
 from dataflix_backend.context import Context
+from dataflix_backend.docs import docs
 from dataflix_backend.health import health
+from dataflix_backend.metrics_page import metrics_page
+from dataflix_backend.movies import movies
+from dataflix_backend.opinions import opinions
+from dataflix_backend.users import users
 
 _MOST_BODY_BYTES = 65_536
 #: What the application is made of: each has its own part of the paths.
-_BLUEPRINTS = (health,)
+_BLUEPRINTS = (users, movies, opinions, health, metrics_page, docs)
 
 
 def create_app(shared: Context) -> APIFlask:
     """The application of one process; its pool must be open before the first request."""
-    app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path="/docs")
+    app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path=None)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.extensions["dataflix"] = shared
+    with_token = bool(shared.settings.backend_token.get_secret_value())
+    openapi.install(app, with_token=with_token)
     problems.install(app)
-    app.before_request(require_token)
+    requests.install(app)
+    requests.limit(app, shared.settings.backend_rate_limit)
+    access.install(app, shared.settings)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

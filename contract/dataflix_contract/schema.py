@@ -119,6 +119,8 @@ SOURCE_SCHEMA = "public"
 HEARTBEAT_TABLE = "debezium_heartbeat"
 #: One row whose ``version`` rises with every change to the films; seen with the change, not before.
 CATALOGUE_VERSION = "catalogue_version"
+#: The table of the API's requests that were done already; not published.
+IDEMPOTENCY_TABLE = "idempotency_keys"
 #: The logical replication publication and slot that Debezium reads.
 PUBLICATION = "dataflix"
 SLOT = "dataflix"

@@ -10,7 +10,12 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from dataflix_contract import Settings, tables
-from dataflix_contract.schema import CATALOGUE_VERSION, HEARTBEAT_TABLE, SOURCE_SCHEMA
+from dataflix_contract.schema import (
+    CATALOGUE_VERSION,
+    HEARTBEAT_TABLE,
+    IDEMPOTENCY_TABLE,
+    SOURCE_SCHEMA,
+)
 from dataflix_postgres.faults import Fault
 
 #: Any number that nobody else locks; one migration runs in a server at a time.
@@ -110,10 +115,11 @@ def _stream_roles(settings: Settings) -> list[str]:
 
 
 def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
-    """Let the backend's role read and write rows of the contract's tables, and see that films changed."""
+    """Let the backend's role read and write the contract's tables and its own, and see that films changed."""
     role = sql.Identifier(settings.postgres_api_user)
     schema = sql.Identifier(SOURCE_SCHEMA)
-    names = sql.SQL(", ").join(sql.Identifier(SOURCE_SCHEMA, name) for name in tables())
+    written = [*tables(), IDEMPOTENCY_TABLE]
+    names = sql.SQL(", ").join(sql.Identifier(SOURCE_SCHEMA, name) for name in written)
     statements = [
         sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),

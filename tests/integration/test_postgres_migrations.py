@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from dataflix_contract import Settings, tables
-from dataflix_contract.schema import CATALOGUE_VERSION, HEARTBEAT_TABLE, PUBLICATION
+from dataflix_contract.schema import CATALOGUE_VERSION, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
 from dataflix_postgres.database import connect_admin
 from dataflix_postgres.drift import differences, live_tables
 from dataflix_postgres.faults import Fault
@@ -96,7 +96,7 @@ def test_every_table_and_column_has_a_comment(empty: psycopg.Connection) -> None
         "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
         " WHERE c.relname = ANY(%s) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
         " AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)",
-        [[*tables(), HEARTBEAT_TABLE, CATALOGUE_VERSION, "movielens_imports"]],
+        [[*tables(), HEARTBEAT_TABLE, CATALOGUE_VERSION, IDEMPOTENCY_TABLE, "movielens_imports"]],
     ).fetchall()
     assert without == []
 

@@ -1,0 +1,152 @@
+"""The OpenAPI document: what is true of every operation is added here, once."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from apiflask import APIFlask
+from pydantic import BaseModel
+from werkzeug.routing import IntegerConverter, Map
+
+from dataflix_backend.problems import CONTENT_TYPE
+from dataflix_backend.schemas import MOST_ID, Problem
+from dataflix_backend.writes import KEY_HEADER, KEY_PATTERN, REPLAYED_HEADER
+
+Document = dict[str, Any]
+
+_DESCRIPTION = """Films, who watched them, and what they thought of them.
+
+Every error is a problem document (RFC 9457) whose `detail` says what to do next. Lists come in pages: hand
+`next` back as `cursor`. A POST with an `Idempotency-Key` is done once, however often it is sent within a day.
+"""
+_SCHEME = "token"
+_EVERYWHERE = {
+    429: "Too many requests: wait as long as Retry-After says.",
+    500: "A fault of the server's.",
+    503: "PostgreSQL is away: try again after Retry-After.",
+}
+_WITH_BODY = {413: "The body is too large.", 415: "The body is not called JSON.", 422: "A field is wrong."}
+_WITH_QUERY = {422: "A parameter is wrong."}
+_WITHOUT_TOKEN = {401: "The token is missing or wrong."}
+_PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_IDS = {"user_id": "The user's id.", "movie_id": "The film's id."}
+_KEY_PARAMETER = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Of the client's choice, new for each new request: sent again with the same key, a request"
+    " is not done again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": KEY_PATTERN},
+}
+
+
+class IdConverter(IntegerConverter):
+    """``<id:...>`` in a route: what PostgreSQL takes for an id; nothing else matches."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, min=1, max=MOST_ID)
+
+
+def install(app: APIFlask, *, with_token: bool) -> None:
+    """Serve the document at ``/openapi.json``, and know ids in routes; before any route is added."""
+    app.url_map.converters["id"] = IdConverter
+    app.config |= {
+        "DESCRIPTION": _DESCRIPTION,
+        "LICENSE": {"name": "MIT"},
+        # not from the first request, whose Host header anybody could have chosen
+        "SERVERS": [{"url": "/"}],
+        "AUTO_404_RESPONSE": False,
+        "AUTO_VALIDATION_ERROR_RESPONSE": False,
+        "AUTO_OPERATION_ID": True,
+    }
+    if with_token:
+        app.config["SECURITY_SCHEMES"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
+    app.spec_processor(functools.partial(complete, with_token=with_token))
+
+
+def complete(document: Document | str, *, with_token: bool) -> Document:
+    """Add to every operation what is true of all, and give each schema one name."""
+    assert isinstance(document, dict)  # noqa: S101 - as JSON is made of it
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = _schema_of(Problem)
+    for generated in ("HTTPError", "ValidationError"):
+        schemas.pop(generated, None)
+    for method, operation in _operations(document):
+        _complete_parameters(method, operation)
+        _complete_responses(method, operation, with_token=with_token)
+        if with_token:
+            operation["security"] = [{_SCHEME: []}]
+    return _with_short_names(document)
+
+
+def _operations(document: Document) -> Iterator[tuple[str, Document]]:
+    for path in document["paths"].values():
+        yield from path.items()
+
+
+def _complete_parameters(method: str, operation: Document) -> None:
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path":
+            parameter["required"] = True
+            parameter["description"] = _IDS[parameter["name"]]
+            parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": MOST_ID, "examples": [1]}
+        else:
+            parameter.update(_described(parameter["schema"]))
+    if method == "post":
+        operation["parameters"].append(_KEY_PARAMETER)
+
+
+def _described(schema: Document) -> Document:
+    """Schema and description of a parameter; what need not be sent cannot be null: it is not sent."""
+    (kind,) = [one for one in schema.pop("anyOf", [{}]) if one.get("type") != "null"]
+    description = schema.pop("description", None)
+    kept = {name: value for name, value in schema.items() if (name, value) != ("default", None)}
+    return {"schema": kept | kind} | ({"description": description} if description else {})
+
+
+def _complete_responses(method: str, operation: Document, *, with_token: bool) -> None:
+    own = operation["responses"]
+    everywhere = dict(_EVERYWHERE)
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+        everywhere |= _WITH_BODY
+    if any(parameter["in"] == "query" for parameter in operation["parameters"]):
+        everywhere |= _WITH_QUERY
+    if with_token:
+        everywhere |= _WITHOUT_TOKEN
+    for status, description in everywhere.items():
+        own.setdefault(str(status), {"description": description})
+    for status, response in own.items():
+        if int(status) >= 400:  # noqa: PLR2004 - where errors begin
+            response["content"] = _PROBLEM
+        elif method == "post":
+            # a write that changes what is there answers like one that makes it
+            response["content"] = next(one["content"] for one in own.values() if "content" in one)
+            response["headers"] = {REPLAYED_HEADER: {"schema": {"type": "string", "const": "true"}}}
+    operation["responses"] = dict(sorted(own.items()))
+
+
+def _schema_of(model: type[BaseModel]) -> Document:
+    return model.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
+def _with_short_names(document: Document) -> Document:
+    """``MoviePage.Movie`` is what APIFlask makes of a model in another one: it is ``Movie``."""
+    schemas = document["components"]["schemas"]
+    document["components"]["schemas"] = {
+        name.rpartition(".")[2]: schema for name, schema in sorted(schemas.items())
+    }
+    shortened: Document = _map_references(document)
+    return shortened
+
+
+def _map_references(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {
+            name: re.sub(r"/[^/]*\.", "/", value) if name == "$ref" else _map_references(value)
+            for name, value in part.items()
+        }
+    return [_map_references(each) for each in part] if isinstance(part, list) else part

@@ -1,0 +1,202 @@
+"""What users have watched, and what they think of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from apiflask import APIBlueprint
+from apiflask.exceptions import HTTPError
+from flask import Response
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow, dict_row
+from pydantic import AwareDatetime, TypeAdapter
+
+from dataflix_backend import catalogue, cursors
+from dataflix_backend.context import context
+from dataflix_backend.movies import no_movie
+from dataflix_backend.replies import reply
+from dataflix_backend.schemas import (
+    Id,
+    Movie,
+    NewRating,
+    Page,
+    RatedMovie,
+    RatedPage,
+    Rating,
+    Watched,
+    WatchedMovie,
+    WatchedPage,
+    Watching,
+)
+from dataflix_backend.users import no_user, require_user
+from dataflix_backend.writes import Written, write
+
+opinions = APIBlueprint("opinions", __name__, tag="Watched and rated")
+
+_WATCH = """
+INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
+ON CONFLICT DO NOTHING RETURNING watched_at
+"""
+_SEE_WATCHED = "SELECT watched_at FROM watched_movies WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
+# One statement: its foreign keys are looked at when all of it is done.
+_RATE = """
+WITH watched AS (
+    INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, %(rating)s)
+ON CONFLICT (user_id, movie_id) DO UPDATE SET rating = excluded.rating
+RETURNING rated_at, updated_at, xmax = 0 AS is_new,
+    CASE WHEN EXISTS (SELECT FROM watched) THEN 'now' ELSE 'already' END AS watched
+"""
+_UNWATCH = "DELETE FROM watched_movies WHERE user_id = %s AND movie_id = %s"
+_UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
+
+_WATCHED_LIST = f"""
+SELECT {catalogue.COLUMNS}, w.watched_at, o.rating::float8 FROM (
+    SELECT movie_id, watched_at FROM watched_movies
+    WHERE user_id = %(user_id)s AND (watched_at, -movie_id) < (%(at)s::timestamptz, -%(movie_id)s::bigint)
+    ORDER BY watched_at DESC, movie_id LIMIT %(limit)s + 1
+) w JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
+LEFT JOIN ratings o ON o.user_id = %(user_id)s AND o.movie_id = m.movie_id
+ORDER BY w.watched_at DESC, m.movie_id
+"""
+_RATED_LIST = f"""
+SELECT {catalogue.COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
+    SELECT movie_id, rating, rated_at, updated_at FROM ratings
+    WHERE user_id = %(user_id)s AND (updated_at, -movie_id) < (%(at)s::timestamptz, -%(movie_id)s::bigint)
+    ORDER BY updated_at DESC, movie_id LIMIT %(limit)s + 1
+) o JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
+ORDER BY o.updated_at DESC, m.movie_id
+"""
+_Place = tuple[datetime, int]
+_PLACE: TypeAdapter[_Place] = TypeAdapter(tuple[AwareDatetime, Id])
+_BEFORE_ALL = ("infinity", 0)
+
+
+@opinions.post("/watched")
+@opinions.input(Watching, arg_name="sent")
+@opinions.output(Watched, HTTPStatus.CREATED, description="Marked as watched.")
+@opinions.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
+def watch(sent: Watching) -> Response:
+    """Mark a film as watched by a user."""
+
+    def insert(connection: Connection[TupleRow]) -> Written:
+        new = connection.execute(_WATCH, sent.model_dump()).fetchone()
+        row = new or connection.execute(_SEE_WATCHED, sent.model_dump()).fetchone()
+        if row is None:  # somebody took it back in between: once more
+            raise errors.SerializationFailure
+        status = HTTPStatus.CREATED if new else HTTPStatus.OK
+        return Written(status, Watched(watched_at=row[0], **sent.model_dump()))
+
+    try:
+        return write(sent, Watched, insert).response()
+    except errors.ForeignKeyViolation as fault:
+        raise _unknown(fault) from None
+
+
+@opinions.delete("/watched/<id:user_id>/<id:movie_id>")
+@opinions.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
+@opinions.doc(responses={404: "The user has not watched it."})
+def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
+    """Take back that a film was watched; its rating goes too."""
+    with context().pool.connection() as connection:
+        if not connection.execute(_UNWATCH, [user_id, movie_id]).rowcount:
+            raise HTTPError(
+                HTTPStatus.NOT_FOUND,
+                "this user has not watched this film: GET /users/{user_id}/watched lists what they have",
+            )
+    return "", HTTPStatus.NO_CONTENT
+
+
+@opinions.post("/ratings")
+@opinions.input(NewRating, arg_name="sent")
+@opinions.output(Rating, HTTPStatus.CREATED, description="Rated.")
+@opinions.doc(
+    responses={200: "The earlier rating was changed.", 404: "There is no such user, or no such film."}
+)
+def rate(sent: NewRating) -> Response:
+    """Rate a film, or change a rating.
+
+    What was not watched is marked as watched, in the same transaction.
+    """
+
+    def upsert(connection: Connection[TupleRow]) -> Written:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(_RATE, sent.model_dump()).fetchone()
+        assert row is not None  # noqa: S101 - an INSERT returns its row
+        status = HTTPStatus.CREATED if row.pop("is_new") else HTTPStatus.OK
+        return Written(status, Rating(**sent.model_dump(), **row))
+
+    try:
+        return write(sent, Rating, upsert).response()
+    except errors.ForeignKeyViolation as fault:
+        raise _unknown(fault) from None
+
+
+@opinions.delete("/ratings/<id:user_id>/<id:movie_id>")
+@opinions.output({}, HTTPStatus.NO_CONTENT, description="Deleted.")
+@opinions.doc(responses={404: "The user has not rated it."})
+def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
+    """Delete a rating; the film stays watched."""
+    with context().pool.connection() as connection:
+        if not connection.execute(_UNRATE, [user_id, movie_id]).rowcount:
+            raise HTTPError(
+                HTTPStatus.NOT_FOUND,
+                "this user has not rated this film: GET /users/{user_id}/ratings lists what they have",
+            )
+    return "", HTTPStatus.NO_CONTENT
+
+
+@opinions.get("/users/<id:user_id>/watched")
+@opinions.input(Page, location="query", arg_name="page")
+@opinions.output(WatchedPage)
+@opinions.doc(responses={404: "There is no user of this id."})
+def watched(user_id: int, page: Page) -> Response:
+    """List what a user has watched, newest first."""
+    rows, next_page = _rows(_WATCHED_LIST, "watched_at", user_id, page)
+    items = [WatchedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
+    return reply(WatchedPage(items=items, next=next_page))
+
+
+@opinions.get("/users/<id:user_id>/ratings")
+@opinions.input(Page, location="query", arg_name="page")
+@opinions.output(RatedPage)
+@opinions.doc(responses={404: "There is no user of this id."})
+def rated(user_id: int, page: Page) -> Response:
+    """List what a user has rated, the newest change first."""
+    rows, next_page = _rows(_RATED_LIST, "updated_at", user_id, page)
+    items = [RatedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
+    return reply(RatedPage(items=items, next=next_page))
+
+
+class _Row(NamedTuple):
+    """A film's columns and the others."""
+
+    movie: dict[str, Any]
+    rest: dict[str, Any]
+
+
+def _rows(query: str, moment: str, user_id: int, page: Page) -> tuple[list[_Row], str | None]:
+    """A page's rows, which are ordered by the moment in this column, and the next page's cursor."""
+    mark = cursors.fingerprint({"user_id": user_id, "by": moment})
+    at, movie_id = cursors.decode(page.cursor, mark, _PLACE) if page.cursor else _BEFORE_ALL
+    values = {"user_id": user_id, "at": at, "movie_id": movie_id, "limit": page.limit}
+    with context().pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        require_user(connection, user_id)
+        found = [_split(row) for row in cursor.execute(query, values)]
+    rows, more = found[: page.limit], len(found) > page.limit
+    last = (rows[-1].rest[moment], rows[-1].movie["movie_id"]) if more else None
+    return rows, last and cursors.encode(mark, last)
+
+
+def _split(row: dict[str, Any]) -> _Row:
+    movie = {name: row.pop(name) for name in Movie.model_fields}
+    return _Row(movie, row)
+
+
+def _unknown(fault: errors.ForeignKeyViolation) -> HTTPError:
+    """Which of the two ids a row has that nobody knows."""
+    return no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie()

@@ -1,0 +1,119 @@
+"""Users: make, show, list and erase them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from apiflask import APIBlueprint
+from apiflask.exceptions import HTTPError
+from flask import Response
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow, class_row
+from pydantic import Field, TypeAdapter
+
+from dataflix_backend import cursors
+from dataflix_backend.context import context
+from dataflix_backend.replies import reply
+from dataflix_backend.schemas import MOST_ID, NewUser, User, UserName, UserPage, UserSearch
+from dataflix_backend.text import part
+from dataflix_backend.writes import Written, write
+
+users = APIBlueprint("users", __name__, url_prefix="/users")
+
+_COLUMNS = "user_id, name, email, birth_year, city, state, created_at, updated_at"
+_INSERT = f"""
+INSERT INTO users (name, email, birth_year, city, state)
+VALUES (%(name)s, %(email)s, %(birth_year)s, %(city)s, %(state)s) RETURNING {_COLUMNS}
+"""
+_SHOW = f"SELECT {_COLUMNS} FROM users WHERE user_id = %s"
+_LIST = """
+SELECT user_id, name FROM users
+WHERE user_id > %(after)s AND (%(part)s::text IS NULL OR name ILIKE %(part)s)
+ORDER BY user_id LIMIT %(limit)s + 1
+"""
+_AFTER: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, le=MOST_ID)])
+
+
+@users.post("")
+@users.input(NewUser, arg_name="sent")
+@users.output(User, HTTPStatus.CREATED, description="Made.")
+@users.doc(responses={409: "Another user has this e-mail address."})
+def create(sent: NewUser) -> Response:
+    """Make a user."""
+
+    def insert(connection: Connection[TupleRow]) -> Written:
+        with connection.cursor(row_factory=class_row(User)) as cursor:
+            user = cursor.execute(_INSERT, sent.model_dump()).fetchone()
+        assert user is not None  # noqa: S101 - an INSERT returns its row
+        return Written(HTTPStatus.CREATED, user)
+
+    try:
+        written = write(sent, User, insert)
+    except errors.UniqueViolation:
+        raise HTTPError(
+            HTTPStatus.CONFLICT,
+            "another user has this e-mail address: send another one, or find that user with GET /users?name=",
+        ) from None
+    assert isinstance(written.body, User)  # noqa: S101 - as was asked for
+    return written.response({"Location": f"/users/{written.body.user_id}"})
+
+
+@users.get("")
+@users.input(UserSearch, location="query", arg_name="wanted")
+@users.output(UserPage)
+def overview(wanted: UserSearch) -> Response:
+    """List users by id, or those with a part of a name."""
+    query = cursors.fingerprint({"users": wanted.name})
+    after = cursors.decode(wanted.cursor, query, _AFTER) if wanted.cursor else 0
+    with (
+        context().pool.connection() as connection,
+        connection.cursor(row_factory=class_row(UserName)) as cursor,
+    ):
+        values = {"after": after, "part": part(wanted.name), "limit": wanted.limit}
+        found = cursor.execute(_LIST, values).fetchall()
+    items, more = found[: wanted.limit], len(found) > wanted.limit
+    return reply(UserPage(items=items, next=cursors.encode(query, items[-1].user_id) if more else None))
+
+
+@users.get("/<id:user_id>")
+@users.output(User)
+@users.doc(responses={404: "There is no user of this id."})
+def show(user_id: int) -> Response:
+    """Show a user."""
+    with context().pool.connection() as connection, connection.cursor(row_factory=class_row(User)) as cursor:
+        user = cursor.execute(_SHOW, [user_id]).fetchone()
+    if user is None:
+        raise no_user()
+    return reply(user)
+
+
+@users.delete("/<id:user_id>")
+@users.output({}, HTTPStatus.NO_CONTENT, description="Erased.")
+@users.doc(responses={404: "There is no user of this id."})
+def erase(user_id: int) -> tuple[str, int]:
+    """Erase a user, with all that they watched and rated.
+
+    PostgreSQL forgets at once; the stream puts tombstones into the warehouse within seconds, the next
+    batch takes the user out of marts and model.
+    """
+    with context().pool.connection() as connection:
+        erased = connection.execute("DELETE FROM users WHERE user_id = %s", [user_id]).rowcount
+    if not erased:
+        raise no_user()
+    return "", HTTPStatus.NO_CONTENT
+
+
+def require_user(connection: Connection[TupleRow], user_id: int) -> None:
+    """Make sure that there is a user of this id.
+
+    Raises:
+        HTTPError: 404.
+    """
+    if connection.execute("SELECT FROM users WHERE user_id = %s", [user_id]).fetchone() is None:
+        raise no_user()
+
+
+def no_user() -> HTTPError:
+    """The refusal of an unknown user's id."""
+    return HTTPError(HTTPStatus.NOT_FOUND, "there is no user of this id: GET /users lists them")

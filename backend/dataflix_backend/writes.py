@@ -1,0 +1,149 @@
+"""Writes that are done once, however often they are sent.
+
+A client that does not know whether its POST arrived sends it again with the same ``Idempotency-Key``.
+The key is claimed in the transaction of the write: either both are there or neither. What is kept of
+a request is its digest, under the client's key, and of the reply what the client did not send itself:
+ids, moments, no names. Both together give the reply again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from flask import Response, request
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from dataflix_backend.context import context
+from dataflix_backend.replies import reply
+from dataflix_backend.schemas import Body, Reply
+from dataflix_backend.validation import invalid
+
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
+
+#: How long a key is remembered, and how often a process forgets the older ones.
+_REMEMBERED = "24 hours"
+_SWEEP_SECONDS = 600.0
+#: Two writers that met in the wrong order: the one that PostgreSQL turned away comes again.
+_MOST_ATTEMPTS = 3
+_CLASHES = (errors.DeadlockDetected, errors.SerializationFailure)
+
+_CLAIM = f"""
+INSERT INTO idempotency_keys AS k (key_digest, request_digest) VALUES (%(key)s, %(request)s)
+ON CONFLICT (key_digest) DO UPDATE SET request_digest = excluded.request_digest, created_at = now(),
+    status = NULL, reply = NULL
+WHERE k.created_at < now() - interval '{_REMEMBERED}'
+"""
+_FIND = "SELECT request_digest, status, reply FROM idempotency_keys WHERE key_digest = %(key)s"
+_KEEP = "UPDATE idempotency_keys SET status = %(status)s, reply = %(reply)s WHERE key_digest = %(key)s"
+_FORGET = f"DELETE FROM idempotency_keys WHERE created_at < now() - interval '{_REMEMBERED}'"
+
+
+class Written(NamedTuple):
+    """What came of a write."""
+
+    status: HTTPStatus
+    body: Reply
+    replayed: bool = False
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """As a response."""
+        more = {REPLAYED_HEADER: "true"} if self.replayed else {}
+        return reply(self.body, self.status, {**(headers or {}), **more})
+
+
+Work = Callable[[Connection[TupleRow]], Written]
+
+
+class _Digests(NamedTuple):
+    key: bytes
+    request: bytes
+
+
+def write(sent: Body, kind: type[Reply], work: Work) -> Written:
+    """Do a write in a transaction of its own, or say what came of it when it was done before.
+
+    Args:
+        sent: the request's body.
+        kind: the reply; a field that the body has too has its value.
+        work: does it. It may be called again, when PostgreSQL rolled its transaction back.
+
+    Raises:
+        HTTPError: the key is none, or came with another request.
+    """
+    digests = _digests(sent)
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            return _once(digests, sent, kind, work) if digests else _transaction(work)
+        except _CLASHES:
+            if attempt == _MOST_ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _transaction(work: Work) -> Written:
+    with context().pool.connection() as connection, connection.transaction():
+        return work(connection)
+
+
+def _once(digests: _Digests, sent: Body, kind: type[Reply], work: Work) -> Written:
+    def claim_and_work(connection: Connection[TupleRow]) -> Written:
+        # whoever else has the key just now is waited for
+        if connection.execute(_CLAIM, digests._asdict()).rowcount == 0:
+            return _replay(connection, digests, sent, kind)
+        written = work(connection)
+        own = set(kind.model_fields) - set(type(sent).model_fields)
+        kept = Jsonb(written.body.model_dump(mode="json", include=own))
+        connection.execute(_KEEP, {"key": digests.key, "status": written.status, "reply": kept})
+        return written
+
+    written = _transaction(claim_and_work)
+    if written.replayed:
+        context().metrics.replays.inc()
+    _sweep()
+    return written
+
+
+def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, kind: type[Reply]) -> Written:
+    found: tuple[Any, ...] | None = connection.execute(_FIND, {"key": digests.key}).fetchone()
+    if found is None:  # it was forgotten this very moment
+        raise errors.SerializationFailure
+    request_digest, status, kept = found
+    if not hmac.compare_digest(request_digest, digests.request):
+        raise invalid("headers", {KEY_HEADER: ["It came before, with another request: send a new one"]})
+    known = {name: value for name, value in sent if name in kind.model_fields}
+    return Written(HTTPStatus(status), kind.model_validate(known | kept), replayed=True)
+
+
+def _digests(sent: Body) -> _Digests | None:
+    key = request.headers.get(KEY_HEADER)
+    if key is None:
+        return None
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise invalid("headers", {KEY_HEADER: ["Send 1 to 200 visible ASCII characters"]})
+    whole = f"{request.method} {request.path}\n{sent.model_dump_json()}"
+    return _Digests(
+        hashlib.sha256(key.encode()).digest(), hmac.digest(key.encode(), whole.encode(), hashlib.sha256)
+    )
+
+
+_next_sweep = 0.0
+
+
+def _sweep() -> None:
+    global _next_sweep  # noqa: PLW0603 - one clock for the process; two threads at once do no harm
+    now = time.monotonic()
+    if now < _next_sweep:
+        return
+    _next_sweep = now + _SWEEP_SECONDS
+    with context().pool.connection() as connection:
+        connection.execute(_FORGET)
