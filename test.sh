@@ -15,11 +15,11 @@ bin=${DATAFLIX_HOME:-.dataflix}/envs/tests/bin
 step lint
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/lock bin/_exec
+"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/lock scripts/browser bin/_exec
 
 step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
-    reconciliation dbt recommender training tracking airflow backend cli tests benchmarks docs
+    reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs
 
 step tests
 # mostly they wait for servers: two at a time, see tests/conftest.py for who goes where

@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.2
 #: The servers beyond the stream, by the names of their probes.
 _FULL_SERVICES = (
     "backend",
+    "kafka-ui",
     "s3",
     "mlflow",
     "dbt-webhook",

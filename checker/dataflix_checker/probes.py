@@ -120,6 +120,11 @@ def backend(settings: Settings) -> None:
     http.get(f"{settings.backend_url}/health/ready").raise_for_status()
 
 
+def kafka_ui(settings: Settings) -> None:
+    """The server hands out pages; whether Kafka answers is Kafka's probe."""
+    http.get(f"{settings.kafka_ui_url}/health/live").raise_for_status()
+
+
 def airflow(part: str) -> Probe:
     """The probe of one part of Airflow, by the name that its API gives it."""
 
@@ -143,6 +148,7 @@ def probes(settings: Settings) -> dict[str, Probe]:
         "mlflow": mlflow,
         "dbt-webhook": dbt_webhook,
         "backend": backend,
+        "kafka-ui": kafka_ui,
         "airflow-api": airflow("metadatabase"),
         "airflow-scheduler": airflow("scheduler"),
         "airflow-dags": airflow("dag_processor"),

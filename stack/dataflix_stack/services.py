@@ -95,7 +95,7 @@ def services(around: Surroundings) -> list[Service]:
     if around.settings.profile == "core":
         return stream
     batch = [_s3(around), _mlflow(around), _dbt_webhook(around), *_airflow(around)]
-    return [*stream, _backend(around), *(replace(one, nice=BATCH_NICE) for one in batch)]
+    return [*stream, _backend(around), _kafka_ui(around), *(replace(one, nice=BATCH_NICE) for one in batch)]
 
 
 def _postgres(around: Surroundings) -> Service:
@@ -235,6 +235,18 @@ def _backend(around: Surroundings) -> Service:
         needs=["migrate"],
         priority=700,
         stop_seconds=20,
+    )
+
+
+def _kafka_ui(around: Surroundings) -> Service:
+    return Service(
+        name="kafka-ui",
+        argv=[str(around.program("dataflix-kafka-ui"))],
+        ports=[Port(around.settings.kafka_ui_port, "DATAFLIX_KAFKA_UI_PORT")],
+        cwd=around.layout.run,
+        environment=around.environment,
+        needs=["topics"],
+        priority=800,
     )
 
 

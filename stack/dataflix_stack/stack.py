@@ -37,7 +37,7 @@ _PROBE_SECONDS = 0.1
 _PROBE_SHARE = 0.02
 #: Who is stopped together: writers first, so that what they write to is still there.
 _STOP_ORDER = (
-    ("airflow", "backend", "connect"),
+    ("airflow", "backend", "kafka-ui", "connect"),
     ("dbt", "mlflow"),
     ("masker", "clickhouse"),
     ("s3", "kafka", "postgres"),
@@ -288,7 +288,11 @@ def _stop_steps(supervisor: Supervisor, run: Path) -> list[Step]:
     steps: list[Step] = []
     before: list[str] = []
     for stage in _STOP_ORDER:
-        stopping = [name for name in names if name.split("-")[0] in stage]
+        stopping = [
+            name
+            for name in names
+            if name not in before and any(f"{name}-".startswith(f"{one}-") for one in stage)
+        ]
         steps += [Step(name, tuple(before), partial(_stop, supervisor, run, name)) for name in stopping]
         before += stopping
     return steps

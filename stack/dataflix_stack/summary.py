@@ -37,6 +37,7 @@ def _batch(settings: Settings) -> str:
   Airflow        {settings.airflow_url}  user {settings.airflow_user}
   dbt webhook    {settings.dbt_url}/docs/
   MLflow         {settings.mlflow_url}
+  Kafka UI       {settings.kafka_ui_url}  no login, shows personal data
   S3             {settings.s3_url}  console http://{settings.s3_host}:{settings.s3_console_port}, \
 user {settings.s3_access_key}
 """

@@ -20,7 +20,7 @@ LAYOUT = Layout(Path("/data with 100% space"))
 
 
 STREAM = {"postgres", "kafka", "clickhouse", "connect", "masker-0"}
-SERVING = {"backend"}
+SERVING = {"backend", "kafka-ui"}
 BATCH = {"s3", "mlflow", "dbt-webhook", "airflow-api", "airflow-scheduler", "airflow-dags"}
 
 

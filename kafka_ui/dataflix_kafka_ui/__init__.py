@@ -1,0 +1,1 @@
+"""Looks into Kafka, in the browser: topics, records, consumer groups. Changes nothing."""
