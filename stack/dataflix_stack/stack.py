@@ -22,6 +22,7 @@ from dataflix_contract import Settings, load_settings
 from dataflix_contract.settings import ENV_PREFIX, env_file
 from dataflix_stack import config, ports, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
+from dataflix_stack.code import digest_of
 from dataflix_stack.errors import StackError
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
@@ -214,7 +215,7 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
         spec_file = stack.layout.run / f"{service.name}.launch.json"
         spec = config.launch_spec(service, stack.layout)
         preparation.write_files({spec_file: spec})
-        decides = [spec, *(texts.values() if texts else [everything])]
+        decides = [spec, digest_of(repo_root(), service.code), *(texts.values() if texts else [everything])]
         programs.append(config.program(service, sys.executable, spec_file, decides))
     supervisor = stack.supervisor
     user = "root" if os.geteuid() == 0 else None

@@ -34,11 +34,13 @@ class Stack:
         env_file: its settings file.
         data_dir: where it keeps data, logs and configuration.
         settings: its settings, read from the file.
+        root: the checkout that it runs from.
     """
 
     env_file: Path
     data_dir: Path
     settings: Settings
+    root: Path = ROOT
 
     def run(
         self, *command: str, check: bool = True, timeout: float = 300
@@ -50,7 +52,7 @@ class Stack:
         """
         done = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env=os.environ | {"DATAFLIX_ENV_FILE": str(self.env_file)},
             capture_output=True,
             text=True,
@@ -92,12 +94,13 @@ class Stack:
 
 
 @contextmanager
-def running_stack(**overrides: str) -> Iterator[Stack]:
+def running_stack(root: Path = ROOT, **overrides: str) -> Iterator[Stack]:
     """Start a stack on free ports, and stop and delete it at the end.
 
     Its daily batch runs when a test asks for it, and not when the clock says so.
 
     Args:
+        root: the checkout to run it from.
         overrides: settings by field name, as text.
     """
     # Not pytest's tmp_path: its folders are closed to the user that PostgreSQL runs as under root.
@@ -109,7 +112,7 @@ def running_stack(**overrides: str) -> Iterator[Stack]:
         env_file.write_text(
             "".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items())
         )
-        stack = Stack(env_file, data_dir, Settings(_env_file=env_file))
+        stack = Stack(env_file, data_dir, Settings(_env_file=env_file), root)
         try:
             stack.up()
             yield stack

@@ -1,7 +1,7 @@
 """The connector's configuration."""
 
 from dataflix_connectors.config import fence_of, render_config
-from dataflix_contract import Settings
+from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 
 SETTINGS = Settings(postgres_port=15432, debezium_password="hunter2-hunter2")
@@ -19,14 +19,8 @@ def test_the_password_is_not_in_it() -> None:
 
 
 def test_contract_tables_and_heartbeat_are_captured() -> None:
-    tables = render_config(SETTINGS, fence=7)["table.include.list"].split(",")
-    assert tables == [
-        r"public\.users",
-        r"public\.movies",
-        r"public\.watched_movies",
-        r"public\.ratings",
-        r"public\.debezium_heartbeat",
-    ]
+    captured = render_config(SETTINGS, fence=7)["table.include.list"].split(",")
+    assert captured == [rf"public\.{name}" for name in (*tables(), "debezium_heartbeat")]
 
 
 def test_the_fence_travels_in_a_header() -> None:

@@ -15,6 +15,7 @@ from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
 from dataflix_stack.setup import set_ups
+from support.stack import ROOT
 
 LAYOUT = Layout(Path("/data with 100% space"))
 
@@ -129,3 +130,11 @@ def test_every_service_has_a_probe_and_everything_needed_is_a_step(profile: str)
 def test_the_batch_makes_way_for_the_stream() -> None:
     nice = {one.name: json.loads(config.launch_spec(one, LAYOUT))["nice"] for one in described(settings())}
     assert {name for name, value in nice.items() if value > 0} == BATCH
+
+
+def test_what_runs_code_of_ours_says_which_packages() -> None:
+    ours = {one.name: set(one.code) for one in described(settings()) if one.code}
+    assert ours.keys() == {"masker-0", *SERVING, *BATCH} - {"s3"}
+    for packages in ours.values():
+        assert "contract" in packages
+        assert all((ROOT / package / "pyproject.toml").is_file() for package in packages)

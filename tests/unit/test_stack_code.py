@@ -1,0 +1,38 @@
+"""A server is restarted when its code or the contract changes, and not otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from dataflix_stack.code import digest_of
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in ("contract/tables.toml", "masker/app.py", "other/app.py"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text("x")
+    return tmp_path
+
+
+def test_the_digest_follows_the_packages_files(checkout: Path) -> None:
+    before = digest_of(checkout, ["contract", "masker"])
+    assert digest_of(checkout, ["contract", "masker"]) == before
+    (checkout / "contract/tables.toml").write_text("y")
+    changed = digest_of(checkout, ["contract", "masker"])
+    (checkout / "masker/new.py").touch()
+    assert len({before, changed, digest_of(checkout, ["contract", "masker"])}) == 3
+
+
+def test_what_python_makes_and_other_packages_do_not_count(checkout: Path) -> None:
+    before = digest_of(checkout, ["contract", "masker"])
+    cache = checkout / "masker" / "__pycache__"
+    cache.mkdir()
+    (cache / "app.cpython-311.pyc").write_bytes(b"compiled")
+    (checkout / "other/app.py").write_text("y")
+    assert digest_of(checkout, ["contract", "masker"]) == before
+
+
+def test_servers_that_run_no_code_of_ours_have_none(checkout: Path) -> None:
+    assert digest_of(checkout, []) == ""
