@@ -52,8 +52,8 @@ def open_warehouse(settings: Settings) -> Client:
 def open_consumer(settings: Settings) -> Consumer:
     """A Kafka consumer for partitions assigned by hand: it never commits an offset."""
     return Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
+        settings.kafka_client
+        | {
             "group.id": "dataflix-checker",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",

@@ -212,7 +212,7 @@ def read_connector(status: dict[str, Any]) -> Connector:
 
 def backlog(settings: Settings) -> Backlog:
     """Count what waits in the topics."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient(settings.kafka_client | {"log_level": 0})
     readers = {MASKER_GROUP: [table.raw_topic for table in tables().values()]}
     readers |= {table.warehouse_group: [table.masked_topic] for table in tables().values()}
     topics = admin.list_topics(timeout=_SECONDS).topics

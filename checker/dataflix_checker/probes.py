@@ -66,7 +66,7 @@ def postgres_connection(settings: Settings, database: str) -> psycopg.Connection
 
 def kafka(settings: Settings) -> None:
     """The broker hands out metadata and knows its controller."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    admin = AdminClient(settings.kafka_client | {"log_level": 0})
     if admin.list_topics(timeout=_SECONDS).controller_id < 0:
         raise LookupError("no controller yet")
 

@@ -24,7 +24,7 @@ _TIMEOUT_S = 20.0
 
 def admin_client(settings: Settings) -> AdminClient:
     """A client that gives up within seconds and does not chatter on stderr."""
-    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    return AdminClient(settings.kafka_client | {"log_level": 0})
 
 
 def present_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic]:

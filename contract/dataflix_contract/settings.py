@@ -21,6 +21,8 @@ KeyText = Annotated[SecretStr, Field(min_length=16)]
 KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
 
 ENV_PREFIX = "DATAFLIX_"
+#: How a client proves who it is to a Kafka that asks.
+KAFKA_SASL_MECHANISM = "SCRAM-SHA-512"
 LOCAL_ONLY_MASKING_KEY = "local-only-masking-key-change-me"
 LOCAL_ONLY_AIRFLOW_SECRET = "local-only-airflow-secret-of-32-bytes-change-me"  # noqa: S105 - public
 
@@ -71,6 +73,13 @@ class Settings(BaseSettings):
     kafka_host: str = Field("127.0.0.1", description="Where clients find Kafka.")
     kafka_port: Port = Field(9092, description="Kafka's port.")
     kafka_controller_port: Port = Field(9093, description="Kafka's KRaft controller port.")
+    kafka_user: str = Field(
+        "", description="Login at a Kafka that asks for one (SCRAM-SHA-512, over TLS); empty: none."
+    )
+    kafka_password: SecretStr = Field(SecretStr(""), description="The login's password.")
+    kafka_ca_file: Path | None = Field(
+        None, description="Certificates that vouch for such a Kafka; empty: the system's."
+    )
     kafka_partitions: int = Field(
         4, ge=1, le=64, description="Partitions of each data topic: the most maskers at work."
     )
@@ -189,6 +198,20 @@ class Settings(BaseSettings):
     def kafka_bootstrap(self) -> str:
         """Kafka's address as clients want it: ``host:port``."""
         return f"{self.kafka_host}:{self.kafka_port}"
+
+    @property
+    def kafka_client(self) -> dict[str, str]:
+        """How a librdkafka client reaches Kafka: its address, and the login where there is one."""
+        if not self.kafka_user:
+            return {"bootstrap.servers": self.kafka_bootstrap}
+        return {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(self.kafka_ca_file or "probe"),
+            "sasl.mechanism": KAFKA_SASL_MECHANISM,
+            "sasl.username": self.kafka_user,
+            "sasl.password": self.kafka_password.get_secret_value(),
+        }
 
     @property
     def connect_url(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import sys
 import threading
 import traceback
@@ -17,11 +18,13 @@ from typing import Annotated, Any, cast
 
 import faust
 import typer
+from faust.auth import SASLCredentials
 from faust.types import StreamT
 
 from dataflix_contract import Masking, Settings, SettingsError, load_settings, tables
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.schema import MASKER_GROUP
+from dataflix_contract.settings import KAFKA_SASL_MECHANISM
 from dataflix_stream_processors.batching import PollTransport
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
 from dataflix_stream_processors.metrics import Metrics
@@ -116,6 +119,7 @@ def _faust_app(settings: Settings, worker: int) -> faust.App:
     return _App(
         MASKER_GROUP,
         broker=f"kafka://{settings.kafka_bootstrap}",
+        broker_credentials=_login(settings),
         broker_client_id=f"{MASKER_GROUP}-{worker}",
         broker_max_poll_records=POLL_RECORDS,
         broker_session_timeout=SESSION_SECONDS,
@@ -138,6 +142,18 @@ def _faust_app(settings: Settings, worker: int) -> faust.App:
     )
 
 
+def _login(settings: Settings) -> SASLCredentials | None:
+    """The login at Kafka in Faust's form; None where Kafka asks for none."""
+    if not settings.kafka_user:
+        return None
+    return SASLCredentials(
+        username=settings.kafka_user,
+        password=settings.kafka_password.get_secret_value(),
+        mechanism=KAFKA_SASL_MECHANISM,
+        ssl_context=ssl.create_default_context(cafile=settings.kafka_ca_file),
+    )
+
+
 def run(worker: Annotated[int, typer.Option(min=0, help="Number of this worker, from 0.")] = 0) -> None:
     """Mask the raw topics until SIGTERM."""
     configure_logging("masker")
@@ -149,7 +165,7 @@ def run(worker: Annotated[int, typer.Option(min=0, help="Number of this worker, 
         sys.exit(1)
     if settings.local_only_key:
         log.warning("the masking key is the public default: good for trying on this machine only")
-    delivery = Delivery(settings.kafka_bootstrap, f"{MASKER_GROUP}-{worker}")
+    delivery = Delivery(settings.kafka_client, f"{MASKER_GROUP}-{worker}")
     _check_topics(delivery)
     process = build_app(settings, worker, delivery).Worker(override_logging=False, quiet=True)
     process.spinner = None  # standard output is no terminal

@@ -7,7 +7,7 @@ that it was sent again. So nothing else need be kept, and a restart forgets noth
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -41,14 +41,14 @@ class DeadLetterBox:
     """Reads dead letters and replays their originals.
 
     Args:
-        bootstrap: the broker's address.
+        client: how the broker is reached: ``Settings.kafka_client``.
     """
 
-    def __init__(self, bootstrap: str) -> None:
-        self._delivery = Delivery(bootstrap, "dataflix-dlq")
+    def __init__(self, client: Mapping[str, str]) -> None:
+        self._delivery = Delivery(client, "dataflix-dlq")
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **client,
                 "group.id": "dataflix-dlq",  # never joined: partitions are assigned by hand
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -26,15 +27,15 @@ class Delivery:
     """Sends messages and says when all of them have arrived.
 
     Args:
-        bootstrap: the broker's address.
+        client: how the broker is reached: ``Settings.kafka_client``.
         client_id: name of this client in the broker's logs.
     """
 
-    def __init__(self, bootstrap: str, client_id: str) -> None:
+    def __init__(self, client: Mapping[str, str], client_id: str) -> None:
         self._errors: list[KafkaError] = []
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **client,
                 "client.id": client_id,
                 "enable.idempotence": True,
                 "linger.ms": 5,

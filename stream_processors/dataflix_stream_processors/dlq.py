@@ -30,7 +30,7 @@ def list_(
 ) -> None:
     """Show the dead letters that nobody has sent again."""
     try:
-        with DeadLetterBox(_settings().kafka_bootstrap) as box:
+        with DeadLetterBox(_settings().kafka_client) as box:
             entries = [entry for entry in box.entries() if show_all or not entry.replayed]
     except (KafkaException, DeliveryError, ValueError) as error:
         _fail(f"Kafka: {error}")
@@ -56,7 +56,7 @@ def replay(
     if (letter is None) == (not replay_all):
         _fail("say which: --id ID or --all", code=2)
     try:
-        with DeadLetterBox(_settings().kafka_bootstrap) as box:
+        with DeadLetterBox(_settings().kafka_client) as box:
             chosen = _chosen(box.entries(), letter)
             kept, gone = _replay(box, chosen)
     except (KafkaException, DeliveryError, ValueError) as error:

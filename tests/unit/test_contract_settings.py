@@ -49,3 +49,12 @@ def test_the_public_key_is_known_as_such(env_file: Path) -> None:
     assert load_settings().local_only_key
     env_file.write_text("DATAFLIX_MASKING_KEY=a key of one's own\n", encoding="utf-8")
     assert not load_settings().local_only_key
+
+
+def test_kafka_clients_log_in_over_tls_where_a_user_is_set() -> None:
+    assert Settings(kafka_host="k", kafka_port=1).kafka_client == {"bootstrap.servers": "k:1"}
+    client = Settings(kafka_user="masker", kafka_password="s3cret", kafka_ca_file="/ca.crt").kafka_client
+    assert client["security.protocol"] == "SASL_SSL"
+    assert client["sasl.username"] == "masker"
+    assert client["sasl.password"] == "s3cret"
+    assert client["ssl.ca.location"] == "/ca.crt"
