@@ -58,7 +58,7 @@ def application(topic: str | None) -> KaskadeApp:
     Raises:
         SettingsError: a setting cannot be used.
     """
-    kafka = {"bootstrap.servers": load_settings().kafka_bootstrap}
+    kafka = load_settings().kafka_client
     if topic is None:
         return Overview(kafka)
     kafka["auto.offset.reset"] = "earliest"

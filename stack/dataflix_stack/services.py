@@ -47,7 +47,7 @@ class Service:
 
     Attributes:
         needs: steps that have to be done before it starts.
-        code: our packages whose code it runs; it is restarted when that changes.
+        package: the one of ours that it runs; it is restarted when its code changes.
         nice: how far it makes way for others when processors are short.
         ready_seconds: how long it may take until it answers.
     """
@@ -60,7 +60,7 @@ class Service:
     account: Account | None = None
     postgres_cluster: Path | None = None
     needs: Sequence[str] = ()
-    code: Sequence[str] = ()
+    package: str = ""
     priority: int = 100
     nice: int = 0
     stop_signal: str = "TERM"
@@ -180,7 +180,7 @@ def _masker(around: Surroundings, worker: int) -> Service:
         cwd=around.layout.run,
         environment=around.environment,
         needs=["topics"],
-        code=["contract", "stream_processors"],
+        package="stream_processors",
         priority=350,
     )
 
@@ -209,7 +209,7 @@ def _mlflow(around: Surroundings) -> Service:
         cwd=around.layout.run,
         environment=around.environment,
         needs=["databases"],
-        code=["contract", "tracking"],
+        package="tracking",
         priority=500,
         ready_seconds=_PATIENT_SECONDS,
     )
@@ -223,7 +223,7 @@ def _dbt_webhook(around: Surroundings) -> Service:
         cwd=around.layout.run,
         environment=around.environment,
         needs=["warehouse"],
-        code=["contract", "dbt"],
+        package="dbt",
         priority=500,
         stop_seconds=30,
         ready_seconds=_PATIENT_SECONDS,
@@ -238,7 +238,7 @@ def _backend(around: Surroundings) -> Service:
         cwd=around.layout.run,
         environment=around.environment,
         needs=["migrate"],
-        code=["contract", "recommender", "backend"],
+        package="backend",
         priority=700,
         stop_seconds=20,
     )
@@ -252,6 +252,7 @@ def _kafka_ui(around: Surroundings) -> Service:
         cwd=around.layout.run,
         environment=around.environment,
         needs=["topics"],
+        package="kafka_ui",
         priority=800,
     )
 
@@ -272,7 +273,7 @@ def _airflow(around: Surroundings) -> list[Service]:
             cwd=around.layout.run,
             environment=around.environment,
             needs=["airflow-migrate"],
-            code=["contract", "airflow"],
+            package="airflow",
             priority=600,
             stop_seconds=20,
             ready_seconds=_PATIENT_SECONDS,

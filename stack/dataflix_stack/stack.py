@@ -215,7 +215,11 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
         spec_file = stack.layout.run / f"{service.name}.launch.json"
         spec = config.launch_spec(service, stack.layout)
         preparation.write_files({spec_file: spec})
-        decides = [spec, digest_of(repo_root(), service.code), *(texts.values() if texts else [everything])]
+        decides = [
+            spec,
+            digest_of(repo_root(), service.package),
+            *(texts.values() if texts else [everything]),
+        ]
         programs.append(config.program(service, sys.executable, spec_file, decides))
     supervisor = stack.supervisor
     user = "root" if os.geteuid() == 0 else None

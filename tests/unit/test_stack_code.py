@@ -13,26 +13,29 @@ def checkout(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir()
         path.write_text("x")
+    (tmp_path / "masker/pyproject.toml").write_text(
+        '[tool.uv.sources]\ndataflix-contract = { path = "../contract", editable = true }\n'
+    )
     return tmp_path
 
 
-def test_the_digest_follows_the_packages_files(checkout: Path) -> None:
-    before = digest_of(checkout, ["contract", "masker"])
-    assert digest_of(checkout, ["contract", "masker"]) == before
+def test_the_digest_follows_the_package_and_what_it_is_built_on(checkout: Path) -> None:
+    before = digest_of(checkout, "masker")
+    assert digest_of(checkout, "masker") == before
     (checkout / "contract/tables.toml").write_text("y")
-    changed = digest_of(checkout, ["contract", "masker"])
+    changed = digest_of(checkout, "masker")
     (checkout / "masker/new.py").touch()
-    assert len({before, changed, digest_of(checkout, ["contract", "masker"])}) == 3
+    assert len({before, changed, digest_of(checkout, "masker")}) == 3
 
 
 def test_what_python_makes_and_other_packages_do_not_count(checkout: Path) -> None:
-    before = digest_of(checkout, ["contract", "masker"])
+    before = digest_of(checkout, "masker")
     cache = checkout / "masker" / "__pycache__"
     cache.mkdir()
     (cache / "app.cpython-311.pyc").write_bytes(b"compiled")
     (checkout / "other/app.py").write_text("y")
-    assert digest_of(checkout, ["contract", "masker"]) == before
+    assert digest_of(checkout, "masker") == before
 
 
 def test_servers_that_run_no_code_of_ours_have_none(checkout: Path) -> None:
-    assert digest_of(checkout, []) == ""
+    assert digest_of(checkout, "") == ""

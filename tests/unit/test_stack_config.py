@@ -11,6 +11,7 @@ from dataflix_checker.probes import probes
 from dataflix_contract import Settings
 from dataflix_stack import config
 from dataflix_stack.accounts import Account
+from dataflix_stack.code import digest_of
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
@@ -132,9 +133,8 @@ def test_the_batch_makes_way_for_the_stream() -> None:
     assert {name for name, value in nice.items() if value > 0} == BATCH
 
 
-def test_what_runs_code_of_ours_says_which_packages() -> None:
-    ours = {one.name: set(one.code) for one in described(settings()) if one.code}
+def test_what_runs_code_of_ours_says_which_package() -> None:
+    ours = {one.name: one.package for one in described(settings()) if one.package}
     assert ours.keys() == {"masker-0", *SERVING, *BATCH} - {"s3"}
-    for packages in ours.values():
-        assert "contract" in packages
-        assert all((ROOT / package / "pyproject.toml").is_file() for package in packages)
+    for package in ours.values():
+        assert digest_of(ROOT, package)
