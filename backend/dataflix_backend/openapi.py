@@ -9,7 +9,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from pydantic import BaseModel
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import BaseConverter
 
 from dataflix_backend.problems import CONTENT_TYPE
 from dataflix_backend.schemas import MOST_ID, Problem
@@ -43,11 +43,15 @@ _KEY_PARAMETER = {
 }
 
 
-class IdConverter(IntegerConverter):
-    """``<id:...>`` in a route: what PostgreSQL takes for an id; nothing else matches."""
+class IdConverter(BaseConverter):
+    """``<id:...>`` in a route: any number; those that PostgreSQL does not take become 0, which nobody has."""
 
-    def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, min=1, max=MOST_ID)
+    regex = "[0-9]+"
+
+    def to_python(self, value: str) -> int:
+        """The id."""
+        number = int(value)
+        return number if number <= MOST_ID else 0
 
 
 def install(app: APIFlask, *, with_token: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 # whoever has schemas also wants them validated as it says there
 from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
@@ -16,7 +16,14 @@ from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
 MOST_ID = 2**63 - 1
 MOST_ITEMS = 100
 
-Id = Annotated[int, Field(ge=1, le=MOST_ID)]
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 7.0 is as whole as 7."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Whole = BeforeValidator(_whole)
+Id = Annotated[int, Field(ge=1, le=MOST_ID), _Whole]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items in one reply.")]
 Cursor = Annotated[
     str | None,
@@ -92,7 +99,7 @@ class NewUser(Body):
             examples=["ada@example.org"],
         ),
     ]
-    birth_year: Annotated[int, Field(ge=1900, le=2100, examples=[1985])] | None = None
+    birth_year: Annotated[int, Field(ge=1900, le=2100, examples=[1985]), _Whole] | None = None
     city: Annotated[_Place | None, Field(examples=["London"])] = None
     state: _Place | None = None
 

@@ -96,6 +96,11 @@ def test_an_id_is_what_postgresql_takes(key: object) -> None:
     assert "movie_id" in refused(NewRating, json.dumps(RATING | {"movie_id": key}))
 
 
+def test_a_whole_number_may_have_a_point() -> None:
+    taken = read(NewRating, '{"user_id": 7.0, "movie_id": 1e3, "rating": 4}')
+    assert taken == NewRating(user_id=7, movie_id=1000, rating=4)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"null", b"[]", b"5", b"\xff\xfe", b"[" * 60_000, b'{"name": "\\ud800"}', b"{} {}"]
 )
