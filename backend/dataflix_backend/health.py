@@ -9,6 +9,7 @@ from psycopg_pool import PoolTimeout
 
 from dataflix_backend.access import public
 from dataflix_backend.context import context
+from dataflix_backend.recommendations import status
 
 health = APIBlueprint("health", __name__, url_prefix="/health", enable_openapi=False)
 
@@ -24,10 +25,17 @@ def live() -> Response:
 @public
 def ready() -> tuple[Response, int]:
     """Whether requests can be served now, and what is missing."""
-    faults = []
+    serving = status()
+    faults = list(serving.faults)
     try:
         with context().pool.connection() as connection:
             connection.execute("SELECT 1")
     except (PoolTimeout, OperationalError):
         faults.append("PostgreSQL does not answer")
-    return jsonify({"status": "not ready" if faults else "ok", "faults": faults}), 503 if faults else 200
+    body = {
+        "status": "not ready" if faults else "ok",
+        "faults": faults,
+        "warnings": serving.warnings,
+        "model": serving.model,
+    }
+    return jsonify(body), 503 if faults else 200

@@ -15,7 +15,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from dataflix_backend import folders, metrics, problems
+from dataflix_backend import folders, metrics, problems, recommendations
 from dataflix_backend.context import Context
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
@@ -65,7 +65,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
             self.log.debug("the client is gone")
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn's master; each worker process makes its own application."""
 
     def __init__(self, settings: Settings) -> None:
@@ -97,7 +97,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         counts = metrics.count_as(self._worker.place if self._worker else 0)
         self._pool = make_pool(self._settings)
         self._pool.open()
-        return create_app(Context(self._settings, self._pool, counts))
+        app = create_app(Context(self._settings, self._pool, counts))
+        recommendations.start(app)
+        return app
 
     def _before_fork(self, server: Any, worker: _Worker) -> None:
         taken = {other.place for other in server.WORKERS.values()}
@@ -134,7 +136,7 @@ def main() -> int:
         sys.stderr.write(f"dataflix-backend: {fault}\n")
         return 1
     metrics.clear(counts)
-    _Server(settings).run()
+    Server(settings).run()
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,12 +28,19 @@ class Version:
         run_id: the MLflow run that made it.
         status: ``READY`` when it is complete.
         tags: what training noted about it.
+        created_at: when it was registered.
     """
 
     number: int
     run_id: str
     status: str
     tags: dict[str, str]
+    created_at: datetime
+
+
+def open_registry(settings: Settings, seconds: float = _SECONDS) -> httpx.Client:
+    """A connection to MLflow; each of its answers may take so long."""
+    return httpx.Client(base_url=settings.mlflow_url, timeout=seconds)
 
 
 def version_of(settings: Settings, alias: str = CHAMPION) -> Version | None:
@@ -40,11 +49,13 @@ def version_of(settings: Settings, alias: str = CHAMPION) -> Version | None:
     Raises:
         httpx.HTTPError: MLflow is away or refuses.
     """
-    answer = httpx.get(
-        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
-        params={"name": MODEL, "alias": alias},
-        timeout=_SECONDS,
-    )
+    with open_registry(settings) as client:
+        return ask(client, alias)
+
+
+def ask(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
+    """The same, over an open connection."""
+    answer = client.get("/api/2.0/mlflow/registered-models/alias", params={"name": MODEL, "alias": alias})
     # A model that was never registered is not found; an alias that it does not have is a bad request.
     if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST}:
         return None
@@ -54,7 +65,8 @@ def version_of(settings: Settings, alias: str = CHAMPION) -> Version | None:
 def read_version(found: dict[str, Any]) -> Version:
     """Understand what MLflow's REST API says of a version."""
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-    return Version(int(found["version"]), found["run_id"], found["status"], tags)
+    created_at = datetime.fromtimestamp(int(found["creation_timestamp"]) / 1000, UTC)
+    return Version(int(found["version"]), found["run_id"], found["status"], tags, created_at)
 
 
 def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes]]:
@@ -63,18 +75,35 @@ def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes
     Raises:
         httpx.HTTPError: MLflow or its store is away.
     """
-    with httpx.Client(base_url=settings.mlflow_url, timeout=_SECONDS) as client:
-        answer = client.get(
-            "/api/2.0/mlflow/model-versions/get-download-uri",
-            params={"name": MODEL, "version": version.number},
-        ).raise_for_status()
-        root = answer.json()["artifact_uri"].partition(":")[2].lstrip("/")
+    with open_registry(settings) as client:
+        root = _root(client, version)
         for path in _files(client, root):
             content = client.get(f"{_FILES}/{path}").raise_for_status().content
             yield path.removeprefix(f"{root}/"), content
 
 
+def fetch(client: httpx.Client, version: Version, path: str, target: Path, seconds: float) -> None:
+    """Write one file of a version to the disk as it arrives; each part may take so long.
+
+    Raises:
+        httpx.HTTPError: MLflow or its store is away.
+    """
+    url = f"{_FILES}/{_root(client, version)}/{path}"
+    with client.stream("GET", url, timeout=seconds) as answer, target.open("wb") as file:
+        for part in answer.raise_for_status().iter_bytes():
+            file.write(part)
+
+
 _FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+def _root(client: httpx.Client, version: Version) -> str:
+    """The folder of a version's files in MLflow's store."""
+    answer = client.get(
+        "/api/2.0/mlflow/model-versions/get-download-uri",
+        params={"name": MODEL, "version": version.number},
+    ).raise_for_status()
+    return str(answer.json()["artifact_uri"]).partition(":")[2].lstrip("/")
 
 
 def _files(client: httpx.Client, folder: str) -> Iterator[str]:

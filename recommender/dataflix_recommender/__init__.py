@@ -17,6 +17,7 @@ one another cost more than they bring.
 
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError, Profile
+from dataflix_recommender.popular import damped_means, popularity
 from dataflix_recommender.ranking import Ranking, because, rank, scores, similar
 from dataflix_recommender.storage import digest, load, load_unpacked, save, unpack
 
@@ -27,10 +28,12 @@ __all__ = [
     "Ranking",
     "Taste",
     "because",
+    "damped_means",
     "digest",
     "fold_in",
     "load",
     "load_unpacked",
+    "popularity",
     "predict_stars",
     "rank",
     "save",

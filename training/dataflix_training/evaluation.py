@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model, rank
-from dataflix_training.fitting import Factors, damped_means
+from dataflix_recommender import Model, damped_means, rank
+from dataflix_training.fitting import Factors, rating_sums
 from dataflix_training.metrics import SHOWN, Scores, errors, ranking_scores
 from dataflix_training.ratings import Ratings
 
@@ -85,7 +85,8 @@ def judge_popularity(model: Model, known: Ratings, judges: Jury, held_out: Ratin
     """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
     shown = [judges.catalogue[_best(model.popularity, seen)] for seen in judges.seen]
     items = np.searchsorted(judges.catalogue, known.movie_ids)
-    means = damped_means(items, known.stars, len(judges.catalogue), _BASELINE_PRIOR)
+    counts, sums = rating_sums(items, known.stars, len(judges.catalogue))
+    means = damped_means(counts, sums, known.stars.mean(), _BASELINE_PRIOR)
     places = np.minimum(np.searchsorted(judges.catalogue, held_out.movie_ids), len(means) - 1)
     is_known = judges.catalogue[places] == held_out.movie_ids
     stars = np.where(is_known, means[places], known.stars.mean())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model
+from dataflix_recommender import Model, popularity
 from dataflix_training.ease import SparseRows, co_ratings, covered_items, ease, strongest
 from dataflix_training.ratings import Ratings
 from dataflix_training.recipe import Recipe
@@ -128,6 +128,7 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
     items = np.searchsorted(factors.item_ids, ratings.movie_ids)
     users = np.searchsorted(factors.user_ids, ratings.user_ids)
     by_user = np.lexsort((items, users))
+    counts, sums = rating_sums(items, ratings.stars, len(factors.item_ids))
     people = np.column_stack([factors.user_bias, factors.user_factors])
     return Model(
         user_ids=factors.user_ids,
@@ -143,8 +144,8 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         ranker_start=ranker.start,
         ranker_items=ranker.items,
         ranker_weights=ranker.weights,
-        popularity=bayesian_popularity(items, ratings.stars, len(factors.item_ids)).astype(np.float32),
-        rating_counts=np.bincount(items, minlength=len(factors.item_ids)).astype(np.int32),
+        popularity=popularity(counts, sums, ratings.stars.mean()).astype(np.float32),
+        rating_counts=counts.astype(np.int32),
         global_mean=factors.mean,
         rating_min=RATING_MIN,
         rating_max=RATING_MAX,
@@ -152,21 +153,11 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
     )
 
 
-def damped_means(items: Ints, stars: Floats, n_items: int, prior: float) -> Floats:
-    """Each item's Bayesian average: its mean with ``prior`` ratings at the global mean added."""
-    counts = np.bincount(items, minlength=n_items)
-    return np.asarray((np.bincount(items, stars, n_items) + prior * stars.mean()) / (counts + prior))
-
-
-def bayesian_popularity(items: Ints, stars: Floats, n_items: int) -> Floats:
-    """Bayesian averages scaled to 0..1, the prior weighing as much as the most rated film's ratings.
-
-    So strong a prior orders by how many people liked a film as much as by how well.
-    """
-    prior = float(np.bincount(items, minlength=n_items).max())
-    averages = damped_means(items, stars, n_items, prior)
-    spread = np.ptp(averages)
-    return np.asarray((averages - averages.min()) / spread if spread else np.zeros(n_items))
+def rating_sums(items: Ints, stars: Floats, n_items: int) -> tuple[Ints, Floats]:
+    """How many ratings each item has, and the sum of their stars."""
+    counts: Ints = np.bincount(items, minlength=n_items)
+    sums: Floats = np.asarray(np.bincount(items, stars, n_items), np.float64)
+    return counts, sums
 
 
 def _places(known: Ints, ids: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -1,0 +1,182 @@
+"""Keeps at hand, in each process, what its requests are answered from."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+
+from dataflix_backend.database import Pool
+from dataflix_backend.recommendations.champion import Note
+from dataflix_backend.recommendations.counts import Counts
+from dataflix_backend.recommendations.films import catalogue_version, read_films, read_popularity
+from dataflix_backend.recommendations.serving import Served, Serving, Source, combine
+from dataflix_backend.recommendations.shelf import Shelf
+from dataflix_backend.recommendations.watcher import Watcher
+from dataflix_contract import Settings
+from dataflix_recommender import ModelError
+
+log = structlog.get_logger(__name__)
+
+#: How often a process looks for a new model on the disk and for new films.
+TICK_SECONDS = 0.5
+#: Without a model: how old the list of popular films may be, and how many times longer it is kept than
+#: it took to make.
+_POPULAR_SECONDS, _POPULAR_SHARE = 5.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How serving is, for ``/health/ready``.
+
+    Attributes:
+        faults: why no request can be answered; empty: they can.
+        warnings: what is not as it should be.
+        model: what replies say about the model; None: there is none.
+    """
+
+    faults: list[str]
+    warnings: list[str]
+    model: dict[str, Any] | None
+
+
+class Keeper:
+    """One for each process; `current` is what it serves."""
+
+    def __init__(self, settings: Settings, pool: Pool, folder: Path) -> None:
+        self.counts = Counts()
+        self.current: Serving | None = None
+        self._pool = pool
+        self._shelf = Shelf(folder)
+        self._watcher = Watcher(settings, self._shelf, self.counts)
+        self._stopped = threading.Event()
+        self._note = Note()
+        self._popular_until = 0.0
+        self._fault = ""
+
+    def start(self) -> None:
+        """Take what is at hand, and have threads look for what is new from now on."""
+        self.tick()
+        for work in (self._keep, lambda: self._watcher.run(self._stopped)):
+            surroundings = contextvars.copy_context()  # what every line of the log carries
+            threading.Thread(target=surroundings.run, args=(work,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Have the threads end."""
+        self._stopped.set()
+        self._shelf.resign()
+
+    def tick(self) -> None:
+        """Look once for new films and a new model, and put them in service."""
+        try:
+            self._refresh()
+        except (OperationalError, PoolTimeout) as fault:
+            self._failed("catalogue", "the catalogue cannot be read", fault)
+        except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
+            self._failed("keep", "what is served cannot be renewed", fault)
+        else:
+            self._fault = ""
+
+    def status(self) -> Status:
+        """How serving is."""
+        now, note = self.current, self._note
+        faults = [] if now else ["the catalogue is not read yet"]
+        served = now.served if now else None
+        warnings = [note.fault] if note.fault else []
+        if note.registry == "silent":
+            warnings.append("MLflow does not answer: a newer champion would not be noticed")
+        if note.registry == "empty" and served:
+            warnings.append("MLflow names no champion: dataflix-model promote VERSION names one")
+        if now and not served:
+            warnings.append("there is no model yet: the most popular films are shown until one is trained")
+        return Status(faults, warnings, about(now))
+
+    def _keep(self) -> None:
+        while not self._stopped.wait(TICK_SECONDS):
+            self.tick()
+
+    def _refresh(self) -> None:
+        before = self.current
+        self._note = self._shelf.note()
+        served = self._newest(before.served if before else None)
+        source = _source(served, self._note)
+        with self._pool.connection() as connection:
+            films = before.films if before else None
+            if films is None or catalogue_version(connection) != films.version:
+                films = read_films(connection)
+        if served is None:
+            if before is None or films is not before.films or time.monotonic() >= self._popular_until:
+                # first with what there is: counting may take long
+                self.current = Serving(films, popular=before.popular if before else ())
+                self.current = Serving(films, popular=self._popular())
+        elif before is None or served is not before.served or films is not before.films:
+            self.current = combine(films, served, source)
+        elif source != before.source:
+            self.current = replace(before, source=source)
+
+    def _newest(self, served: Served | None) -> Served | None:
+        """The model that the leader has noted last, if it can be had; otherwise the one there is."""
+        champion = self._note.champion
+        if champion is None or (served and served.champion == champion):
+            return served
+        try:
+            model, lock = self._shelf.take(champion)
+        except FileNotFoundError:
+            return served  # being made again, or already replaced by another
+        except ModelError as fault:
+            self.counts.failed("damaged")
+            log.warning("a model on the disk was damaged", version=champion.version, why=str(fault))
+            return served
+        fresh = Served(champion, model)
+        weakref.finalize(fresh, lock.close)  # when the last request that uses it is done
+        self.counts.serving(champion)
+        log.info("a model is in service", version=champion.version)
+        return fresh
+
+    def _popular(self) -> Sequence[tuple[int, float]]:
+        now = self.current
+        if now is None:
+            return ()
+        started = time.monotonic()
+        with self._pool.connection() as connection:
+            popular = read_popularity(connection, now.films)
+        ended = time.monotonic()
+        self._popular_until = ended + max(_POPULAR_SECONDS, _POPULAR_SHARE * (ended - started))
+        return popular
+
+    def _failed(self, kind: str, what: str, fault: Exception) -> None:
+        self.counts.failed(kind)
+        why = type(fault).__name__
+        if why != self._fault:  # once, however often it is tried
+            log.warning(what, kind=why)
+        self._fault = why
+
+
+def about(serving: Serving | None) -> dict[str, Any] | None:
+    """What replies say about the model that they were made from."""
+    if serving is None or serving.served is None:
+        return None
+    champion = serving.served.champion
+    age = datetime.now(UTC) - champion.trained_at
+    return {
+        "version": champion.version,
+        "trained_at": champion.trained_at.isoformat().replace("+00:00", "Z"),
+        "age_seconds": max(0, int(age.total_seconds())),
+        "source": serving.source,
+        "run_id": champion.run_id,
+    }
+
+
+def _source(served: Served | None, note: Note) -> Source:
+    named = served and note.registry == "answers" and not note.fault and served.champion == note.champion
+    return "registry" if named else "disk"

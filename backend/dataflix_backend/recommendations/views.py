@@ -1,0 +1,149 @@
+"""The paths: what to watch next, what is like a film, which model says so."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from apiflask import APIBlueprint, APIFlask
+from apiflask.exceptions import HTTPError
+from flask import Response, current_app, request
+
+from dataflix_backend.catalogue import read_movies
+from dataflix_backend.context import context
+from dataflix_backend.folders import home
+from dataflix_backend.movies import no_movie
+from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
+from dataflix_backend.recommendations.keeper import Keeper, Status, about
+from dataflix_backend.recommendations.people import read_person
+from dataflix_backend.recommendations.schemas import (
+    ModelShown,
+    Recommendations,
+    SimilarMovies,
+    Wanted,
+    WantedSimilar,
+)
+from dataflix_backend.recommendations.serving import Serving
+from dataflix_backend.users import no_user
+from dataflix_recommender import similar
+
+recommendations = APIBlueprint("recommendations", __name__)
+
+_KEY = "dataflix-recommendations"
+_JSON = "application/json"
+#: A reply may be kept, and must be asked for again each time: with the tag that costs no computation.
+_CACHE = "private, no-cache"
+
+
+def start(app: APIFlask) -> Keeper:
+    """Begin to keep a model at hand for this application, in the process that serves it."""
+    shared = app.extensions["dataflix"]
+    keeper = Keeper(shared.settings, shared.pool, home(shared.settings) / "models")
+    app.extensions[_KEY] = keeper
+    keeper.start()
+    return keeper
+
+
+def status() -> Status:
+    """How serving is, for this process."""
+    found = _keeper()
+    return found.status() if found else Status(["recommendations are not served here"], [], None)
+
+
+@recommendations.get("/recommendations/<id:user_id>")
+@recommendations.input(Wanted, location="query", arg_name="wanted")
+@recommendations.output(Recommendations)
+@recommendations.doc(
+    responses={304: "Nothing has changed since the reply with this tag.", 404: "There is no user of this id."}
+)
+def recommend(user_id: int, wanted: Wanted) -> Response:
+    """Recommend films to a user.
+
+    The order is from everybody's ratings and from the user's own as they are now: a rating is reflected
+    in the next reply.
+    """
+    serving = _serving()
+    with context().pool.connection() as connection:
+        person = read_person(connection, user_id)
+    if person is None:
+        raise no_user()
+    wish = Wish(wanted.n, wanted.genre or "", wanted.exclude_watched)
+    tag = entity_tag(serving, person, wish)
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": _CACHE}
+    if request.if_none_match.contains_weak(tag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    started = time.perf_counter()
+    advice = advise(serving, person, wish)
+    _counts_seconds(time.perf_counter() - started)
+    return _json({"user_id": user_id, **advice, "model": about(serving)}, headers)
+
+
+@recommendations.get("/movies/<id:movie_id>/similar")
+@recommendations.input(WantedSimilar, location="query", arg_name="wanted")
+@recommendations.output(SimilarMovies)
+@recommendations.doc(responses={404: "There is no film of this id."})
+def alike(movie_id: int, wanted: WantedSimilar) -> Response:
+    """List films like another one."""
+    serving = _serving()
+    if movie_id not in serving.films.by_id:
+        raise no_movie()
+    if serving.served is None:
+        return _json({"items": [], "model": None})
+    found = similar(serving.served.model, movie_id, wanted.limit)
+    scores = dict(zip(found.item_ids.tolist(), found.scores.tolist(), strict=True))
+    with context().pool.connection() as connection:
+        movies = read_movies(connection, scores)
+    items = [
+        {**movies[one].model_dump(mode="json"), "score": score}
+        for one, score in scores.items()
+        if one in movies
+    ]
+    return _json({"items": items, "model": about(serving)})
+
+
+@recommendations.get("/model")
+@recommendations.output(ModelShown)
+@recommendations.doc(responses={404: "There is no model yet."})
+def model() -> Response:
+    """Show the model that is served."""
+    serving = _serving()
+    if serving.served is None:
+        raise HTTPError(
+            HTTPStatus.NOT_FOUND,
+            "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
+        )
+    return _json({**(about(serving) or {}), "metrics": serving.served.champion.metrics})
+
+
+def _keeper() -> Keeper | None:
+    found: Keeper | None = current_app.extensions.get(_KEY)
+    return found
+
+
+def _serving() -> Serving:
+    """What this process serves now; the whole of a request uses this one.
+
+    Raises:
+        HTTPError: 503, nothing is at hand yet.
+    """
+    keeper = _keeper()
+    if keeper is None or keeper.current is None:
+        raise HTTPError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the catalogue is not read yet: try again in a moment",
+            headers={"Retry-After": "1"},
+        )
+    return keeper.current
+
+
+def _counts_seconds(seconds: float) -> None:
+    keeper = _keeper()
+    if keeper is not None:
+        keeper.counts.seconds.observe(seconds)
+
+
+def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """Written by hand and not from the schema, which would check every field again: this path is hot."""
+    return Response(orjson.dumps(body), headers=headers, content_type=_JSON)

@@ -1,0 +1,147 @@
+"""The leader's thread: what the registry names as champion is put on the disk."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass
+
+import httpx
+import structlog
+
+from dataflix_backend.recommendations.champion import Champion, Note
+from dataflix_backend.recommendations.counts import Counts
+from dataflix_backend.recommendations.shelf import Shelf
+from dataflix_checker import registry
+from dataflix_contract import Settings
+from dataflix_recommender import ModelError
+
+log = structlog.get_logger(__name__)
+
+#: How often the registry is asked, and how often who does not lead tries to.
+POLL_SECONDS = 2.0
+#: How long MLflow may take to answer, and to send the next part of a model.
+_ANSWER_SECONDS, _PART_SECONDS = 2.0, 10.0
+#: How many times in a row the registry may fail to answer before it is called silent.
+_PATIENCE = 3
+#: How soon a model that could not be had or used is tried again.
+_AGAIN_SECONDS = 30.0
+
+_FILE = "data/model.npz"
+_DIGEST_TAG = "dataflix.sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What could not be put on the disk, and when to try again (by the monotonic clock)."""
+
+    version: registry.Version
+    again: float
+
+
+class Watcher:
+    """Asks the registry again and again, while this process leads."""
+
+    def __init__(self, settings: Settings, shelf: Shelf, counts: Counts) -> None:
+        self._settings = settings
+        self._shelf = shelf
+        self._counts = counts
+        self._unanswered = _PATIENCE - 1  # at first one is enough: nothing is known yet
+        self._failed: _Failed | None = None
+
+    def run(self, stopped: threading.Event) -> None:
+        """Watch until it is stopped; goes on after any fault."""
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request at level INFO
+        with registry.open_registry(self._settings, _ANSWER_SECONDS) as client:
+            while not stopped.is_set():
+                try:
+                    if self._shelf.lead():
+                        self.look(client)
+                except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
+                    self._counts.failed("watch")
+                    log.error("watching the registry failed", kind=type(fault).__name__, why=str(fault))  # noqa: TRY400
+                stopped.wait(POLL_SECONDS)
+
+    def look(self, client: httpx.Client) -> None:
+        """Ask once, and do what is to be done."""
+        before = self._shelf.note()
+        try:
+            named = registry.ask(client)
+        except httpx.HTTPError as fault:
+            self._unanswered += 1
+            if self._unanswered >= _PATIENCE:
+                self._say(before, before.model_copy(update={"registry": "silent"}), why=type(fault).__name__)
+            return
+        self._unanswered = 0
+        if named is None:
+            self._say(before, before.model_copy(update={"registry": "empty", "fault": ""}))
+            return
+        self._say(before, self._fetched(client, named, before))
+        self._shelf.tidy(self._shelf.note().champion)
+
+    def _fetched(self, client: httpx.Client, named: registry.Version, before: Note) -> Note:
+        """What is to be noted once the named version is on the disk, or cannot be."""
+        try:
+            champion = _champion(named)
+            if not self._shelf.has(champion):
+                if self._failed and self._failed.version == named and time.monotonic() < self._failed.again:
+                    return before.model_copy(update={"registry": "answers"})
+                self._fetch(client, named, champion)
+        except (httpx.HTTPError, ModelError) as fault:
+            self._failed = _Failed(named, time.monotonic() + _AGAIN_SECONDS)
+            self._counts.failed("fetch" if isinstance(fault, httpx.HTTPError) else "model")
+            why = str(fault) if isinstance(fault, ModelError) else f"it could not be fetched: {fault}"
+            return before.model_copy(
+                update={"registry": "answers", "fault": f"version {named.number} cannot be served: {why}"}
+            )
+        self._failed = None
+        return Note(champion=champion, registry="answers")
+
+    def _fetch(self, client: httpx.Client, named: registry.Version, champion: Champion) -> None:
+        with self._shelf.workspace() as workspace:
+            file = workspace / "model.npz"
+            registry.fetch(client, named, _FILE, file, _PART_SECONDS)
+            self._shelf.put(champion, file)
+        log.info("a champion is on the disk", version=named.number)
+
+    def _say(self, before: Note, now: Note, **more: str) -> None:
+        if now == before:
+            return
+        self._shelf.write(now)
+        if now.fault and now.fault != before.fault:
+            log.warning("the champion that the registry names is not served", why=now.fault)
+        if now.registry != before.registry:
+            log.info("the model registry", state=now.registry, **more)
+
+
+def _champion(version: registry.Version) -> Champion:
+    """What a registered version is to us.
+
+    Raises:
+        ModelError: it was not registered by our training.
+    """
+    digest = version.tags.get(_DIGEST_TAG)
+    if version.status != "READY" or not digest:
+        raise ModelError(
+            f"its status is {version.status}, and its tag {_DIGEST_TAG} is {digest or 'missing'}"
+        )
+    return Champion(
+        version=version.number,
+        digest=digest,
+        run_id=version.run_id,
+        trained_at=version.created_at,
+        metrics={name: value for name, text in version.tags.items() if (value := _figure(name, text))},
+    )
+
+
+def _figure(name: str, text: str) -> float | None:
+    """A tag's value, if it is one of the training's figures."""
+    if name.startswith(("dataflix.", "mlflow.")):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

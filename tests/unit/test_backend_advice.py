@@ -1,0 +1,146 @@
+"""Which reply comes of a model, a catalogue and someone's films; and when its tag changes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
+from dataflix_backend.recommendations.champion import Champion
+from dataflix_backend.recommendations.films import Films
+from dataflix_backend.recommendations.people import Person, numbers
+from dataflix_backend.recommendations.serving import Served, Serving, combine
+from support.recommender import small_model
+
+GENRES = {10: ["Drama"], 20: ["Comedy"], 30: ["Drama", "Comedy"], 40: [], 50: ["Drama"]}
+CHAMPION = Champion(
+    version=3, digest="d" * 64, run_id="r", trained_at=datetime(2026, 1, 1, tzinfo=UTC), metrics={}
+)
+
+
+def catalogue(*movie_ids: int, version: int = 1) -> Films:
+    films = {
+        one: {"movie_id": one, "title": f"Film {one}", "release_year": 1990, "genres": GENRES[one]}
+        for one in movie_ids
+    }
+    return Films(version, films)
+
+
+def with_model(*movie_ids: int) -> Serving:
+    films = catalogue(*(movie_ids or (10, 20, 30, 40)))
+    return combine(films, Served(CHAMPION, small_model()), "registry")
+
+
+def person(user_id: int, ratings: dict[int, float], watched: tuple[int, ...] = ()) -> Person:
+    rated = np.asarray(sorted(ratings), np.int64)
+    seen = np.asarray(sorted({*ratings, *watched}), np.int64)
+    stars = np.asarray([ratings[one] for one in sorted(ratings)])
+    return Person(user_id, seen, rated, stars, repr((seen, rated, stars)).encode())
+
+
+def ids(reply: dict[str, Any]) -> list[int]:
+    return [item["movie_id"] for item in reply["items"]]
+
+
+def test_a_person_of_the_training_gets_films_stars_and_reasons() -> None:
+    reply = advise(with_model(), person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    assert ids(reply) == [30, 40]
+    assert reply["strategy"] == "personal"
+    assert reply["based_on"] == {"ratings": 2, "fresh_ratings": 0}
+    best = reply["items"][0]
+    assert best["stars"] == 4.25
+    assert best["because"] == {"movie_id": 10, "title": "Film 10"}
+    assert (best["title"], best["release_year"], best["genres"]) == ("Film 30", 1990, ["Drama", "Comedy"])
+    assert reply["items"][1]["because"] is None
+
+
+def test_a_fresh_rating_counts_and_is_counted() -> None:
+    reply = advise(with_model(), person(1, {10: 5.0, 20: 3.0, 30: 1.0}), Wish(10))
+    assert reply["based_on"] == {"ratings": 3, "fresh_ratings": 1}
+    assert ids(reply) == [40]
+
+
+def test_who_has_rated_nothing_gets_the_popularity_list_with_stars() -> None:
+    reply = advise(with_model(), person(77, {}), Wish(3))
+    assert (ids(reply), reply["strategy"]) == ([40, 10, 20], "popular")
+    assert all(item["stars"] for item in reply["items"])
+
+
+def test_the_first_rating_makes_it_personal() -> None:
+    reply = advise(with_model(), person(77, {10: 5.0}), Wish(1))
+    assert (ids(reply), reply["strategy"]) == ([30], "personal")
+
+
+def test_a_rating_of_a_film_that_the_model_does_not_know_is_fresh() -> None:
+    reply = advise(with_model(10, 20, 30, 40, 50), person(77, {50: 5.0}), Wish(1))
+    assert reply["based_on"] == {"ratings": 1, "fresh_ratings": 1}
+    assert reply["strategy"] == "popular"
+
+
+def test_watched_films_are_left_out_unless_they_are_wanted() -> None:
+    someone = person(1, {10: 5.0, 20: 3.0}, watched=(30,))
+    assert ids(advise(with_model(), someone, Wish(10))) == [40]
+    assert sorted(ids(advise(with_model(), someone, Wish(10, unwatched=False)))) == [10, 20, 30, 40]
+
+
+def test_a_genre_bounds_the_choice() -> None:
+    someone = person(77, {})
+    assert ids(advise(with_model(), someone, Wish(10, "Comedy"))) == [20, 30]
+    assert ids(advise(with_model(), someone, Wish(10, "Western"))) == []
+
+
+def test_a_film_that_is_gone_is_neither_shown_nor_a_reason() -> None:
+    someone = person(1, {10: 5.0, 20: 3.0})
+    assert ids(advise(with_model(10, 20, 30), someone, Wish(10))) == [30]
+    assert advise(with_model(20, 30), someone, Wish(10))["items"][0]["because"] is None
+
+
+def test_without_a_model_the_popular_films_are_shown() -> None:
+    serving = Serving(catalogue(10, 20, 30), popular=[(30, 1.0), (20, 0.5), (99, 0.4), (10, 0.0)])
+    reply = advise(serving, person(1, {20: 4.0}), Wish(5))
+    assert ids(reply) == [30, 10]
+    assert {(item["stars"], item["because"]) for item in reply["items"]} == {(None, None)}
+    assert reply["strategy"] == "popular"
+    assert ids(advise(serving, person(1, {20: 4.0}), Wish(1, "Comedy", unwatched=False))) == [30]
+
+
+def test_the_tag_is_the_same_for_the_same() -> None:
+    someone = person(1, {10: 5.0})
+    assert entity_tag(with_model(), someone, Wish(10)) == entity_tag(with_model(), someone, Wish(10))
+
+
+@pytest.mark.parametrize(
+    ("serving", "someone", "wish"),
+    [
+        (with_model(), person(1, {10: 4.5}), Wish(10)),
+        (with_model(), person(1, {}), Wish(10)),
+        (with_model(), person(1, {10: 5.0}, watched=(20,)), Wish(10)),
+        (with_model(), person(2, {10: 5.0}), Wish(10)),
+        (with_model(), person(1, {10: 5.0}), Wish(11)),
+        (with_model(), person(1, {10: 5.0}), Wish(10, "Drama")),
+        (with_model(), person(1, {10: 5.0}), Wish(10, unwatched=False)),
+        (replace(with_model(), source="disk"), person(1, {10: 5.0}), Wish(10)),
+        (replace(with_model(), films=catalogue(10, 20, 30, 40, version=2)), person(1, {10: 5.0}), Wish(10)),
+        (
+            replace(with_model(), served=Served(CHAMPION.model_copy(update={"version": 4}), small_model())),
+            person(1, {10: 5.0}),
+            Wish(10),
+        ),
+    ],
+)
+def test_the_tag_changes_with_all_that_a_reply_depends_on(
+    serving: Serving, someone: Person, wish: Wish
+) -> None:
+    assert entity_tag(serving, someone, wish) != entity_tag(with_model(), person(1, {10: 5.0}), Wish(10))
+
+
+def test_arrays_are_read_from_postgresql_s_binary_form() -> None:
+    sent = bytes.fromhex(
+        "00000001000000000000001400000002000000010000000800000000000000070000000880000000000000ff"
+    )
+    assert numbers(sent, ">i8").tolist() == [7, -(2**63) + 255]
+    short = bytes.fromhex("000000010000000000000015000000010000000100000002000a")
+    assert numbers(short, ">i2").tolist() == [10]
+    assert numbers(bytes.fromhex("000000000000000000000014"), ">i8").tolist() == []
