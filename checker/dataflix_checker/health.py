@@ -32,7 +32,8 @@ _SLOT_QUERY = """
 _NO_CHAMPION = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 _RECONCILED_QUERY = """
     SELECT any(found.run_id) AS run_id, sum(found.rows) AS rows, sum(found.missing) AS missing,
-           sum(found.different) AS different, sum(found.ghosts) AS ghosts
+           sum(found.different) AS different, sum(found.ghosts) AS ghosts,
+           formatDateTime(max(found.recorded_at), '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS recorded_at
     FROM ops.reconciliations AS found FINAL
     WHERE found.run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
     FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
@@ -99,13 +100,18 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The newest reconciliation: what it found over all tables; no ``run_id``: there was none."""
+    """The newest reconciliation: what it found over all tables; no ``run_id``: there was none.
+
+    Attributes:
+        recorded_at: when, as RFC 3339 in UTC.
+    """
 
     run_id: str
     rows: int
     missing: int
     different: int
     ghosts: int
+    recorded_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,16 @@ def reconciled(settings: Settings) -> Reconciled:
 def slot(settings: Settings) -> Slot:
     """Look at the replication slot."""
     with postgres_connection(settings, settings.postgres_db) as connection:
-        row = connection.execute(_SLOT_QUERY, (SLOT,)).fetchone()
+        return read_slot(connection)
+
+
+def read_slot(connection: psycopg.Connection[Any]) -> Slot:
+    """Look at the replication slot over anybody's connection.
+
+    Raises:
+        LookupError: there is none.
+    """
+    row = connection.execute(_SLOT_QUERY, (SLOT,)).fetchone()
     if row is None:
         raise LookupError(f"there is no replication slot {SLOT}: bin/dataflix-connector register")
     return Slot(SLOT, *row)

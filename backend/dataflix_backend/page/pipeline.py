@@ -1,0 +1,153 @@
+"""The pipeline at a glance, asked of every server that is part of it. One server's fault stays its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dataflix_backend.context import Context
+from dataflix_backend.page.parts import Part
+from dataflix_backend.page.rates import Rate
+from dataflix_backend.page.schemas import (
+    ChampionView,
+    LastReconcile,
+    LastRun,
+    Links,
+    PipelineView,
+    SlotView,
+    StageTimes,
+)
+from dataflix_backend.page.stages import Stages, stages
+from dataflix_checker import health
+from dataflix_checker.health import Unknown
+from dataflix_contract import Settings
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: How long a look is good, and how long one may take.
+_FRESH_SECONDS = 1.0
+_PATIENCE_SECONDS = 2.0
+#: Airflow, MLflow and the reports in ClickHouse change once a day.
+_SLOW_SECONDS = 10.0
+
+
+class Pipeline:
+    """The live view of one process; its threads share it."""
+
+    def __init__(self, shared: Context) -> None:
+        self._settings = shared.settings
+
+        def slot(_settings: Settings) -> health.Slot:
+            with shared.pool.connection() as connection:
+                return health.read_slot(connection)
+
+        self._stages = Part("Kafka or ClickHouse", stages, _FRESH_SECONDS)
+        self._rate = Part("the masker", Rate(), _FRESH_SECONDS)
+        self._backlog = Part("Kafka", health.backlog, _FRESH_SECONDS)
+        self._slot = Part("PostgreSQL", slot, _FRESH_SECONDS)
+        self._reconciled = Part("ClickHouse", health.reconciled, _SLOW_SECONDS)
+        self._run = Part("Airflow", health.run, _SLOW_SECONDS)
+        self._champion = Part("MLflow", health.champion, _SLOW_SECONDS)
+        self._threads = ThreadPoolExecutor(thread_name_prefix="pipeline")
+        self._looking = threading.Lock()
+        self._until = 0.0
+        self._view: PipelineView | None = None
+
+    def look(self, host: str) -> PipelineView:
+        """The view, a second old at most, or a little more while somebody else is looking.
+
+        Args:
+            host: the name that links get: the one by which the client reached us.
+        """
+        if self._looking.acquire(blocking=self._view is None):
+            try:
+                if time.monotonic() >= self._until:
+                    self._view = self._look()
+                    self._until = time.monotonic() + _FRESH_SECONDS
+            finally:
+                self._looking.release()
+        assert self._view is not None  # noqa: S101 - the first one waits until there is one
+        return self._view.model_copy(update={"links": links(self._settings, host)})
+
+    def _look(self) -> PipelineView:
+        parts = (
+            self._stages,
+            self._rate,
+            self._backlog,
+            self._slot,
+            self._reconciled,
+            self._run,
+            self._champion,
+        )
+        begun: list[Future[Any] | None] = [part.begin(self._threads, self._settings) for part in parts]
+        wait([one for one in begun if one is not None], timeout=_PATIENCE_SECONDS)
+        faults: list[str] = []
+
+        def of(part: Part[T], read: Callable[[T], R]) -> R | None:
+            answer = part.end()
+            if isinstance(answer, Unknown):
+                faults.append(f"{part.server} does not answer: {answer.fault}")
+                return None
+            return read(answer)
+
+        backlog = of(self._backlog, lambda found: found)
+        return PipelineView(
+            stages=of(self._stages, _stages),
+            events_per_second=of(self._rate, lambda rate: round(rate, 1)),
+            lag=backlog and backlog.lag,
+            dead_letters=None if backlog is None else backlog.dead_letters,
+            slot=of(self._slot, _slot),
+            last_reconcile=of(self._reconciled, _reconciled),
+            last_run=of(self._run, _run),
+            champion=of(self._champion, lambda version: ChampionView(version=version) if version else None),
+            links=links(self._settings, self._settings.backend_host),
+            faults=faults,
+        )
+
+
+def links(settings: Settings, host: str) -> Links:
+    """The other servers' pages, on the host by which the client reached this one.
+
+    The settings' own host names are the servers' among themselves, and need not be known outside.
+    """
+    host = f"[{host}]" if ":" in host else host
+    return Links(
+        airflow=f"http://{host}:{settings.airflow_port}",
+        mlflow=f"http://{host}:{settings.mlflow_port}",
+        kafka_ui=f"http://{host}:{settings.kafka_ui_port}",
+        dbt_docs=f"http://{host}:{settings.dbt_port}/docs/",
+        api_docs="/docs",
+    )
+
+
+def _stages(found: Stages | None) -> StageTimes | None:
+    return None if found is None else StageTimes.model_validate(found, from_attributes=True)
+
+
+def _slot(found: health.Slot) -> SlotView:
+    return SlotView.model_validate(found, from_attributes=True)
+
+
+def _run(found: health.Run) -> LastRun | None:
+    if not found.run_id:
+        return None
+    ended = datetime.fromisoformat(found.ended) if found.ended else None
+    return LastRun(run_id=found.run_id, state=found.state, ended=ended)
+
+
+def _reconciled(found: health.Reconciled) -> LastReconcile | None:
+    if not found.run_id:
+        return None
+    return LastReconcile(
+        run_id=found.run_id,
+        at=datetime.fromisoformat(found.recorded_at),
+        rows=found.rows,
+        missing=found.missing,
+        different=found.different,
+        ghosts=found.ghosts,
+    )
