@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,6 +82,23 @@ class Backlog:
 
     lag: dict[str, int]
     dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic: how large it is, and how far its reader has come.
+
+    Attributes:
+        records: those that it keeps, by its offsets; compaction may have taken some of them.
+        reader: the consumer group of the pipeline that reads it; empty: none does.
+        lag: records that the reader has not processed.
+    """
+
+    name: str
+    partitions: int
+    records: int
+    reader: str
+    lag: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,20 +244,47 @@ def read_connector(status: dict[str, Any]) -> Connector:
 
 def backlog(settings: Settings) -> Backlog:
     """Count what waits in the topics."""
+    readers = readers_of_topics()
+    states = {state.name: state for state in topics(settings, {*readers, DEAD_LETTER_TOPIC})}
+    lag = dict.fromkeys(readers.values(), 0)
+    for state in states.values():
+        if state.reader:
+            lag[state.reader] += state.lag
+    dead = states.get(DEAD_LETTER_TOPIC)
+    return Backlog(lag, dead.records if dead else 0)
+
+
+def readers_of_topics() -> dict[str, str]:
+    """The consumer group of each topic that has one: the masker's, or that of a warehouse's table."""
+    raw = {table.raw_topic: MASKER_GROUP for table in tables().values()}
+    return raw | {table.masked_topic: table.warehouse_group for table in tables().values()}
+
+
+def topics(settings: Settings, wanted: Collection[str] | None = None) -> list[TopicState]:
+    """Look at the topics, in the order of their names; at all but Kafka's own, or the wanted ones."""
     admin = AdminClient(settings.kafka_client | {"log_level": 0})
-    readers = {MASKER_GROUP: [table.raw_topic for table in tables().values()]}
-    readers |= {table.warehouse_group: [table.masked_topic] for table in tables().values()}
-    topics = admin.list_topics(timeout=_SECONDS).topics
-    partitions = {name: [(name, number) for number in topic.partitions] for name, topic in topics.items()}
-    wanted = [*(topic for group in readers.values() for topic in group), DEAD_LETTER_TOPIC]
-    known = [partition for topic in wanted for partition in partitions.get(topic, [])]
-    begins, ends = (_offsets(admin, known, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
-    lag = {}
-    for group, names in readers.items():
-        own = [partition for name in names for partition in partitions.get(name, [])]
-        lag[group] = behind(own, _committed(admin, group, own), begins, ends)
-    dead = partitions.get(DEAD_LETTER_TOPIC, [])
-    return Backlog(lag, sum(ends[one] - begins[one] for one in dead))
+    there = admin.list_topics(timeout=_SECONDS).topics
+    names = sorted(
+        name for name in there if (name in wanted if wanted is not None else not name.startswith("__"))
+    )
+    partitions = {name: [(name, number) for number in there[name].partitions] for name in names}
+    every = [one for name in names for one in partitions[name]]
+    begins, ends = (_offsets(admin, every, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+    readers = readers_of_topics()
+    committed: dict[Partition, int] = {}
+    for group in dict.fromkeys(readers[name] for name in names if name in readers):
+        own = [one for name in names if readers.get(name) == group for one in partitions[name]]
+        committed |= _committed(admin, group, own)
+    return [
+        TopicState(
+            name,
+            len(partitions[name]),
+            sum(ends[one] - begins[one] for one in partitions[name]),
+            readers.get(name, ""),
+            behind(partitions[name], committed, begins, ends) if name in readers else 0,
+        )
+        for name in names
+    ]
 
 
 def behind(

@@ -36,7 +36,7 @@ def trace(
 
     Without a table, a canary user rates a film and is deleted again, and every change is shown.
     """
-    show = _print_json if as_json else _Printer()
+    show = print_json if as_json else Printer()
     try:
         settings = load_settings()
         for title, journey in _journeys(settings, table, key or [], touch=touch, timeout=timeout):
@@ -102,14 +102,15 @@ def parse_key(table: Table, parts: list[str]) -> dict[str, int]:
         raise typer.BadParameter(f"a key column holds a whole number: {error}") from error
 
 
-class _Printer:
-    """Prints a line a change and adds each stage to it as it is reached."""
+class Printer:
+    """Prints a line a change, and a line each stage as it is reached."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self._title = ""
 
     def __call__(self, title: str, journey: Journey) -> None:
+        """Print the stage that a change has just reached."""
         if title != self._title:
             self._title = title
             self._console.print(f"[bold]{title}[/]  version {journey.version}")
@@ -127,7 +128,8 @@ def _what(stage: str, journey: Journey) -> str:
     return f"   [dim]{json.dumps(change['after'] or change['before'], ensure_ascii=False)}[/]"
 
 
-def _print_json(title: str, journey: Journey) -> None:
+def print_json(title: str, journey: Journey) -> None:
+    """Print the stage that a change has just reached as a line of JSON."""
     line = {
         "change": title,
         "table": journey.table,
