@@ -1,0 +1,92 @@
+"""Which film, which user: by id, or by a title or name that fits one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from dataflix_cli.client import Api, Document
+from dataflix_cli.config import Config, is_id
+from dataflix_cli.faults import AmbiguousFault, NotFoundFault, UsageFault
+
+#: The word for the user that the settings name.
+ME = "me"
+_CANDIDATES = 10
+_YEAR = re.compile(r"(?P<title>.*\S)\s*\((?P<year>\d{4})\)")
+
+
+def split_title(text: str) -> tuple[str, int | None]:
+    """Split ``Heat (1995)`` into title and year; a text without a year has none."""
+    found = _YEAR.fullmatch(text.strip())
+    return (found["title"], int(found["year"])) if found else (text.strip(), None)
+
+
+def titled(movie: Document) -> str:
+    """A film's title with its year, where one is known."""
+    year = movie.get("release_year")
+    return f"{movie['title']} ({year})" if year else str(movie["title"])
+
+
+def clear_match(wanted: str, names: Sequence[str]) -> int | None:
+    """The place of the name that is meant; None: several could be, or none.
+
+    A name that is the same, letter case apart, is meant before those that merely resemble it.
+    """
+    same = [place for place, name in enumerate(names) if name.casefold() == wanted.casefold()]
+    found = same or list(range(len(names)))
+    return found[0] if len(found) == 1 else None
+
+
+def find_movie(api: Api, text: str) -> Document:
+    """The film of an id (``318`` or ``#318``) or a title, with or without its year.
+
+    A number that is no film's id is taken for a title, such as ``1917``.
+
+    Raises:
+        NotFoundFault: there is none.
+        AmbiguousFault: several fit.
+    """
+    number = text.strip().removeprefix("#")
+    if is_id(number):
+        try:
+            return api.get(f"/movies/{number}")
+        except NotFoundFault:
+            if text.strip() != number:
+                raise
+    title, year = split_title(text)
+    if not title:
+        raise UsageFault("no title was given", "dataflix movies search finds films")
+    found = api.get("/movies", q=title, year_from=year, year_to=year, limit=_CANDIDATES)["items"]
+    if not found:
+        raise NotFoundFault(f"no film resembles {text!r}", "dataflix movies search TEXT forgives typos")
+    place = clear_match(title, [movie["title"] for movie in found])
+    if place is None:
+        candidates = [{name: one[name] for name in ("movie_id", "title", "release_year")} for one in found]
+        raise AmbiguousFault(f"several films fit {text!r}", "give the id, or title (year)", candidates)
+    movie: Document = found[place]
+    return movie
+
+
+def find_user(api: Api, config: Config, text: str | None) -> int:
+    """The id of the user meant: an id, a name that fits one, or ``me``; nothing means ``me``.
+
+    Raises:
+        NotFoundFault: nobody has that name.
+        AmbiguousFault: several people fit.
+        UsageFault: ``me`` is nobody yet.
+    """
+    if text is None or text.strip() == ME:
+        if not config.user.text:
+            raise UsageFault("no default user is set", "dataflix config set user ID, or name a user")
+        return int(config.user.text)
+    number = text.strip().removeprefix("#")
+    if is_id(number):
+        return int(number)
+    found: list[Any] = api.get("/users", name=text.strip(), limit=_CANDIDATES)["items"]
+    if not found:
+        raise NotFoundFault(f"no user is called {text!r}", "dataflix users list shows who there is")
+    place = clear_match(text.strip(), [user["name"] or "" for user in found])
+    if place is None:
+        raise AmbiguousFault(f"several users fit {text!r}", "give the id", found)
+    return int(found[place]["user_id"])

@@ -1,0 +1,70 @@
+"""``dataflix movies``: the catalogue."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from dataflix_cli import output
+from dataflix_cli.asking import pick_movie
+from dataflix_cli.options import AsJson, Genre, Limit, Movie, group
+from dataflix_cli.runtime import runtime
+
+app = group("Search films, look at one, and at those like it.")
+
+
+class Sort(StrEnum):
+    """What comes first."""
+
+    RELEVANCE = "relevance"
+    TITLE = "title"
+    YEAR = "year"
+    RATING = "rating"
+    POPULAR = "popular"
+
+
+@app.command()
+def search(
+    ctx: typer.Context,
+    text: Annotated[str | None, typer.Argument(help="Title or part of it; typos are forgiven.")] = None,
+    genre: Genre = None,
+    year_from: Annotated[int | None, typer.Option(help="Not older than this.")] = None,
+    year_to: Annotated[int | None, typer.Option(help="Not newer than this.")] = None,
+    sort: Annotated[
+        Sort | None, typer.Option(help="What comes first: relevance with a text, else the title.")
+    ] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Search films."""
+    items, more = runtime(ctx).api.items(
+        "/movies", limit, q=text, genre=genre, year_from=year_from, year_to=year_to, sort=sort and sort.value
+    )
+    output.emit({"items": items, "more": more}, as_json=as_json, show=output.movies)
+
+
+@app.command()
+def show(ctx: typer.Context, movie: Movie, as_json: AsJson = False) -> None:
+    """Show a film."""
+    output.emit(pick_movie(runtime(ctx), movie, as_json=as_json), as_json=as_json, show=output.movie)
+
+
+@app.command()
+def similar(
+    ctx: typer.Context,
+    movie: Movie,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="The most to list.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the films that are rated alike."""
+    found = pick_movie(runtime(ctx), movie, as_json=as_json)
+    document = runtime(ctx).api.get(f"/movies/{found['movie_id']}/similar", limit=limit)
+    output.emit(document, as_json=as_json, show=output.similar)
+
+
+@app.command()
+def genres(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List the genres."""
+    output.emit(runtime(ctx).api.get("/genres"), as_json=as_json, show=output.genres)

@@ -1,0 +1,86 @@
+"""``dataflix config``: this program's settings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dataflix_cli import config, output
+from dataflix_cli.faults import UsageFault
+from dataflix_cli.options import AsJson, group
+from dataflix_cli.runtime import Runtime, runtime
+
+app = group("Show and change this program's settings: the API's address, its token, the user that is `me`.")
+
+
+class Key(StrEnum):
+    """A setting."""
+
+    API_URL = "api_url"
+    TOKEN = "token"  # noqa: S105 - the setting's name
+    USER = "user"
+
+
+@app.command()
+def show(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show each setting and where it comes from; of the token only whether there is one."""
+    output.emit(_plain(runtime(ctx)), as_json=as_json, show=_show)
+
+
+@app.command()
+def path(as_json: AsJson = False) -> None:
+    """Print where the settings file is, or would be."""
+    found = str(config.config_path())
+    output.emit({"path": found}, as_json=as_json, show=output.say(found))
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    key: Annotated[Key, typer.Argument(help="The setting.")],
+    value: Annotated[str, typer.Argument(help="Its value.")],
+    as_json: AsJson = False,
+) -> None:
+    """Keep a setting in the settings file."""
+    if key is Key.USER and not config.is_id(value):
+        raise UsageFault(f"{value!r} is no user's id", "dataflix users list NAME finds it")
+    config.resolve({}, {}, {}, {key.value: value})  # refuses what cannot be used
+    config.write_file(config.config_path(), {key.value: value})
+    _tell_outcome(runtime(ctx), key, value, as_json=as_json)
+
+
+@app.command()
+def unset(
+    ctx: typer.Context,
+    key: Annotated[Key, typer.Argument(help="The setting.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a setting out of the settings file."""
+    config.write_file(config.config_path(), {key.value: None})
+    _tell_outcome(runtime(ctx), key, "", as_json=as_json)
+
+
+def _tell_outcome(run: Runtime, key: Key, value: str, *, as_json: bool) -> None:
+    """Show what holds now: a setting of the environment goes before the file."""
+    now = getattr(run.config, key.value)
+    if value and now.text.rstrip("/") != value.rstrip("/"):
+        typer.echo(f"dataflix: kept, and not used here: the file gives way to {now.source}", err=True)
+    output.emit(_plain(run), as_json=as_json, show=_show)
+
+
+def _plain(run: Runtime) -> dict[str, Any]:
+    found = {key.value: getattr(run.config, key.value) for key in Key}
+    values = {key: {"value": one.text or None, "source": one.source} for key, one in found.items()}
+    values["token"]["value"] = "set" if found["token"].text else None
+    return values
+
+
+def _show(screen: Console, document: Any) -> None:
+    rows = output.table("setting", "value", "from")
+    for key, one in document.items():
+        rows.add_row(key, escape(one["value"] or ""), escape(one["source"]))
+    screen.print(rows)

@@ -1,0 +1,170 @@
+"""Where the API is, who asks, and for which user: flag, then environment, then file, then default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dataflix_cli.faults import UsageFault
+
+#: The settings that the file may hold.
+KEYS = ("api_url", "token", "user")
+#: The backend's place where nothing says otherwise; a test compares it with the stack's settings.
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "5002"
+
+_ENV_FILE = "DATAFLIX_ENV_FILE"
+_FROM_ENVIRONMENT = {
+    "api_url": "DATAFLIX_API_URL",
+    "token": "DATAFLIX_BACKEND_TOKEN",
+    "user": "DATAFLIX_USER",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value, and where it comes from in words."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one call.
+
+    Attributes:
+        api_url: base address of the API, without a slash at the end.
+        token: bearer token; empty: none.
+        user: id of the user that ``me`` stands for; empty: none.
+    """
+
+    api_url: Value
+    token: Value
+    user: Value
+
+
+def config_path() -> Path:
+    """The person's own settings file: ``~/.config/dataflix/config.toml``, or where XDG puts it."""
+    return Path(typer.get_app_dir("dataflix")) / "config.toml"
+
+
+def load(flags: Mapping[str, str | None]) -> Config:
+    """Read all sources.
+
+    Raises:
+        UsageFault: a file cannot be read, or a value cannot be used.
+    """
+    return resolve(flags, os.environ, _stack_file(), read_file(config_path()))
+
+
+def resolve(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    stack: Mapping[str, str],
+    file: Mapping[str, str],
+) -> Config:
+    """Decide each setting.
+
+    Args:
+        flags: what the command line said, by setting.
+        environ: the process's environment.
+        stack: what the stack's own settings file says, by variable; it counts as environment.
+        file: the person's own settings file.
+
+    Raises:
+        UsageFault: a value cannot be used; the message says where it came from.
+    """
+
+    def decide(key: str, default: Value) -> Value:
+        variable = _FROM_ENVIRONMENT[key]
+        candidates = [
+            Value(flags.get(key) or "", f"--{key.replace('_', '-')}"),
+            Value(environ.get(variable, ""), variable),
+            Value(stack.get(variable, ""), f"{variable} in {environ.get(_ENV_FILE, '.env')}"),
+            _address(environ, stack) if key == "api_url" else Value("", ""),
+            Value(file.get(key, ""), str(config_path())),
+        ]
+        return next((one for one in candidates if one.text), default)
+
+    api_url = decide("api_url", Value(f"http://{DEFAULT_HOST}:{DEFAULT_PORT}", "default"))
+    if not api_url.text.startswith(("http://", "https://")):
+        raise UsageFault(
+            f"{api_url.text!r} is no address of an API (from {api_url.source})",
+            f"give one such as http://{DEFAULT_HOST}:{DEFAULT_PORT}",
+        )
+    user = decide("user", Value("", "not set"))
+    if user.text and not is_id(user.text):
+        raise UsageFault(
+            f"{user.text!r} is no user's id (from {user.source})", "dataflix users list NAME finds it"
+        )
+    return Config(
+        Value(api_url.text.rstrip("/"), api_url.source), decide("token", Value("", "not set")), user
+    )
+
+
+def is_id(text: str) -> bool:
+    """Whether the text is an id of the API: a positive number of 63 bits."""
+    return text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63
+
+
+def _address(environ: Mapping[str, str], stack: Mapping[str, str]) -> Value:
+    """The address that the stack's own settings name, where they name one."""
+    names = ("DATAFLIX_BACKEND_HOST", "DATAFLIX_BACKEND_PORT")
+    host, port = (environ.get(name) or stack.get(name) or "" for name in names)
+    if not host and not port:
+        return Value("", "")
+    inside = any(environ.get(name) for name in names)
+    source = " and ".join(names) + ("" if inside else f" in {environ.get(_ENV_FILE, '.env')}")
+    return Value(f"http://{host or DEFAULT_HOST}:{port or DEFAULT_PORT}", source)
+
+
+def _stack_file() -> Mapping[str, str]:
+    """The stack's settings file, if there is one: what ``dataflix_contract`` reads too."""
+    path = Path(os.environ.get(_ENV_FILE, ".env"))
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - not before it is needed
+
+    return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def read_file(path: Path) -> dict[str, str]:
+    """The person's own settings; none where there is no file.
+
+    Raises:
+        UsageFault: it is no TOML, or has a setting that does not exist.
+    """
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as fault:
+        raise UsageFault(f"{path} cannot be read: {fault}", "repair or delete it") from fault
+    unknown = sorted(set(found) - set(KEYS))
+    if unknown:
+        raise UsageFault(f"{path} has {', '.join(unknown)}", f"known settings are {', '.join(KEYS)}")
+    return {key: str(value) for key, value in found.items()}
+
+
+def write_file(path: Path, changes: Mapping[str, str | None]) -> None:
+    """Change settings in the person's own file; None removes one. Only its owner may read it.
+
+    Raises:
+        UsageFault: the file that is there cannot be read.
+    """
+    import tomli_w  # noqa: PLC0415 - not before it is needed
+
+    kept = {key: text for key, text in read_file(path).items() if key not in changes}
+    kept |= {key: value for key, value in changes.items() if value is not None}
+    document = {key: int(text) if key == "user" else text for key, text in kept.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".tmp")
+    fresh.touch(mode=0o600)
+    fresh.write_text(tomli_w.dumps(document), encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,207 @@
+"""How answers are printed: one JSON document for programs, tables as wide as the terminal for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dataflix_cli.choice import titled
+from dataflix_cli.client import Document
+from dataflix_cli.stars import draw, number
+
+#: Columns where the output is no terminal: wide enough that nothing is cut.
+_PIPED_WIDTH = 200
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def console() -> Console:
+    """Standard output: colours on a terminal only, and none where NO_COLOR is set."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+def emit(document: Any, *, as_json: bool, show: Callable[[Console, Any], None]) -> None:
+    """Print an answer: for programs as it is, for people by ``show``."""
+    if as_json:
+        print_json(document)
+    else:
+        show(console(), document)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def say(text: str) -> Callable[[Console, Any], None]:
+    """A way to show an answer in one sentence, whatever the answer is."""
+
+    def show(screen: Console, _document: Any) -> None:
+        screen.print(text, markup=False, soft_wrap=True)
+
+    return show
+
+
+def table(*headings: str, right: Iterable[str] = ()) -> Table:
+    """An empty table; the columns named in ``right`` are aligned to the right."""
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    numbers = set(right)
+    for heading in headings:
+        is_number = heading in numbers  # where the terminal is narrow, a title is wrapped, a number never
+        made.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+    return made
+
+
+def users(screen: Console, document: Mapping[str, Any]) -> None:
+    """Users, one a line."""
+    rows = table("id", "name", right=["id"])
+    for user in document["items"]:
+        rows.add_row(str(user["user_id"]), escape(user["name"] or ""))
+    _print_list(screen, rows, document, "nobody")
+
+
+def user(screen: Console, document: Document) -> None:
+    """One user."""
+    born = f"born {document['birth_year']}" if document["birth_year"] else ""
+    place = ", ".join(part for part in (document["city"], document["state"]) if part)
+    screen.print(f"[bold]{escape(document['name'] or '')}[/]  user {document['user_id']}", soft_wrap=True)
+    rest = "  ".join(part for part in (document["email"], born, place) if part)
+    screen.print(rest, markup=False, soft_wrap=True)
+
+
+def movies(screen: Console, document: Mapping[str, Any]) -> None:
+    """Films, one a line."""
+    rows = table("id", "film", "genres", "stars", "ratings", right=["id", "stars", "ratings"])
+    for one in document["items"]:
+        rows.add_row(
+            str(one["movie_id"]),
+            escape(titled(one)),
+            _genres(one),
+            number(one["rating_mean"]),
+            f"{one['rating_count']:,}",
+        )
+    _print_list(screen, rows, document, "no film fits: fewer letters or another genre find more")
+
+
+def movie(screen: Console, document: Document) -> None:
+    """One film."""
+    screen.print(f"[bold]{escape(titled(document))}[/]  film {document['movie_id']}", soft_wrap=True)
+    mean = document["rating_mean"]
+    rated = (
+        f"{draw(mean)} {number(mean)} from {document['rating_count']:,} ratings" if mean else "no rating yet"
+    )
+    screen.print(f"{_genres(document)}  [yellow]{rated}[/]", soft_wrap=True)
+    if document.get("overview"):
+        screen.print(document["overview"], markup=False)
+
+
+def similar(screen: Console, document: Mapping[str, Any]) -> None:
+    """Films like another one."""
+    rows = table("id", "film", "genres", "likeness", right=["id", "likeness"])
+    for one in document["items"]:
+        rows.add_row(str(one["movie_id"]), escape(titled(one)), _genres(one), f"{one['score']:.3f}")
+    _print_list(screen, rows, document, "nothing is known to be like it: nobody has rated it yet")
+
+
+def genres(screen: Console, document: Mapping[str, Any]) -> None:
+    """Genres with their films."""
+    rows = table("genre", "films", right=["films"])
+    for one in document["items"]:
+        rows.add_row(escape(one["genre"]), f"{one['movies']:,}")
+    _print_list(screen, rows, document, "no genres: the catalogue is empty")
+
+
+def rated(screen: Console, document: Mapping[str, Any], *, numbered: bool = False) -> None:
+    """A user's watched films or ratings, newest first; ``numbered`` by row instead of by the films' ids."""
+    rows = table("" if numbered else "id", "film", "stars", "when", right=["", "id"])
+    for place, one in enumerate(document["items"], start=1):
+        film = one["movie"]
+        when = one.get("updated_at") or one.get("watched_at") or ""
+        stars = f"[yellow]{draw(one['rating'])}[/]" if one["rating"] is not None else "[dim]not rated[/]"
+        identity = place if numbered else film["movie_id"]
+        rows.add_row(str(identity), escape(titled(film)), stars, ago(when))
+    _print_list(screen, rows, document, "nothing yet: dataflix rate USER MOVIE STARS")
+
+
+def recommendations(screen: Console, document: Mapping[str, Any], before: list[int] | None = None) -> None:
+    """Recommended films with stars and reasons.
+
+    Args:
+        screen: where to.
+        document: the API's answer.
+        before: ids of the films that were recommended last, to show what has moved.
+    """
+    rows = table("", "film", "stars", "because you liked", right=[""])
+    for place, one in enumerate(document["items"]):
+        because = one["because"]
+        rows.add_row(
+            f"{place + 1}{_moved(one['movie_id'], place, before)}",
+            f"{escape(titled(one))} [dim]#{one['movie_id']}[/]",
+            f"[yellow]{draw(one['stars'])}[/] {number(one['stars'])}",
+            escape(because["title"]) if because else "",
+        )
+    _print_list(screen, rows, document, "nothing is left to recommend: try another genre")
+    screen.print(f"[dim]{basis(document)}[/]", soft_wrap=True)
+
+
+def basis(document: Mapping[str, Any]) -> str:
+    """What recommendations are made from, in words."""
+    used, model = document["based_on"], document["model"]
+    fresh = f", {used['fresh_ratings']} of them newer than the model" if used["fresh_ratings"] else ""
+    if document["strategy"] == "personal":
+        words = f"from {count(used['ratings'], 'rating')}{fresh}"
+    else:
+        words = "what is popular: rate a film and this becomes yours"
+    if model is None:
+        return f"{words}; no model is trained yet: dataflix status"
+    kept = " (from this machine's copy: MLflow is away)" if model["source"] == "disk" else ""
+    return f"{words}; model {model['version']}, {duration(model['age_seconds'])} old{kept}"
+
+
+def count(amount: int, what: str) -> str:
+    """An amount with its noun: ``1 rating``, ``2 ratings``."""
+    return f"{amount:,} {what}{'' if amount == 1 else 's'}"
+
+
+def ago(timestamp: str) -> str:
+    """How long ago a time of the API was: ``3 min ago``."""
+    if not timestamp:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    return "just now" if seconds < _MINUTE else f"{duration(seconds)} ago"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def _moved(movie_id: int, place: int, before: list[int] | None) -> str:
+    if before is None:
+        return ""
+    if movie_id not in before:
+        return " [green]new[/]"
+    up = before.index(movie_id) - place
+    return f" [green]▲{up}[/]" if up > 0 else f" [red]▼{-up}[/]" if up < 0 else ""
+
+
+def _genres(film: Mapping[str, Any]) -> str:
+    return escape(", ".join(film["genres"] or []))
+
+
+def _print_list(screen: Console, rows: Table, document: Mapping[str, Any], empty: str) -> None:
+    if not document["items"]:
+        screen.print(empty, soft_wrap=True)
+        return
+    screen.print(rows)
+    if document.get("more"):
+        screen.print("[dim]there are more: -n lists them[/]")

@@ -1,0 +1,193 @@
+"""The session's loop: a film or a command, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dataflix_cli import choice, output
+from dataflix_cli.client import Document
+from dataflix_cli.config import is_id
+from dataflix_cli.faults import AmbiguousFault, Fault
+from dataflix_cli.runtime import Runtime
+from dataflix_cli.session.diary import Diary, Entry
+from dataflix_cli.session.people import pick_user
+from dataflix_cli.session.terminal import Terminal
+from dataflix_cli.stars import StarsError, draw, parse_stars
+
+_COMMANDS = {
+    "/recommend": "what to watch next; /recommend Drama for a genre",
+    "/ratings": "what you have rated",
+    "/watched": "what you have watched",
+    "/undo": "take the last change back",
+    "/user": "somebody else sits here now",
+    "/help": "this list",
+    "/quit": "leave",
+}
+_KEYS = {"f1": "/help", "f2": "/recommend", "f3": "/ratings", "f4": "/undo", "f5": "/user"}
+_LINE = "F1 help | F2 recommend | F3 ratings | F4 undo | F5 user | Tab, arrows: choose | Ctrl-D leave"
+_FILM_LINE = "0.5 to 5: rate | w: watched | s: similar films | x: delete the rating | Enter: back"
+_LISTED = 15
+_SHORT, _LONG = 5, 10
+
+
+def start(runtime: Runtime) -> None:
+    """Hold a session until the person leaves.
+
+    Raises:
+        Fault: the API is away when the session begins.
+    """
+    terminal = Terminal(runtime, _COMMANDS, _KEYS)
+    try:
+        _welcome(terminal, runtime)
+    except (EOFError, KeyboardInterrupt):
+        terminal.say("bye")
+
+
+def _welcome(terminal: Terminal, runtime: Runtime) -> None:
+    films = terminal.api.get("/genres")["items"]
+    terminal.screen.print(
+        f"[bold]Dataflix[/]  {output.count(len(films), 'genre')}  [dim]{terminal.api.url}[/]"
+    )
+    default = runtime.config.user.text
+    user = terminal.api.get(f"/users/{default}") if default else pick_user(terminal)
+    while _Session(terminal, user).run():
+        user = pick_user(terminal)
+
+
+class _Session:
+    """One user's turn at the terminal."""
+
+    def __init__(self, terminal: Terminal, user: Document) -> None:
+        self._terminal = terminal
+        self._api = terminal.api
+        self._user = user
+        self._diary = Diary(self._api, user["user_id"])
+        self._listed: list[Document] = []
+        self._recommended: list[int] | None = None
+        self._commands: dict[str, Callable[[str], object]] = {
+            "/recommend": self._recommend,
+            "/ratings": lambda _rest: self._list("ratings"),
+            "/watched": lambda _rest: self._list("watched"),
+            "/undo": lambda _rest: self._undo(),
+            "/help": lambda _rest: self._help(),
+        }
+
+    def run(self) -> bool:
+        """Take films and commands until the person leaves; True: somebody else wants a turn."""
+        self._terminal.say(f"hello {self._user['name']}: type a title, or F1")
+        self._guard(lambda: self._show_recommendations(_SHORT))
+        while True:
+            text = self._terminal.ask_film("film > ", _LINE)
+            if text == "/quit":
+                raise EOFError
+            if text == "/user":
+                return True
+            if text:
+                self._guard(lambda text=text: self._take(text))  # type: ignore[misc]
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do something; what goes wrong is told, and the session goes on."""
+        try:
+            action()
+        except AmbiguousFault as fault:
+            self._show_films([dict(one) for one in fault.candidates])
+        except Fault as fault:
+            self._terminal.tell(fault)
+
+    def _take(self, text: str) -> None:
+        if text.startswith("/"):
+            name, _, rest = text.partition(" ")
+            command = self._commands.get(name)
+            if command is None:
+                self._terminal.say(f"there is no {name}: F1 shows the commands")
+            else:
+                command(rest.strip())
+            return
+        self._film(self._found(text))
+
+    def _found(self, text: str) -> Document:
+        """The film meant: a row of the list that was shown last, an id, or a title."""
+        if is_id(text) and int(text) <= len(self._listed):
+            return self._api.get(f"/movies/{self._listed[int(text) - 1]['movie_id']}")
+        return choice.find_movie(self._api, text)
+
+    def _film(self, movie: Document) -> None:
+        output.movie(self._terminal.screen, movie)
+        self._terminal.say(f"you: {_standing(self._diary.of(movie))}")
+        while True:
+            text = self._terminal.ask("stars > ", _FILM_LINE)
+            if not text:
+                return
+            if text == "s":
+                self._similar(movie)
+                return
+            try:
+                wanted = self._wanted(movie, text)
+            except StarsError as fault:
+                self._terminal.say(f"{fault}; or w, s, x, Enter")
+                continue
+            self._diary.change(movie, wanted)
+            self._terminal.say(f"{choice.titled(movie)}: {_standing(wanted)}")
+            self._show_recommendations(_SHORT)
+            return
+
+    def _wanted(self, movie: Document, text: str) -> Entry:
+        if text == "w":
+            return replace(self._diary.of(movie), watched=True)
+        if text == "x":
+            return replace(self._diary.of(movie), rating=None)
+        return Entry(watched=True, rating=parse_stars(text))
+
+    def _similar(self, movie: Document) -> None:
+        found = self._api.get(f"/movies/{movie['movie_id']}/similar", limit=_LONG)["items"]
+        self._show_films(found)
+
+    def _recommend(self, genre: str) -> None:
+        self._show_recommendations(_LONG, genre)
+
+    def _show_recommendations(self, number: int, genre: str = "") -> None:
+        """Show what to watch next, and what has moved since it was shown last."""
+        path = f"/recommendations/{self._user['user_id']}"
+        document = self._api.get(path, n=_LONG, genre=genre or None)
+        ranked = [one["movie_id"] for one in document["items"]]
+        shown = {**document, "items": document["items"][:number]}
+        output.recommendations(self._terminal.screen, shown, None if genre else self._recommended)
+        self._listed = shown["items"]
+        if not genre:
+            self._recommended = ranked
+
+    def _list(self, what: str) -> None:
+        items, more = self._api.items(f"/users/{self._user['user_id']}/{what}", _LISTED)
+        self._listed = [one["movie"] for one in items]
+        output.rated(self._terminal.screen, {"items": items, "more": more}, numbered=True)
+
+    def _show_films(self, found: list[Document]) -> None:
+        self._listed = found
+        for place, one in enumerate(found, start=1):
+            self._terminal.say(f"{place:>3}  {choice.titled(one)}")
+        self._terminal.say("the number chooses" if found else "there is none")
+
+    def _undo(self) -> None:
+        undone = self._diary.undo()
+        if undone is None:
+            self._terminal.say("nothing to take back: no change in this session")
+            return
+        movie, standing = undone
+        self._terminal.say(f"{choice.titled(movie)}: {_standing(standing)} again")
+        self._show_recommendations(_SHORT)
+
+    def _help(self) -> None:
+        rows = output.table("", "key", "")
+        keys = {command: key.upper() for key, command in _KEYS.items()}
+        for command, words in _COMMANDS.items():
+            rows.add_row(command, keys.get(command, ""), words)
+        self._terminal.screen.print(rows)
+        self._terminal.say("A title, with typos or not, a number of the last list, or #id opens a film.")
+        self._terminal.say(f"There: {_FILM_LINE}")
+
+
+def _standing(entry: Entry) -> str:
+    if entry.rating is not None:
+        return draw(entry.rating)
+    return "watched, not rated" if entry.watched else "not watched"

@@ -1,0 +1,81 @@
+"""A rating followed from the API into the warehouse, with the checker's own eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import typer
+
+from dataflix_checker.clients import open_warehouse
+from dataflix_checker.findings import EXPECTED_FAULTS, first_line
+from dataflix_checker.journey import Follower, Journey, following
+from dataflix_checker.probes import kafka
+from dataflix_checker.trace import Printer
+from dataflix_cli.client import Api, Document
+from dataflix_contract import SettingsError, load_settings, tables
+
+_FAULTS = (*EXPECTED_FAULTS, SettingsError)
+_RATINGS = tables()["ratings"]
+
+
+class Tracing:
+    """Rates, and follows the rating; where the pipeline cannot be seen it still rates.
+
+    Args:
+        live: whether to print each stage as it is reached.
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._printer = Printer() if live else None
+        self._journey: Journey | None = None
+        self._fault = ""
+
+    def post(self, api: Api, body: Mapping[str, Any]) -> Document:
+        """Write the rating and follow it; returns the API's answer.
+
+        Raises:
+            Fault: the API did not take the rating.
+        """
+        with ExitStack() as stack:
+            follower = self._listen(stack)
+            document = api.post("/ratings", body)
+            if follower:
+                self._follow(follower, {"user_id": body["user_id"], "movie_id": body["movie_id"]})
+        return document
+
+    def plain(self) -> dict[str, Any]:
+        """What was seen, as JSON has it; ``fault`` is empty when the rating arrived."""
+        journey = self._journey
+        return {
+            "milliseconds": journey.milliseconds if journey else {},
+            "version": journey.version if journey else None,
+            "fault": self._fault,
+        }
+
+    def _listen(self, stack: ExitStack) -> Follower | None:
+        try:
+            settings = load_settings()
+            kafka(settings)  # says quickly and quietly that there is none
+            return stack.enter_context(following(settings, open_warehouse(settings), _RATINGS))
+        except _FAULTS as fault:
+            self._warn(f"the rating is not followed, the pipeline cannot be seen: {first_line(fault)}")
+            return None
+
+    def _follow(self, follower: Follower, key: Mapping[str, int]) -> None:
+        title = "ratings " + " ".join(f"{name}={value}" for name, value in key.items())
+        try:
+            for journey in follower.follow(_RATINGS, key):
+                self._journey = journey
+                if self._printer:
+                    self._printer(title, journey)
+        except _FAULTS as fault:
+            self._warn(
+                f"the rating is written, and was lost from sight: {first_line(fault)}; dataflix status"
+            )
+
+    def _warn(self, fault: str) -> None:
+        self._fault = fault
+        if self._printer:
+            typer.echo(f"dataflix: {fault}", err=True)

@@ -1,0 +1,86 @@
+"""What people see."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dataflix_cli import output
+
+MOVIE = {"movie_id": 76, "title": "The [Godfather]", "release_year": 1972, "genres": ["Crime"]}
+
+
+def drawn(show: Any, document: Any, *, width: int = 100, **options: Any) -> str:
+    screen = Console(file=io.StringIO(), width=width, highlight=False)
+    show(screen, document, **options)
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def recommendation(movie_id: int, because: str | None = None) -> dict[str, Any]:
+    reason = {"movie_id": 1, "title": because} if because else None
+    return {**MOVIE, "movie_id": movie_id, "stars": 4.4, "score": 1.0, "because": reason}
+
+
+def answer(*movie_ids: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "user_id": 1,
+        "items": [recommendation(movie_id, "Heat") for movie_id in movie_ids],
+        "based_on": {"ratings": 51, "fresh_ratings": 1},
+        "strategy": "personal",
+        "model": {"version": 3, "trained_at": "", "age_seconds": 7300, "source": "registry", "run_id": "x"},
+        **changes,
+    }
+
+
+def test_a_recommendation_has_stars_and_a_reason() -> None:
+    told = drawn(output.recommendations, answer(76))
+    assert "The [Godfather] (1972) #76" in told
+    assert "★★★★½ 4.4" in told
+    assert "Heat" in told
+    assert "from 51 ratings, 1 of them newer than the model; model 3, 2 h old" in told
+
+
+def test_what_has_moved_since_is_marked() -> None:
+    told = drawn(output.recommendations, answer(3, 2, 1, 4), before=[1, 2, 3]).splitlines()
+    assert [line[:7].strip() for line in told[1:5]] == ["1 ▲2", "2", "3 ▼2", "4 new"]
+
+
+def test_without_a_model_that_is_said() -> None:
+    document = answer(76, model=None, strategy="popular")
+    document["items"][0]["stars"] = document["items"][0]["because"] = None
+    told = drawn(output.recommendations, document)
+    assert "what is popular" in told
+    assert "no model is trained yet" in told
+
+
+def test_a_model_from_this_machine_is_told_of() -> None:
+    model = answer()["model"] | {"source": "disk"}
+    assert "MLflow is away" in output.basis(answer(76, model=model))
+
+
+def test_nothing_left_says_what_to_try() -> None:
+    assert "another genre" in drawn(output.recommendations, answer())
+
+
+def test_a_narrow_terminal_wraps_titles_and_keeps_numbers() -> None:
+    films = [{**MOVIE, "title": "A very long title " * 4, "rating_count": 12345, "rating_mean": 4.25}]
+    told = drawn(output.movies, {"items": films, "more": True}, width=50)
+    assert max(map(len, told.splitlines())) <= 50
+    assert "12,345" in told
+    assert "there are more" in told
+
+
+def test_watched_and_not_rated() -> None:
+    told = drawn(output.rated, {"items": [{"movie": MOVIE, "watched_at": "", "rating": None}]})
+    assert "not rated" in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(5, "just now"), (60, "1 min ago"), (7200, "2 h ago"), (200_000, "2 d ago"), (-5, "just now")],
+)
+def test_how_long_ago(seconds: int, words: str) -> None:
+    assert output.ago((datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()) == words
