@@ -19,7 +19,7 @@ step lint
 
 step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
-    reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs
+    reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs deploy
 
 step tests
 # mostly they wait for servers: two at a time, see tests/conftest.py for who goes where
