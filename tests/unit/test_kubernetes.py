@@ -31,6 +31,15 @@ SECRET_FIELDS = {
 }
 
 
+def compose_images() -> dict[str, str]:
+    """The image of each service of docker-compose.yml."""
+    file = ROOT / "docker-compose.yml"
+    if not file.exists():
+        pytest.skip("docker-compose.yml is not here")
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    return {name: service["image"] for name, service in services.items()}
+
+
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
     """The program that prints what follows from the contract."""
@@ -87,8 +96,8 @@ def connector_faults(resources: list[Resource]) -> list[str]:
 
 def image_faults(resources: list[Resource]) -> list[str]:
     """Images that the containers of docker-compose.yml are not made of, nor the native way's releases."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-    known = {service["image"] for service in compose["services"].values()}
+    compose = compose_images()
+    known = set(compose.values())
     keeper = {image.replace("clickhouse-server", "clickhouse-keeper") for image in known}
     images = {container["image"] for _, _, container in containers(resources)}
     found = [image for image in images if image not in known | keeper]
@@ -104,7 +113,7 @@ def image_faults(resources: list[Resource]) -> list[str]:
     )
     found += [jar for jar in jars if not any(line.startswith(jar) for line in locked)]
     postgres = of_kind(resources, "Cluster")["postgres"]["spec"]["imageName"].rpartition(":")[2]
-    if compose["services"]["postgres"]["image"].rpartition(":")[2].split("-")[0] != postgres.split("-")[0]:
+    if compose["postgres"].rpartition(":")[2].split("-")[0] != postgres.split("-")[0]:
         found.append(f"PostgreSQL {postgres}")
     return found
 
@@ -315,9 +324,7 @@ def test_no_secret_has_a_value_here() -> None:
 def test_airflow_runs_the_image_and_finds_the_secret() -> None:
     values = yaml.safe_load((FOLDER / "airflow-values.yaml").read_text(encoding="utf-8"))
     airflow = values["images"]["airflow"]
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-    known = {service["image"] for service in compose["services"].values()}
-    assert f"{airflow['repository']}:{airflow['tag']}" in known
+    assert f"{airflow['repository']}:{airflow['tag']}" in compose_images().values()
     assert values["executor"] == "KubernetesExecutor"
     settings = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     named = {one["name"]: one for one in yaml.safe_load(values["extraEnv"])}
