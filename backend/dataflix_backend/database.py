@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -74,11 +75,22 @@ def make_pool(settings: Settings) -> Pool:
 
 
 def _check(connection: Connection[TupleRow]) -> None:
+    """Refuse a dead connection. One over which nothing has come is taken to live, without asking.
+
+    A server that goes, and one that ends a session, closes the connection: that can be read from it.
+    """
     try:
-        Pool.check_connection(connection)
+        if _has_news(connection):
+            Pool.check_connection(connection)
     except Exception:
         # PostgreSQL was restarted: the others are dead too, and finding that out takes a second for each
         pool = connection._pool  # noqa: SLF001 - there is no other way to it
         if isinstance(pool, Pool):
             pool.drain()
         raise
+
+
+def _has_news(connection: Connection[TupleRow]) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

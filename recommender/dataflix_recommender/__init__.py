@@ -18,7 +18,7 @@ one another cost more than they bring.
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError, Profile
 from dataflix_recommender.popular import damped_means, popularity
-from dataflix_recommender.ranking import Ranking, because, rank, scores, similar
+from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, similar, votes
 from dataflix_recommender.storage import digest, load, load_unpacked, save, unpack
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Profile",
     "Ranking",
     "Taste",
+    "Votes",
     "because",
     "damped_means",
     "digest",
@@ -40,4 +41,5 @@ __all__ = [
     "scores",
     "similar",
     "unpack",
+    "votes",
 ]

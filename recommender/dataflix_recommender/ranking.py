@@ -42,18 +42,47 @@ def weights(model: Model, profile: Profile) -> FloatArray:
     return np.asarray(profile.ratings - mean + WATCHED)
 
 
-def scores(model: Model, profile: Profile) -> FloatArray:
-    """The ranker's score of every film: (I,), the product of the weights and the item-item matrix.
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What each rated film says about each film that the ranker joins it with; N of them, by rated film.
+
+    Attributes:
+        items: (N,) places of the films that something is said about.
+        values: (N,) what is said: for them above 0, against them below.
+        ends: where each rated film's votes end; as long as the profile.
+        liked: which of the rated films speak for similar ones.
+    """
+
+    items: IntArray
+    values: FloatArray
+    ends: IntArray
+    liked: NDArray[np.bool_]
+
+
+def votes(model: Model, profile: Profile) -> Votes:
+    """Everything that a profile says: the products of the weights and the rows of the item-item matrix."""
+    starts = model.ranker_start[profile.items]
+    lengths = model.ranker_start[profile.items + 1] - starts
+    ends = np.cumsum(lengths)
+    said = weights(model, profile)
+    entries = np.repeat(starts - (ends - lengths), lengths)
+    entries += np.arange(len(entries))
+    values = np.repeat(said, lengths)
+    values *= model.ranker_weights[entries]
+    return Votes(model.ranker_items[entries], values, ends, said > 0)
+
+
+def scores(model: Model, profile: Profile, given: Votes | None = None) -> FloatArray:
+    """The ranker's score of every film: (I,), the sum of the votes.
 
     Popularity orders what the ranker leaves equal, and everything for someone who has rated nothing.
     """
-    entries, lengths = _entries(model, profile.items)
-    weighted = np.repeat(weights(model, profile), lengths) * model.ranker_weights[entries]
-    total = np.bincount(model.ranker_items[entries], weighted, len(model.item_ids))
+    given = given or votes(model, profile)
+    total = np.bincount(given.items, given.values, len(model.item_ids))
     return np.asarray(total + POPULARITY * model.popularity)
 
 
-def rank(  # noqa: PLR0913 - the last three are by name
+def rank(  # noqa: PLR0913 - the last four are by name
     model: Model,
     profile: Profile,
     count: int = 10,
@@ -61,6 +90,7 @@ def rank(  # noqa: PLR0913 - the last three are by name
     exclude: ArrayLike = (),
     among: NDArray[np.bool_] | None = None,
     rated: bool = False,
+    given: Votes | None = None,
 ) -> Ranking:
     """The best films for someone.
 
@@ -71,8 +101,9 @@ def rank(  # noqa: PLR0913 - the last three are by name
         exclude: ids of films to leave out, such as those watched and not rated.
         among: (I,) the films to choose from; None: all.
         rated: whether those already rated may come back.
+        given: the profile's votes, when they are known.
     """
-    total = scores(model, profile)
+    total = scores(model, profile, given)
     hidden = model.items(exclude)
     total[hidden[hidden != UNKNOWN]] = -np.inf
     if not rated:
@@ -96,34 +127,30 @@ def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
     return Ranking(model.item_ids[model.ranker_items[row][best]], values[best])
 
 
-def because(model: Model, profile: Profile, item_ids: ArrayLike) -> list[int | None]:
-    """For each film, the rated one that speaks for it most ("because you liked ..."), or None."""
+def because(
+    model: Model, profile: Profile, item_ids: ArrayLike, given: Votes | None = None
+) -> list[int | None]:
+    """For each film, the rated one that speaks for it most ("because you liked ..."), or None.
+
+    Args:
+        model: the arrays.
+        profile: the person's.
+        item_ids: of the films to give reasons for.
+        given: the profile's votes, when they are known.
+    """
+    given = given or votes(model, profile)
     wanted = model.items(item_ids)
-    said = weights(model, profile)
-    liked = np.flatnonzero(said > 0)
-    entries, lengths = _entries(model, profile.items[liked])
-    targets = model.ranker_items[entries]
     asked = np.zeros(len(model.item_ids) + 1, np.bool_)  # one more: the place of the unknown, the last
     asked[wanted] = True
     asked[UNKNOWN] = False
-    found = np.flatnonzero(asked[targets])
-    sources = liked[np.searchsorted(np.cumsum(lengths), found, side="right")]
-    gains = said[sources] * model.ranker_weights[entries[found]]
-    best: dict[int, int] = {}
-    for place in np.argsort(-gains, kind="stable"):
-        if gains[place] > 0:
-            best.setdefault(int(targets[found[place]]), int(sources[place]))
-    sources_of = (best.get(int(place)) for place in wanted)
-    return [None if one is None else int(model.item_ids[profile.items[one]]) for one in sources_of]
-
-
-def _entries(model: Model, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Places of all entries of some rows of the ranker, row by row, and how many each row has."""
-    starts = model.ranker_start[rows]
-    lengths = model.ranker_start[np.asarray(rows) + 1] - starts
-    ends = np.cumsum(lengths)
-    shift = np.repeat(starts - (ends - lengths), lengths)
-    return np.arange(len(shift)) + shift, lengths
+    found = np.flatnonzero(asked[given.items])
+    sources = np.searchsorted(given.ends, found, side="right")
+    speaking = np.flatnonzero((given.values[found] > 0) & given.liked[sources])
+    # of several that are written to one place the last one stays: the strongest, of equal ones the first
+    rising = speaking[np.argsort(-given.values[found[speaking]], kind="stable")[::-1]]
+    strongest = np.full(len(asked), UNKNOWN)
+    strongest[given.items[found[rising]]] = profile.items[sources[rising]]
+    return [None if place == UNKNOWN else int(model.item_ids[place]) for place in strongest[wanted]]
 
 
 def _highest(values: NDArray[Any], count: int) -> IntArray:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 from mlflow import MlflowClient
@@ -19,7 +18,7 @@ from dataflix_contract import Settings
 from dataflix_training.registry import MODEL_NAME, RUN_TAG
 from dataflix_training.tracking import OUTCOME_TAG, RESULT_TAG, Tracking
 from support.stack import ROOT, Stack
-from support.waiting import wait_until
+from support.training import FIRST, build_marts, train
 
 READ_BACK = """
 import json, sys
@@ -38,35 +37,14 @@ def tracking(settings: Settings) -> Tracking:
 
 @pytest.fixture(autouse=True)
 def marts(settings: Settings, warehouse: Client) -> None:
-    """The marts that training reads, built by the webhook if they are not there yet."""
-    there = "SELECT count() FROM system.tables WHERE database = 'analytics' AND name IN ('ratings', 'movies')"
-    if warehouse.command(there) == 2 and warehouse.command("SELECT count() FROM analytics.ratings"):
-        return
-    login = {"Authorization": f"Bearer {settings.dbt_token.get_secret_value()}"}
-    with httpx.Client(base_url=settings.dbt_url, headers=login, timeout=30, trust_env=False) as webhook:
-        run = webhook.post("/runs", json={}).raise_for_status().json()
-
-        def finished() -> dict[str, Any] | None:
-            state: dict[str, Any] = webhook.get(f"/runs/{run['id']}").raise_for_status().json()
-            return None if state["status"] in {"queued", "running"} else state
-
-        state = wait_until(finished, "dbt has run", seconds=240)
-        assert state
-        assert state["status"] == "succeeded"
+    """The marts that training reads."""
+    build_marts(settings, warehouse)
 
 
 @pytest.fixture
 def first(stack: Stack) -> dict[str, Any]:
     """A finished training; the same one for every test that asks."""
-    return train(stack, "test-first")
-
-
-def train(stack: Stack, run_id: str) -> dict[str, Any]:
-    """Run ``dataflix-train`` to its end and return what it reported."""
-    done = stack.run("bin/dataflix-train", "--run-id", run_id, "--json")
-    assert done.stdout.count("\n") == 1, done.stdout
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return train(stack, FIRST)
 
 
 def versions(client: MlflowClient, run_id: str) -> list[int]:
@@ -83,8 +61,8 @@ def test_a_training_is_recorded_and_registered_once(
     assert first["alias"] == "champion", first["reasons"]
     assert first["ndcg_at_10"] > first["baselines"]["popularity"]["ndcg_at_10"]
     assert first["rmse"] < first["baselines"]["global_mean"]["rmse"]
-    assert train(stack, "test-first") == first
-    assert versions(tracking.client, "test-first") == [first["model_version"]]
+    assert train(stack, FIRST) == first
+    assert versions(tracking.client, FIRST) == [first["model_version"]]
 
     run = tracking.client.get_run(first["mlflow_run_id"])
     assert run.info.status == "FINISHED"
@@ -132,11 +110,11 @@ def test_a_retry_finishes_what_was_killed_between_registration_and_alias(
     client.delete_tag(run, RESULT_TAG)
     client.update_run(run, status="RUNNING")
     client.delete_registered_model_alias(MODEL_NAME, "champion")
-    again = train(stack, "test-first")
+    again = train(stack, FIRST)
     assert again == first
     assert tracking.registry.aliases()["champion"] == first["model_version"]
     assert client.get_run(run).info.status == "FINISHED"
-    assert versions(client, "test-first") == [first["model_version"]]
+    assert versions(client, FIRST) == [first["model_version"]]
 
 
 def test_a_later_champion_is_not_displaced_by_an_older_outcome(
@@ -146,7 +124,7 @@ def test_a_later_champion_is_not_displaced_by_an_older_outcome(
     assert second["alias"] == "champion", second["reasons"]
     tracking.client.delete_tag(first["mlflow_run_id"], RESULT_TAG)
     tracking.client.update_run(first["mlflow_run_id"], status="RUNNING")
-    assert train(stack, "test-first")["alias"] == "challenger"
+    assert train(stack, FIRST)["alias"] == "challenger"
     assert tracking.registry.aliases()["champion"] == second["model_version"]
 
 

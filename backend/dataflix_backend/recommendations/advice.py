@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataflix_backend.recommendations.people import Person
 from dataflix_backend.recommendations.serving import Served, Serving
-from dataflix_recommender import because, fold_in, predict_stars, rank
+from dataflix_recommender import because, fold_in, predict_stars, rank, votes
 
 _STARS_DIGITS, _SCORE_DIGITS = 2, 6
 _TAG_BYTES = 12
@@ -62,6 +62,7 @@ def entity_tag(serving: Serving, person: Person, wish: Wish) -> str:
 def _personal(serving: Serving, served: Served, person: Person, wish: Wish) -> dict[str, Any]:
     model = served.model
     profile = model.profile_of(person.user_id, person.rated, person.stars)
+    given = votes(model, profile)
     best = rank(
         model,
         profile,
@@ -69,9 +70,10 @@ def _personal(serving: Serving, served: Served, person: Person, wish: Wish) -> d
         exclude=person.watched if wish.unwatched else (),
         among=_among(serving, wish.genre, len(model.item_ids)),
         rated=not wish.unwatched,
+        given=given,
     )
     stars = predict_stars(model, fold_in(model, profile), best.item_ids)
-    reasons = because(model, profile, best.item_ids)
+    reasons = because(model, profile, best.item_ids, given)
     old = int(np.count_nonzero(~profile.fresh))
     return {
         "items": [

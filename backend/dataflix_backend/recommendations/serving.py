@@ -16,7 +16,7 @@ from dataflix_recommender import Model
 Source = Literal["registry", "disk"]
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Served:
     """A model that this process has mapped."""
 
@@ -24,7 +24,7 @@ class Served:
     model: Model
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Serving:
     """What replies are made of: never changed, replaced as a whole.
 

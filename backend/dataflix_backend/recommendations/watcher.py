@@ -21,11 +21,11 @@ from dataflix_recommender import ModelError
 log = structlog.get_logger(__name__)
 
 #: How often the registry is asked, and how often who does not lead tries to.
-POLL_SECONDS = 2.0
+POLL_SECONDS = 1.0
 #: How long MLflow may take to answer, and to send the next part of a model.
 _ANSWER_SECONDS, _PART_SECONDS = 2.0, 10.0
 #: How many times in a row the registry may fail to answer before it is called silent.
-_PATIENCE = 3
+_PATIENCE = 5
 #: How soon a model that could not be had or used is tried again.
 _AGAIN_SECONDS = 30.0
 

@@ -1,0 +1,394 @@
+"""Recommendations from a running backend: what was just rated counts, a new champion is put in service."""
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow
+import numpy as np
+import psutil
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+
+from dataflix_contract import Settings
+from dataflix_recommender import digest, load
+from dataflix_training.registry import CHAMPION, DIGEST_TAG, MODEL_NAME
+from dataflix_training.tracking import Tracking
+from support.api import api_client, recommended
+from support.stack import Stack
+from support.training import FIRST, build_marts, train
+from support.waiting import wait_until
+
+USERS, SIMILAR = 200, 10
+SWAPS, READERS, PAUSE_SECONDS = 20, 4, 0.04
+
+
+@pytest.fixture
+def tracking(settings: Settings) -> Tracking:
+    return Tracking(settings.mlflow_url)
+
+
+@pytest.fixture
+def champion(stack: Stack, settings: Settings, warehouse: Client, tracking: Tracking) -> int:
+    """The version in service; trained if there is none, and served by every process."""
+    build_marts(settings, warehouse)
+    version = tracking.registry.aliases().get(CHAMPION) or train(stack, FIRST)["model_version"]
+    serve(settings, tracking, version)
+    return int(version)
+
+
+@pytest.fixture
+def api(settings: Settings, champion: int) -> Iterator[httpx.Client]:
+    assert champion
+    with api_client(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def user(api: httpx.Client) -> Iterator[int]:
+    """A user of the test's own, who has done nothing yet."""
+    body = {"name": "Test", "email": f"{secrets.token_hex(8)}@example.org"}
+    user_id = api.post("/users", json=body).raise_for_status().json()["user_id"]
+    yield user_id
+    assert api.delete(f"/users/{user_id}").status_code in {204, 404}
+
+
+def serve(settings: Settings, tracking: Tracking, version: int) -> None:
+    """Make a version the champion, and wait until every process of the backend serves it."""
+    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+    wait_until(lambda: served_by_all(settings) == {(version, "registry")}, f"version {version} is served")
+
+
+def served_by_all(settings: Settings) -> set[tuple[int, str] | None]:
+    """What answers say that they are from; connections are spread over the processes."""
+    found = set()
+    for _ in range(12):
+        with api_client(settings) as client:
+            model = client.get("/health/ready").json()["model"]
+        found.add(model and (model["version"], model["source"]))
+    return found
+
+
+def rate(api: httpx.Client, user_id: int, movie_id: int, stars: float) -> None:
+    body = {"user_id": user_id, "movie_id": movie_id, "rating": stars}
+    api.post("/ratings", json=body).raise_for_status()
+
+
+def ids(reply: dict[str, Any]) -> list[int]:
+    return [item["movie_id"] for item in reply["items"]]
+
+
+def place(reply: dict[str, Any], movie_ids: list[int]) -> float:
+    """Where these films stand in a reply, on the average; what is not in it stands behind it."""
+    where = {movie_id: place for place, movie_id in enumerate(ids(reply))}
+    return sum(where.get(one, len(where)) for one in movie_ids) / len(movie_ids)
+
+
+def test_a_rating_changes_the_next_reply_always(api: httpx.Client, source: psycopg.Connection) -> None:
+    """For 200 users: films like one that got a 5 move up, like one that got a 0.5 move down."""
+    users = [row[0] for row in source.execute("SELECT user_id FROM users ORDER BY 1 LIMIT %s", [USERS])]
+    assert len(users) == USERS
+    like: dict[int, list[int]] = {}
+    for user_id in users:
+        before = recommended(api, user_id, n=100)
+        rated = ids(before)[len(before["items"]) // 2]
+        if rated not in like:
+            like[rated] = ids(api.get(f"/movies/{rated}/similar", params={"limit": SIMILAR}).json())
+        try:
+            rate(api, user_id, rated, 5.0)
+            loved = recommended(api, user_id, n=100)
+            rate(api, user_id, rated, 0.5)
+            hated = recommended(api, user_id, n=100)
+        finally:
+            api.delete(f"/watched/{user_id}/{rated}").raise_for_status()
+        near = [one for one in like[rated] if one in ids(loved)]
+        for after in (loved, hated):
+            assert after["based_on"]["ratings"] == before["based_on"]["ratings"] + 1
+            assert after["based_on"]["fresh_ratings"] == before["based_on"]["fresh_ratings"] + 1
+            assert rated not in ids(after)
+        assert near, (user_id, rated)
+        assert place(loved, near) < place(before, near), (user_id, rated)
+        assert place(hated, near) > place(loved, near), (user_id, rated)
+        assert sum(score(hated, near)) < sum(score(before, near)) < sum(score(loved, near))
+        assert ids(recommended(api, user_id, n=100)) == ids(before)
+
+
+def score(reply: dict[str, Any], movie_ids: list[int]) -> list[float]:
+    found = {item["movie_id"]: item["score"] for item in reply["items"]}
+    return [found.get(one, 0.0) for one in movie_ids]
+
+
+def test_a_stranger_s_list_is_the_popular_one_until_the_first_rating(api: httpx.Client, user: int) -> None:
+    popular = recommended(api, user)
+    assert (popular["strategy"], popular["based_on"]) == ("popular", {"ratings": 0, "fresh_ratings": 0})
+    assert all(item["because"] is None and item["stars"] for item in popular["items"])
+    first = popular["items"][0]
+    rate(api, user, first["movie_id"], 5.0)
+    personal = recommended(api, user)
+    assert (personal["strategy"], personal["based_on"]) == ("personal", {"ratings": 1, "fresh_ratings": 1})
+    assert ids(personal) != ids(popular)[1:]
+    reason = {"movie_id": first["movie_id"], "title": first["title"]}
+    assert personal["items"][0]["because"] == reason
+    api.delete(f"/watched/{user}/{first['movie_id']}").raise_for_status()
+    assert recommended(api, user)["items"] == popular["items"]
+    api.delete(f"/users/{user}").raise_for_status()
+    assert api.get(f"/recommendations/{user}").status_code == 404
+
+
+def test_a_rating_of_the_training_counts_no_longer_once_it_is_taken_back(
+    api: httpx.Client, source: psycopg.Connection
+) -> None:
+    statement = "SELECT user_id, movie_id, rating::float8 FROM ratings ORDER BY user_id, movie_id LIMIT 1"
+    ((user_id, movie_id, stars),) = source.execute(statement).fetchall()
+    before = recommended(api, user_id)
+    assert before["based_on"]["fresh_ratings"] == 0
+    try:
+        api.delete(f"/ratings/{user_id}/{movie_id}").raise_for_status()
+        without = recommended(api, user_id)
+        assert without["based_on"] == {"ratings": before["based_on"]["ratings"] - 1, "fresh_ratings": 0}
+        assert without["items"] != before["items"]
+        assert movie_id not in ids(recommended(api, user_id, n=100))  # watched all the same
+        assert movie_id not in {
+            item["because"]["movie_id"]
+            for item in recommended(api, user_id, n=100)["items"]
+            if item["because"]
+        }
+    finally:
+        rate(api, user_id, movie_id, stars)
+    assert recommended(api, user_id)["items"] == before["items"]
+
+
+def test_a_reply_is_asked_for_again_by_its_tag(api: httpx.Client, user: int) -> None:
+    path = f"/recommendations/{user}"
+    first = api.get(path)
+    tag = {"If-None-Match": first.headers["ETag"]}
+    same = api.get(path, headers=tag)
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert api.get(path, params={"n": 11}, headers=tag).status_code == 200
+    api.post("/watched", json={"user_id": user, "movie_id": ids(first.json())[0]}).raise_for_status()
+    changed = api.get(path, headers=tag)
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != first.headers["ETag"]
+
+
+def test_what_is_asked_for_bounds_the_reply(api: httpx.Client, user: int) -> None:
+    assert len(recommended(api, user, n=1)["items"]) == 1
+    genre = api.get("/genres").json()["items"][0]["genre"]
+    of_it = recommended(api, user, n=100, genre=genre)["items"]
+    assert of_it
+    assert all(genre in item["genres"] for item in of_it)
+    assert recommended(api, user, genre="none of ours")["items"] == []
+    film = of_it[0]["movie_id"]
+    api.post("/watched", json={"user_id": user, "movie_id": film}).raise_for_status()
+    assert film not in ids(recommended(api, user, genre=genre))
+    assert film in ids(recommended(api, user, genre=genre, exclude_watched=False))
+    for query in ({"n": 0}, {"n": 101}, {"n": "x"}, {"exclude_watched": "perhaps"}, {"more": 1}):
+        refused = api.get(f"/recommendations/{user}", params=query)
+        assert (refused.status_code, refused.headers["Content-Type"]) == (422, "application/problem+json")
+
+
+def test_a_change_of_the_catalogue_is_shown(
+    settings: Settings, api: httpx.Client, user: int, source: psycopg.Connection
+) -> None:
+    best = recommended(api, user)["items"][0]
+    renamed = f"Test {secrets.token_hex(4)}"
+
+    def first_titles() -> set[str]:
+        titles = set()
+        for _ in range(12):  # every process
+            with api_client(settings) as client:
+                titles.add(recommended(client, user)["items"][0]["title"])
+        return titles
+
+    rename = "UPDATE movies SET title = %s WHERE movie_id = %s"
+    try:
+        source.execute(rename, [renamed, best["movie_id"]])
+        wait_until(lambda: first_titles() == {renamed}, "every process has the new title", seconds=20)
+    finally:
+        source.execute(rename, [best["title"], best["movie_id"]])
+    wait_until(lambda: first_titles() == {best["title"]}, "every process has the old title", seconds=20)
+
+
+def test_the_processes_share_the_model_s_memory(stack: Stack, api: httpx.Client) -> None:
+    assert api.get("/model").status_code == 200
+    workers = psutil.Process(stack.pid("backend")).children()
+    assert len(workers) == stack.settings.backend_workers
+    for worker in workers:
+        mapped = [
+            one for one in worker.memory_maps(grouped=False) if Path(one.path).name == "item_factors.npy"
+        ]
+        assert mapped
+        assert all(one.private_dirty == 0 for one in mapped)
+
+
+def test_what_is_served_can_be_watched(api: httpx.Client, user: int, champion: int) -> None:
+    recommended(api, user)
+    lines = api.get("/metrics").text.splitlines()
+    values = {
+        name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+    }
+    assert values["dataflix_backend_model_version"] == champion
+    assert values["dataflix_backend_model_trained_timestamp_seconds"] <= time.time()
+    assert values["dataflix_backend_model_swaps_total"] >= 1
+    assert values["dataflix_backend_recommend_compute_seconds_count"] >= 1
+    shown = api.get("/model").json()
+    assert shown["version"] == champion
+    assert {"rmse", "ndcg_at_10"} <= set(shown["metrics"])
+
+
+@pytest.fixture
+def other(tracking: Tracking, champion: int, tmp_path: Path) -> Iterator[int]:
+    """A second version, whose stars and scores differ from the champion's; the champion serves again."""
+    downloaded = download_artifacts(f"models:/{MODEL_NAME}/{champion}", dst_path=str(tmp_path))
+    model = load(next(Path(downloaded).rglob("model.npz")))
+    altered = replace(
+        model,
+        item_bias=model.item_bias - np.float32(0.25),
+        ranker_weights=model.ranker_weights * np.float32(2),
+    )
+    with tracking.run(f"test-other-{secrets.token_hex(4)}") as run:
+        model_id = tracking.upload(run, altered)
+        tracking.client.set_terminated(run)
+    made = mlflow.register_model(f"models:/{model_id}", MODEL_NAME, tags={DIGEST_TAG: digest(altered)})
+    yield int(made.version)
+    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(champion))
+
+
+@dataclass
+class Load:
+    """Requests of a few clients, from the beginning to the end of a test."""
+
+    settings: Settings
+    path: str
+    replies: list[tuple[int, Any]] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """One client: as much as the backend's limit lets through, each on a connection for a while."""
+        while not self.ended.is_set():
+            with api_client(self.settings) as client:
+                for _ in range(10):
+                    answer = client.get(self.path)
+                    body = answer.json()
+                    self.replies.append((answer.status_code, body))
+                    self.ended.wait(PAUSE_SECONDS)
+
+
+def content(reply: dict[str, Any]) -> list[tuple[int, float, float]]:
+    return [(item["movie_id"], item["stars"], item["score"]) for item in reply["items"]]
+
+
+def test_champions_are_swapped_under_load_without_a_failed_or_mixed_reply(
+    settings: Settings, tracking: Tracking, champion: int, other: int, source: psycopg.Connection
+) -> None:
+    ((user_id,),) = source.execute("SELECT user_id FROM ratings ORDER BY 1 LIMIT 1").fetchall()
+    expected = {}
+    for version in (other, champion):
+        serve(settings, tracking, version)
+        with api_client(settings) as client:
+            expected[version] = content(recommended(client, user_id))
+    assert expected[other] != expected[champion]
+    work = Load(settings, f"/recommendations/{user_id}")
+    with ThreadPoolExecutor(READERS) as readers:
+        running = [readers.submit(work.run) for _ in range(READERS)]
+        try:
+            for number in range(SWAPS):
+                swap(tracking.client, work, (other, champion)[number % 2])
+        finally:
+            work.ended.set()
+        for one in running:
+            one.result()
+    assert {status for status, _ in work.replies} == {200}
+    seen = {reply["model"]["version"] for _, reply in work.replies}
+    assert seen == {champion, other}
+    for _, reply in work.replies:
+        assert content(reply) == expected[reply["model"]["version"]]
+
+
+def swap(client: MlflowClient, work: Load, version: int) -> None:
+    """Move the alias, and wait until the readers see nothing else any more."""
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+    asked = count()
+
+    def arrived() -> bool:
+        next(asked)
+        newest = [reply["model"]["version"] for _, reply in work.replies[-2 * READERS :]]
+        return set(newest) == {version}
+
+    wait_until(arrived, f"version {version} is in service", seconds=60, every=0.05)
+
+
+def test_a_broken_champion_replaces_no_good_one(
+    stack: Stack, tracking: Tracking, champion: int, other: int, user: int
+) -> None:
+    settings = stack.settings
+    tracking.client.set_model_version_tag(MODEL_NAME, str(other), DIGEST_TAG, "0" * 64)
+    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(other))
+
+    def warned() -> str | None:
+        with api_client(settings) as client:
+            ready = client.get("/health/ready")
+        assert ready.status_code == 200
+        return next((one for one in ready.json()["warnings"] if f"version {other} " in one), None)
+
+    warning = wait_until(warned, "the broken version is told of", seconds=60)
+    assert warning
+    assert "digest" in warning
+    wait_until(lambda: served_by_all(settings) == {(champion, "disk")}, "the good one is served")
+    with api_client(settings) as client:
+        assert recommended(client, user)["model"]["version"] == champion
+    log = (stack.data_dir / "logs" / "backend.log").read_text()
+    assert "the champion that the registry names is not served" in log
+    serve(settings, tracking, champion)
+    assert warned() is None
+
+
+@pytest.mark.disruptive
+def test_without_mlflow_and_s3_the_last_champion_is_served_from_the_disk(
+    stack: Stack, settings: Settings, champion: int, user: int
+) -> None:
+    def ready() -> dict[str, Any]:
+        with api_client(settings) as client:
+            answer = client.get("/health/ready")
+        body: dict[str, Any] = answer.json()
+        return {"code": answer.status_code, **body}
+
+    def answers() -> bool:
+        try:
+            return bool(ready()["code"] == 200)
+        except httpx.TransportError:
+            return False
+
+    try:
+        for service in ("backend", "mlflow", "s3"):
+            stack.run("bin/dataflix-stack", "stop", service)
+        stack.run("bin/dataflix-stack", "start", "backend")
+        wait_until(answers, "the backend answers", seconds=60)
+        wait_until(lambda: served_by_all(settings) == {(champion, "disk")}, "all serve from the disk")
+        assert any("MLflow does not answer" in one for one in ready()["warnings"])
+        with api_client(settings) as client:
+            reply = recommended(client, user)
+            assert reply["items"]
+            assert (reply["model"]["version"], reply["model"]["source"]) == (champion, "disk")
+        killed = psutil.Process(stack.pid("backend")).children()[0]
+        killed.kill()
+        wait_until(lambda: not killed.is_running(), "the killed worker is gone")
+        wait_until(answers, "the others answer, and a new one comes", seconds=60)
+        assert served_by_all(settings) == {(champion, "disk")}
+    finally:
+        for service in ("s3", "mlflow"):
+            stack.run("bin/dataflix-stack", "start", service)
+    wait_until(
+        lambda: served_by_all(settings) == {(champion, "registry")}, "the registry is back", seconds=180
+    )
+    assert ready()["warnings"] == []
