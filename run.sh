@@ -37,12 +37,39 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-compose_file=$root/docker-compose.yml
 if [ -z "$mode" ]; then
     mode=native
-    if [ -f "$compose_file" ] && timeout 10 docker info >/dev/null 2>&1; then mode=compose; fi
+    if "$root/scripts/compose" answers; then mode=compose; fi
 fi
-[ "$mode" = native ] || die "Compose is not there yet: use ./run.sh --native" 2
+
+# --- Settings
+make_settings() {
+    if [ ! -e "$settings" ]; then
+        [ "$settings" = "$root/.env" ] || die "$settings does not exist: copy .env.example and change its ports"
+        (umask 077 && cp "$root/.env.example" "$settings")
+        echo "made .env from .env.example"
+    fi
+    DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+    export DATAFLIX_ENV_FILE
+}
+
+# --- Containers
+if [ "$mode" = compose ]; then
+    "$root/scripts/compose" answers ||
+        die "no container engine with the compose plugin answers: start Docker, or use ./run.sh --native"
+    make_settings
+    compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
+    compose build || die "an image could not be built: see above"
+    if ! compose up --detach --wait --remove-orphans; then
+        compose ps --all
+        die "not everything is up: scripts/compose logs SERVICE says why"
+    fi
+    compose ps
+    "$root/scripts/envs" checker cli || die "the servers are up; the check and the terminal need Python 3.11 or newer"
+    echo "Dataflix is up. Pages and logins: README.md; ports and passwords: $DATAFLIX_ENV_FILE"
+    echo "Next: ./check_all_works.py, bin/dataflix, ./stop.sh"
+    exit 0
+fi
 
 # --- Python
 python=${DATAFLIX_PYTHON:-python3}
@@ -61,14 +88,7 @@ for module, package in {"venv": "python3-venv", "ensurepip": "python3-venv", "lz
         sys.exit(f"run.sh: Python's {module} module is missing: on Debian and Ubuntu, apt-get install {package}")
 CHECK
 
-# --- Settings
-if [ ! -e "$settings" ]; then
-    [ "$settings" = "$root/.env" ] || die "$settings does not exist: copy .env.example and change its ports"
-    (umask 077 && cp "$root/.env.example" "$settings")
-    echo "made .env from .env.example"
-fi
-DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
-export DATAFLIX_ENV_FILE
+make_settings
 
 # the environment wins over the file, as everywhere; what cannot be read here is judged by the stack
 profile=$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?DATAFLIX_PROFILE[[:space:]]*=[[:space:]]*[\"']?([a-z]*).*/\2/p" \

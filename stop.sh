@@ -36,11 +36,28 @@ while [ $# -gt 0 ]; do
 done
 
 [ -e "$settings" ] || [ "$settings" = "$root/.env" ] || die "$settings does not exist" 2
+DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+export DATAFLIX_ENV_FILE
+
+# --- Containers, if there are any of this stack
+compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
+if [ -e "$settings" ] && compose answers && [ -n "$(compose ps --all --quiet)" ]; then
+    down=(down --remove-orphans)
+    if [[ " ${options[*]-} " == *" --wipe "* ]]; then
+        down+=(--volumes)
+        if [[ " ${options[*]-} " != *" --yes "* ]]; then
+            [ -t 0 ] || die "--wipe deletes data: say --yes where no terminal can be asked"
+            read -rp "Delete everything that Dataflix keeps in its containers' volumes? [y/n] " answer
+            [[ $answer == [yY]* ]] || die "nothing was stopped or deleted"
+        fi
+    fi
+    COMPOSE_PROFILES=core,full,cli compose "${down[@]}"
+    exit
+fi
+
 stack=${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack
 if [ ! -x "$stack" ]; then
     echo "nothing was ever started here"
     exit 0
 fi
-DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
-export DATAFLIX_ENV_FILE
 exec "$stack" down ${options[@]+"${options[@]}"}
