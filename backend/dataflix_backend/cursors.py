@@ -42,12 +42,11 @@ def decode(cursor: str, query: str, shape: TypeAdapter[Place]) -> Place:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         holder, place = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        found = shape.validate_python(place)
+        if holder == query:
+            return shape.validate_python(place)
     except (ValueError, TypeError, ValidationError, RecursionError):
         raise invalid("query", {"cursor": ["Send the `next` of a reply, or no cursor"]}) from None
-    if holder != query:
-        raise invalid("query", {"cursor": ["It is of another query: send no cursor with a changed query"]})
-    return found
+    raise invalid("query", {"cursor": ["It is of another query: send no cursor with a changed query"]})
 
 
 def _to_text(content: bytes) -> str:

@@ -97,7 +97,8 @@ class Stack:
 def running_stack(root: Path = ROOT, **overrides: str) -> Iterator[Stack]:
     """Start a stack on free ports, and stop and delete it at the end.
 
-    Its daily batch runs when a test asks for it, and not when the clock says so.
+    Its daily batch runs when a test asks for it, and not when the clock says so. Its API takes as many
+    requests as all tests together send.
 
     Args:
         root: the checkout to run it from.
@@ -107,8 +108,12 @@ def running_stack(root: Path = ROOT, **overrides: str) -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="dataflix-test-"))
     folder.chmod(0o755)
     env_file, data_dir = folder / "stack.env", folder / "data"
-    with _free_ports() as ports:
-        values = ports | {"data_dir": str(data_dir), "batch_schedule": "off"} | overrides
+    with free_ports() as ports:
+        values = (
+            ports
+            | {"data_dir": str(data_dir), "batch_schedule": "off", "backend_rate_limit": "0"}
+            | overrides
+        )
         env_file.write_text(
             "".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items())
         )
@@ -122,7 +127,7 @@ def running_stack(root: Path = ROOT, **overrides: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def _free_ports() -> Iterator[dict[str, str]]:
+def free_ports() -> Iterator[dict[str, str]]:
     """A port for each setting; nobody else's tests take them meanwhile."""
     names = sorted(name for name in Settings.model_fields if name.endswith("_port"))
     names.append(names.pop(names.index("masker_port")))  # last: worker n listens at +n
