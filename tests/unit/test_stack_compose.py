@@ -1,6 +1,7 @@
 """What is rendered for the servers' containers is what the native way renders, but for the addresses."""
 
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -20,7 +21,9 @@ def in_containers(**values: object) -> Settings:
 def rendered(**values: object) -> dict[str, str]:
     files = compose.render(in_containers(**values), Inside("127.0.0.1"))
     return {
-        f"{service}/{path.name}": text for service, texts in files.items() for path, text in texts.items()
+        f"{service}/{path.relative_to(CONF)}": text
+        for service, texts in files.items()
+        for path, text in texts.items()
     }
 
 
@@ -68,8 +71,10 @@ def test_a_port_that_would_be_taken_inside_is_refused() -> None:
 
 def test_clickhouse_has_no_user_without_a_password() -> None:
     files = rendered(clickhouse_admin_password="the-secret")
-    assert "no_password" not in files["clickhouse/users.xml"] + files["clickhouse/dataflix.xml"]
+    assert "no_password" not in files["clickhouse/users.xml"] + files["clickhouse/users.d/dataflix.xml"]
     assert not [name for name, text in files.items() if "the-secret" in text]
+    xml = {name: ET.fromstring(text) for name, text in files.items() if name.endswith(".xml")}
+    assert xml["clickhouse/config.xml"].findtext("user_directories/users_xml/path") == f"{CONF}/users.xml"
 
 
 def test_files_are_written_where_each_container_sees_its_own(tmp_path: Path) -> None:
