@@ -12,12 +12,13 @@ from dataflix_backend.metrics_page import metrics_page
 from dataflix_backend.movies import movies
 from dataflix_backend.opinions import opinions
 from dataflix_backend.page.live import pipeline
+from dataflix_backend.page.site import site
 from dataflix_backend.recommendations import recommendations
 from dataflix_backend.users import users
 
 _MOST_BODY_BYTES = 65_536
 #: What the application is made of: each has its own part of the paths.
-_BLUEPRINTS = (users, movies, opinions, recommendations, pipeline, health, metrics_page, docs)
+_BLUEPRINTS = (users, movies, opinions, recommendations, pipeline, site, health, metrics_page, docs)
 
 
 def create_app(shared: Context) -> APIFlask:

@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 import httpx
 import psycopg
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from dataflix_checker.probes import http, postgres_connection
@@ -156,7 +162,14 @@ def ask(question: Callable[[Settings], T], settings: Settings) -> T | Unknown:
     try:
         return question(settings)
     except (psycopg.Error, httpx.HTTPError, KafkaException, LookupError) as fault:
-        return Unknown(str(fault).splitlines()[0] if str(fault) else type(fault).__name__)
+        return Unknown(_in_short(fault))
+
+
+def _in_short(fault: Exception) -> str:
+    """The fault in one line, as people write."""
+    if isinstance(fault, KafkaException) and isinstance(fault.args[0], KafkaError):
+        return fault.args[0].str()
+    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
 
 
 def batch(settings: Settings) -> Batch:

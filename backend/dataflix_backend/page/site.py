@@ -1,0 +1,56 @@
+"""The page at ``/``, and its files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from apiflask import APIBlueprint
+from flask import Response, send_from_directory, url_for
+
+from dataflix_backend.access import public
+
+site = APIBlueprint("site", __name__, enable_openapi=False)
+
+_FILES = Path(__file__).parent / "static"
+_PAGE = (_FILES / "index.html").read_text(encoding="utf-8")
+#: Nothing from elsewhere, nothing inline.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_A_YEAR = 31_536_000
+
+
+def _edition() -> str:
+    """What the files are now, in a few letters: part of their addresses, so that browsers may keep them."""
+    content = b"".join(path.read_bytes() for path in sorted(_FILES.iterdir()))
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+_EDITION = _edition()
+
+
+@site.get("/")
+@public
+def page() -> Response:
+    """The page."""
+    files = url_for("site.file", edition=_EDITION, name="").rstrip("/")
+    return Response(
+        _PAGE.replace("{{ files }}", files),
+        content_type="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"},
+    )
+
+
+@site.get("/page/<edition>/<path:name>")
+@public
+def file(edition: str, name: str) -> Response:
+    """One of the page's files; of another edition, for a page that was loaded before, as it is now."""
+    answer = send_from_directory(_FILES, name)
+    if edition == _EDITION:
+        answer.cache_control.no_cache = None
+        answer.cache_control.public = True
+        answer.cache_control.max_age = _A_YEAR
+        answer.cache_control.immutable = True
+    return answer

@@ -1,0 +1,69 @@
+// Who is here, and what they have watched and rated: the one place that other parts look at.
+
+import { get, post, remove } from "./api.js";
+
+const REMEMBERED = "dataflix-user";
+const MOST_PAGES = 40;
+
+/** Tells `user` when somebody else is here, `opinion` when something was watched or rated. */
+export const changes = new EventTarget();
+
+let user = null;
+let opinions = new Map(); // rating, or null for watched only, by film
+
+export const currentUser = () => user;
+export const opinionOf = (film) => opinions.get(film);
+
+/** Be somebody; null: nobody. */
+export function enter(somebody) {
+  user = somebody;
+  opinions = new Map();
+  if (somebody) localStorage.setItem(REMEMBERED, String(somebody.user_id));
+  else localStorage.removeItem(REMEMBERED);
+  changes.dispatchEvent(new CustomEvent("user"));
+}
+
+/** Be who was here last time, if they still exist. */
+export async function enterAgain() {
+  const id = localStorage.getItem(REMEMBERED);
+  if (!/^[1-9]\d*$/.test(id ?? "")) return;
+  try {
+    enter(await get(`/users/${id}`));
+  } catch (problem) {
+    if (problem.status !== 404) throw problem;
+    localStorage.removeItem(REMEMBERED);
+  }
+}
+
+/** Learn everything that the user has watched, a page at a time. */
+export async function loadOpinions() {
+  const whose = user;
+  let cursor = "";
+  for (let page = 0; whose && cursor !== null && page < MOST_PAGES; page += 1) {
+    const found = await get(`/users/${whose.user_id}/watched`, { limit: 100, cursor });
+    if (whose !== user) return;
+    for (const one of found.items) opinions.set(one.movie.movie_id, one.rating);
+    cursor = found.next;
+  }
+  tell(null);
+}
+
+export async function rate(film, stars) {
+  if (stars > 0) await post("/ratings", { user_id: user.user_id, movie_id: film, rating: stars });
+  else await remove(`/ratings/${user.user_id}/${film}`);
+  opinions.set(film, stars > 0 ? stars : null);
+  tell(film);
+}
+
+export async function watch(film, watched) {
+  if (watched) await post("/watched", { user_id: user.user_id, movie_id: film });
+  else await remove(`/watched/${user.user_id}/${film}`);
+  if (watched) opinions.set(film, null);
+  else opinions.delete(film);
+  tell(film);
+}
+
+/** `film`: the one that changed; null: all may have. */
+function tell(film) {
+  changes.dispatchEvent(new CustomEvent("opinion", { detail: film }));
+}

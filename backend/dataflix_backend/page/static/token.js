@@ -1,0 +1,37 @@
+// The API's token, asked for when the API wants it.
+
+import { onTokenWanted, setToken } from "./api.js";
+import { byId } from "./dom.js";
+
+let asking = null;
+let refused = false;
+
+/** Whoever closes the question without an answer is not asked again before the page is loaded again. */
+export function startToken() {
+  onTokenWanted(async (wrong) => {
+    if (refused) return false;
+    asking ??= ask(wrong);
+    const given = await asking;
+    asking = null;
+    refused = !given;
+    return given;
+  });
+}
+
+/** Resolves to whether there is a token to try; many requests may wait for one answer. */
+function ask(wrong) {
+  const dialog = byId("token");
+  const form = byId("token-form");
+  byId("token-fault").textContent = wrong ? "That was not it." : "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      setToken(form.elements.token.value.trim());
+      form.reset();
+      dialog.close("given");
+    };
+    dialog.onclose = () => resolve(dialog.returnValue === "given");
+  });
+}
