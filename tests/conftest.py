@@ -14,6 +14,11 @@ from support.stack import ROOT, Stack, running_stack
 _UNIT_TESTS = ROOT / "tests" / "unit"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the test of killed API workers takes: 60 shows more, and is too long for every day."""
+    parser.addoption("--writing-seconds", type=float, default=10, help="how long clients of the API write")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what stops servers apart from the rest: a fault of theirs then spoils nobody else's result.
 

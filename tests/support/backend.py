@@ -100,17 +100,23 @@ class Backend:
 
 
 @contextmanager
-def running_backend(settings: Settings, folder: Path, **overrides: str) -> Iterator[Backend]:
+def running_backend(
+    settings: Settings, folder: Path, env_file: Path | None = None, **overrides: str
+) -> Iterator[Backend]:
     """A backend beside the stack's own: on a port of its own, on the same database.
 
     Args:
+        settings: the stack's.
         folder: what it writes goes here.
+        env_file: the stack's settings file, where the environment does not name it.
         overrides: further settings by field name.
     """
     with free_ports() as ports:
         values = {"backend_port": ports["backend_port"], "data_dir": str(folder), **overrides}
         own = settings.model_copy(update={"backend_port": int(values["backend_port"])})
         variables = {f"{ENV_PREFIX}{name.upper()}": value for name, value in values.items()}
+        if env_file is not None:
+            variables["DATAFLIX_ENV_FILE"] = str(env_file)
         log = folder / "backend.log"
         with log.open("wb") as lines:
             process = subprocess.Popen(
