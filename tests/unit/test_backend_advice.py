@@ -11,7 +11,7 @@ from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
 from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
 from dataflix_backend.recommendations.people import Person, numbers
-from dataflix_backend.recommendations.serving import Served, Serving, combine
+from dataflix_backend.recommendations.serving import MOST_REPLIES, Served, Serving, combine
 from support.recommender import small_model
 
 GENRES = {10: ["Drama"], 20: ["Comedy"], 30: ["Drama", "Comedy"], 40: [], 50: ["Drama"]}
@@ -134,6 +134,16 @@ def test_the_tag_changes_with_all_that_a_reply_depends_on(
     serving: Serving, someone: Person, wish: Wish
 ) -> None:
     assert entity_tag(serving, someone, wish) != entity_tag(with_model(), person(1, {10: 5.0}), Wish(10))
+
+
+def test_replies_are_kept_while_what_they_were_made_from_is_served() -> None:
+    serving = with_model()
+    for number in range(MOST_REPLIES):
+        serving.remember(str(number), b"{}")
+    assert len(serving.replies) == MOST_REPLIES
+    serving.remember("one more", b"{}")
+    assert serving.replies == {"one more": b"{}"}
+    assert with_model().replies == {}
 
 
 def test_arrays_are_read_from_postgresql_s_binary_form() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
 from dataflix_recommender import Model
+
+#: Two kilobytes each.
+MOST_REPLIES = 1000
 
 Source = Literal["registry", "disk"]
 
@@ -35,6 +38,8 @@ class Serving:
         present: (I,) which of the model's films the catalogue has; None: all.
         genres: (I,) for each genre, which of the model's films are of it.
         popular: ids and scores, best first; for when there is no model.
+        replies: made from this, by their entity tags, which stand for all that they depend on; whoever
+            asks again meanwhile gets the same without computation.
     """
 
     films: Films
@@ -43,6 +48,13 @@ class Serving:
     present: NDArray[np.bool_] | None = None
     genres: Mapping[str, NDArray[np.bool_]] | None = None
     popular: Sequence[tuple[int, float]] = ()
+    replies: dict[str, bytes] = field(default_factory=dict)
+
+    def remember(self, tag: str, reply: bytes) -> None:
+        """Keep a reply, and not more than :data:`MOST_REPLIES`: then all are forgotten."""
+        if len(self.replies) >= MOST_REPLIES:
+            self.replies.clear()
+        self.replies[tag] = reply
 
 
 def combine(films: Films, served: Served, source: Source) -> Serving:

@@ -17,7 +17,7 @@ from dataflix_backend.folders import home
 from dataflix_backend.movies import no_movie
 from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
 from dataflix_backend.recommendations.keeper import Keeper, Status, about
-from dataflix_backend.recommendations.people import read_person
+from dataflix_backend.recommendations.people import Person, read_person
 from dataflix_backend.recommendations.schemas import (
     ModelShown,
     Recommendations,
@@ -74,10 +74,10 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": _CACHE}
     if request.if_none_match.contains_weak(tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    started = time.perf_counter()
-    advice = advise(serving, person, wish)
-    _counts_seconds(time.perf_counter() - started)
-    return _json({"user_id": user_id, **advice, "model": about(serving)}, headers)
+    reply = serving.replies.get(tag) or _made(serving, person, wish, tag)
+    # the model's age is not for keeping
+    body = b'%s,"model":%s}' % (reply[:-1], orjson.dumps(about(serving)))
+    return Response(body, headers=headers, content_type=_JSON)
 
 
 @recommendations.get("/movies/<id:movie_id>/similar")
@@ -138,12 +138,16 @@ def _serving() -> Serving:
     return keeper.current
 
 
-def _counts_seconds(seconds: float) -> None:
+def _made(serving: Serving, person: Person, wish: Wish, tag: str) -> bytes:
+    """A reply but for the model; not written by its schema, which would check every field again."""
+    started = time.perf_counter()
+    reply = orjson.dumps({"user_id": person.user_id, **advise(serving, person, wish)})
     keeper = _keeper()
     if keeper is not None:
-        keeper.counts.seconds.observe(seconds)
+        keeper.counts.seconds.observe(time.perf_counter() - started)
+    serving.remember(tag, reply)
+    return reply
 
 
-def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    """Written by hand and not from the schema, which would check every field again: this path is hot."""
-    return Response(orjson.dumps(body), headers=headers, content_type=_JSON)
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), content_type=_JSON)
