@@ -6,46 +6,44 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dataflix_checker import pipeline, registry
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_checker.clients import open_warehouse
 from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
 from dataflix_checker.leaks import warehouse_tables_with
-from dataflix_checker.story import Canary, rated_film
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from dataflix_checker.story import Canary
     from dataflix_contract import Settings
 
 _MARTS = ("users", "movies", "ratings", "user_movie_matrix")
 _FAULTS = ("missing", "different", "ghosts")
-_CANARYS_STARS = 4.5
 
 
-def check_batch(settings: Settings) -> Iterator[Finding]:
+def check_batch(settings: Settings, canary: Canary, user_id: int, stars: float) -> Iterator[Finding]:
     """Trigger ``elt_pipeline`` and follow it to its end; then check what it made.
 
-    A canary user with one rating is there meanwhile, and is deleted again afterwards.
+    Args:
+        settings: the stack's settings.
+        canary: somebody whose name and address must not turn up.
+        user_id: the canary's id.
+        stars: the one rating that the canary has given.
     """
-    canary = Canary()
-    with (
-        open_postgres(settings) as source,
-        rated_film(source, canary, _CANARYS_STARS) as user_id,
-    ):
-        try:
-            run_id = pipeline.trigger(settings)
-            yield from _watched(settings, run_id)
-            outcome = pipeline.outcome(settings, run_id)
-        except EXPECTED_FAULTS as fault:
-            yield Finding("elt_pipeline", ok=False, detail=first_line(fault))
-            return
-        if outcome is None:
-            yield Finding("reconciliation", ok=False, detail=f"{pipeline.RUNS_TABLE} has no row of {run_id}")
-            return
-        yield guarded("reconciliation", lambda: _reconciliation(outcome))
-        yield guarded("dbt", lambda: _dbt(outcome))
-        yield guarded("marts", lambda: _marts(open_warehouse(settings), user_id, canary))
-        yield guarded("model", lambda: _model(settings, outcome))
-        yield guarded("batch privacy", lambda: _no_leaks(settings, canary))
+    try:
+        run_id = pipeline.trigger(settings)
+        yield from _watched(settings, run_id)
+        outcome = pipeline.outcome(settings, run_id)
+    except EXPECTED_FAULTS as fault:
+        yield Finding("elt_pipeline", ok=False, detail=first_line(fault))
+        return
+    if outcome is None:
+        yield Finding("reconciliation", ok=False, detail=f"{pipeline.RUNS_TABLE} has no row of {run_id}")
+        return
+    yield guarded("reconciliation", lambda: _reconciliation(outcome))
+    yield guarded("dbt", lambda: _dbt(outcome))
+    yield guarded("marts", lambda: _marts(open_warehouse(settings), canary, user_id, stars))
+    yield guarded("model", lambda: _model(settings, outcome))
+    yield guarded("batch privacy", lambda: _no_leaks(settings, canary))
 
 
 def _watched(settings: Settings, run_id: str) -> Iterator[Finding]:
@@ -76,7 +74,7 @@ def _dbt(outcome: Mapping[str, Any]) -> tuple[bool, str]:
     )
 
 
-def _marts(warehouse: Client, user_id: int, canary: Canary) -> tuple[bool, str]:
+def _marts(warehouse: Client, canary: Canary, user_id: int, stars: float) -> tuple[bool, str]:
     counts = {mart: int(str(warehouse.command(f"SELECT count() FROM analytics.{mart}"))) for mart in _MARTS}
     found = warehouse.query(
         "SELECT name, email, rating FROM analytics.users JOIN analytics.ratings USING (user_id)"
@@ -86,7 +84,7 @@ def _marts(warehouse: Client, user_id: int, canary: Canary) -> tuple[bool, str]:
     if len(found) != 1:
         return False, f"the canary has {len(found)} rows in analytics, and should have one"
     name, email, rating = found[0]
-    if float(rating) != _CANARYS_STARS or name == canary.name or email == canary.email:
+    if float(rating) != stars or name == canary.name or email == canary.email:
         return False, "the canary's row in analytics is not what it should be"
     told = ", ".join(f"{count:,} {mart}" for mart, count in counts.items())
     return True, f"{told}; the canary is among them, masked"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import confluent_kafka
 
 from dataflix_checker import health
-from dataflix_checker.batch import check_batch
 from dataflix_checker.clients import open_consumer, open_postgres, open_warehouse
 from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
 from dataflix_checker.journey import STAGES, end_positions
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
+from dataflix_checker.person import check_person
 from dataflix_checker.probes import probes
 from dataflix_checker.story import Canary, play
 from dataflix_contract import tables
@@ -78,8 +78,8 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Find
         yield guarded("slot", lambda: _slot(settings))
     finally:
         consumer.close()
-    if batch and settings.profile == "full":
-        yield from check_batch(settings)
+    if settings.profile == "full":
+        yield from check_person(settings, batch=batch)
 
 
 def _services(settings: Settings) -> Iterator[Finding]:

@@ -30,8 +30,9 @@ def check(
     """Check every server, and follow a canary user and rating through the whole pipeline.
 
     The canary is inserted, changed and deleted; each change is followed from its commit
-    to the warehouse. Then the daily batch is run, and the canary looked for in the marts.
-    Nothing of it stays in PostgreSQL. Exit code 0: all is well; 1: not.
+    to the warehouse. Then a person joins through the API, finds a film, rates it and is recommended
+    others; the daily batch is run and the person looked for in the marts; the new champion is served;
+    the person is erased, everywhere. Nothing of it stays. Exit code 0: all is well; 1: not.
     """
     try:
         findings = check_everything(load_settings(), batch=batch)

@@ -116,19 +116,6 @@ def play(
             source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
 
 
-@contextmanager
-def rated_film(source: psycopg.Connection, canary: Canary, stars: float) -> Iterator[int]:
-    """The canary as a user who has rated a film, as long as the block lasts; yields the user's id."""
-    with _film(source) as movie_id:
-        user_id = _insert_user(source, canary)
-        try:
-            row = {"user_id": user_id, "movie_id": movie_id, "stars": stars}
-            source.execute(_WATCH_AND_RATE, row)
-            yield user_id
-        finally:
-            source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
-
-
 def _take(step: Step, source: psycopg.Connection, follower: Follower) -> Iterator[tuple[str, Journey]]:
     source.execute(step.statement, step.parameters)
     for journey in follower.follow(step.table, step.key):

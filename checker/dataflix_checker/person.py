@@ -1,0 +1,146 @@
+"""A person's story through the API: joins, finds a film, rates it, is recommended others, is erased."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from dataflix_checker import registry
+from dataflix_checker.batch import check_batch
+from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
+from dataflix_checker.journey import Follower, following
+from dataflix_checker.story import Canary
+from dataflix_contract import tables
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from dataflix_contract import Settings
+
+_SECONDS = 15
+#: The backend looks for a new champion every few seconds, and loads it.
+_SWAP_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+_STARS = 4.5
+
+
+def check_person(settings: Settings, *, batch: bool) -> Iterator[Finding]:
+    """Play the story; the person is deleted at the end, whatever happens.
+
+    Args:
+        settings: the stack's settings.
+        batch: whether to run the daily batch while the person is there, and to wait for the new champion.
+    """
+    canary = Canary()
+    with _api(settings) as api, following(settings, open_warehouse(settings), *_TABLES) as follower:
+        try:
+            user = api.post("/users", json={"name": canary.name, "email": canary.email}).raise_for_status()
+            user_id = int(user.json()["user_id"])
+            yield Finding("api: user created", ok=True, detail=f"user {user_id}")
+            yield from _finds_and_rates(api, follower, user_id)
+            if batch:
+                yield from check_batch(settings, canary, user_id, _STARS)
+                yield guarded("api: champion served", lambda: _champion(settings, api))
+            yield guarded("api: user erased", lambda: _erased(api, open_warehouse(settings), user_id))
+        except EXPECTED_FAULTS as fault:
+            yield Finding("api", ok=False, detail=first_line(fault))
+        finally:
+            _forget(settings, canary)
+
+
+_TABLES = (tables()["watched_movies"], tables()["ratings"])
+
+
+@contextmanager
+def _api(settings: Settings) -> Iterator[httpx.Client]:
+    token = settings.backend_token.get_secret_value()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with httpx.Client(
+        base_url=settings.backend_url, headers=headers, timeout=_SECONDS, trust_env=False
+    ) as api:
+        yield api
+
+
+def _finds_and_rates(api: httpx.Client, follower: Follower, user_id: int) -> Iterator[Finding]:
+    film = api.get("/movies", params={"sort": "popular", "limit": 1}).raise_for_status().json()["items"][0]
+    yield guarded("api: film found", lambda: _found(api, film))
+    before = _recommended(api, user_id)
+    row = {"user_id": user_id, "movie_id": film["movie_id"]}
+    api.post("/watched", json=row).raise_for_status()
+    yield _followed("api: film watched", follower, "watched_movies", row)
+    api.post("/ratings", json=row | {"rating": _STARS}).raise_for_status()
+    yield _followed("api: film rated", follower, "ratings", row)
+    yield guarded("api: recommended", lambda: _changed(before, _recommended(api, user_id), film))
+
+
+def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
+    """The film, searched for with a letter less than its title has."""
+    title = str(film["title"])
+    typed = title[:2] + title[3:] if len(title) > 4 else title  # noqa: PLR2004 - short titles: as they are
+    items = api.get("/movies", params={"q": typed, "limit": 20}).raise_for_status().json()["items"]
+    ids = [one["movie_id"] for one in items]
+    return film["movie_id"] in ids, f"{typed!r} finds {len(ids)} films, {title!r} among them"
+
+
+def _followed(check: str, follower: Follower, table: str, key: dict[str, int]) -> Finding:
+    *_, journey = follower.follow(tables()[table], key)
+    return Finding(
+        check, ok=True, detail="acknowledged, and in the warehouse", milliseconds=journey.milliseconds
+    )
+
+
+def _recommended(api: httpx.Client, user_id: int) -> dict[str, Any]:
+    answer: dict[str, Any] = api.get(f"/recommendations/{user_id}").raise_for_status().json()
+    return answer
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], film: dict[str, Any]) -> tuple[bool, str]:
+    """The rating is known at once; the film itself is no longer recommended."""
+    first, then = ([one["movie_id"] for one in answer["items"]] for answer in (before, after))
+    if film["movie_id"] in then:
+        return False, f"{film['title']!r} was just rated, and is recommended all the same"
+    if after["model"] is None:
+        return bool(then), "by popularity: no model has been trained yet (bin/dataflix-pipeline run)"
+    known = after["based_on"]["fresh_ratings"] == 1 and first != then
+    return known, f"{len(set(then) - set(first))} of {len(then)} films are new after one rating"
+
+
+def _champion(settings: Settings, api: httpx.Client) -> tuple[bool, str]:
+    wanted = registry.version_of(settings)
+    if wanted is None:
+        return False, "there is no champion"
+    deadline = time.monotonic() + _SWAP_SECONDS
+    while True:
+        answer = api.get("/model")
+        served = answer.json().get("version") if answer.is_success else None
+        if served == wanted.number:
+            return True, f"version {served}, the champion, without a restart"
+        if time.monotonic() > deadline:
+            return False, f"version {served} is served, and the champion is {wanted.number}"
+        time.sleep(_POLL_SECONDS)
+
+
+def _erased(api: httpx.Client, warehouse: Client, user_id: int) -> tuple[bool, str]:
+    """Gone from the API at once, and from every table of the warehouse as soon as the stream has it."""
+    api.delete(f"/users/{user_id}").raise_for_status()
+    deadline = time.monotonic() + _SECONDS
+    for path in (f"/users/{user_id}", f"/recommendations/{user_id}"):
+        if api.get(path).status_code != httpx.codes.NOT_FOUND:
+            return False, f"{path} still answers"
+    for table in ("users", "watched_movies", "ratings"):
+        query = f"SELECT count() FROM raw.{table} FINAL WHERE user_id = {{user_id:Int64}} AND NOT _deleted"
+        while int(str(warehouse.command(query, parameters={"user_id": user_id}))):
+            if time.monotonic() > deadline:
+                return False, f"raw.{table} still has rows of the user"
+            time.sleep(_POLL_SECONDS)
+    return True, "not found by the API, and no row left in the warehouse"
+
+
+def _forget(settings: Settings, canary: Canary) -> None:
+    with open_postgres(settings) as source:
+        source.execute("DELETE FROM users WHERE email = %s", [canary.email])
