@@ -68,6 +68,7 @@ def root(
 ) -> None:
     """Keep what the command line says for the command; without one, start the session."""
     ctx.obj = Runtime({"api_url": api_url, "token": token})
+    ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is not None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

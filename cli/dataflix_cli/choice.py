@@ -59,7 +59,7 @@ def find_movie(api: Api, text: str) -> Document:
         raise UsageFault("no title was given", "dataflix movies search finds films")
     found = api.get("/movies", q=title, year_from=year, year_to=year, limit=_CANDIDATES)["items"]
     if not found:
-        raise NotFoundFault(f"no film resembles {text!r}", "dataflix movies search TEXT forgives typos")
+        raise NotFoundFault(f"no film resembles {text!r}", "typos are forgiven: fewer letters find more")
     place = clear_match(title, [movie["title"] for movie in found])
     if place is None:
         candidates = [{name: one[name] for name in ("movie_id", "title", "release_year")} for one in found]

@@ -137,11 +137,13 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
         document: the API's answer.
         before: ids of the films that were recommended last, to show what has moved.
     """
-    rows = table("", "film", "stars", "because you liked", right=[""])
+    rows = table("", *([] if before is None else [" "]), "film", "stars", "because you liked", right=[""])
     for place, one in enumerate(document["items"]):
         because = one["because"]
+        moved = [] if before is None else [_moved(one["movie_id"], place, before)]
         rows.add_row(
-            f"{place + 1}{_moved(one['movie_id'], place, before)}",
+            str(place + 1),
+            *moved,
             f"{escape(titled(one))} [dim]#{one['movie_id']}[/]",
             f"[yellow]{draw(one['stars'])}[/] {number(one['stars'])}",
             escape(because["title"]) if because else "",
@@ -185,13 +187,11 @@ def duration(seconds: float) -> str:
     return f"{int(max(seconds, 0))} s"
 
 
-def _moved(movie_id: int, place: int, before: list[int] | None) -> str:
-    if before is None:
-        return ""
+def _moved(movie_id: int, place: int, before: list[int]) -> str:
     if movie_id not in before:
-        return " [green]new[/]"
+        return "[green]new[/]"
     up = before.index(movie_id) - place
-    return f" [green]▲{up}[/]" if up > 0 else f" [red]▼{-up}[/]" if up < 0 else ""
+    return f"[green]▲{up}[/]" if up > 0 else f"[red]▼{-up}[/]" if up < 0 else ""
 
 
 def _genres(film: Mapping[str, Any]) -> str:

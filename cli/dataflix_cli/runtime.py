@@ -34,6 +34,11 @@ class Runtime:
         """
         return config.load(self._flags)
 
+    def close(self) -> None:
+        """Close the connections, where there are any."""
+        if "api" in vars(self):
+            self.api.close()
+
     @cached_property
     def api(self) -> Api:
         """The API."""

@@ -45,7 +45,7 @@ def test_a_recommendation_has_stars_and_a_reason() -> None:
 
 def test_what_has_moved_since_is_marked() -> None:
     told = drawn(output.recommendations, answer(3, 2, 1, 4), before=[1, 2, 3]).splitlines()
-    assert [line[:7].strip() for line in told[1:5]] == ["1 ▲2", "2", "3 ▼2", "4 new"]
+    assert [line[:6].strip() for line in told[1:5]] == ["1  ▲2", "2", "3  ▼2", "4  new"]
 
 
 def test_without_a_model_that_is_said() -> None:

@@ -45,10 +45,8 @@ def start(runtime: Runtime) -> None:
 
 
 def _welcome(terminal: Terminal, runtime: Runtime) -> None:
-    films = terminal.api.get("/genres")["items"]
-    terminal.screen.print(
-        f"[bold]Dataflix[/]  {output.count(len(films), 'genre')}  [dim]{terminal.api.url}[/]"
-    )
+    genres = terminal.api.get("/genres")["items"]  # also says at once whether the API is there
+    terminal.say(f"{', '.join(one['genre'] for one in genres[:6])} and more, from {terminal.api.url}")
     default = runtime.config.user.text
     user = terminal.api.get(f"/users/{default}") if default else pick_user(terminal)
     while _Session(terminal, user).run():

@@ -77,8 +77,9 @@ def _bindings(keys: Mapping[str, str]) -> KeyBindings:
     bindings = KeyBindings()
     for key, command in keys.items():
 
-        def leave(event: KeyPressEvent, command: str = command) -> None:
-            event.app.exit(result=command)
+        def take(event: KeyPressEvent, command: str = command) -> None:
+            event.current_buffer.text = command  # as if it had been typed: it stays on the screen
+            event.current_buffer.validate_and_handle()
 
-        bindings.add(key)(leave)
+        bindings.add(key)(take)
     return bindings
