@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -122,6 +123,34 @@ def test_a_server_that_hangs_is_asked_once_and_waited_for_by_nobody(threads: Thr
     hanging.set()
     assert begun.result() is True
     assert part.end() is True
+
+
+def test_a_busy_servers_last_answer_is_kept_for_a_while(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, busy, answers = [0.0], threading.Event(), iter([1, 2])
+    monkeypatch.setattr("dataflix_backend.page.parts.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def question(_settings: Settings) -> int:
+        answer = next(answers)
+        if answer > 1:
+            busy.wait()
+        return answer
+
+    part = Part("it", question, seconds=1)
+    first = part.begin(threads, SETTINGS)
+    assert first is not None
+    first.result()
+    assert part.end() == 1
+    now[0] = 2.0
+    second = part.begin(threads, SETTINGS)
+    assert second is not None
+    assert part.end() == 1
+    now[0] = 12.0
+    assert part.end() == Unknown("no answer in time")
+    busy.set()
+    second.result()
+    assert part.end() == 2
 
 
 @pytest.mark.parametrize(("host", "name"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("box", "box")])

@@ -10,6 +10,10 @@ from typing import Generic, TypeVar
 from dataflix_checker.health import Unknown, ask
 from dataflix_contract import Settings
 
+_LATE = Unknown("no answer in time")
+#: A busy server's last answer is better than none, for so long.
+_STALE_SECONDS = 10.0
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -27,7 +31,7 @@ class Part(Generic[T_co]):
         self._question = question
         self._seconds = seconds
         self._asked: Future[T_co | Unknown] | None = None
-        self._answer: T_co | Unknown = Unknown("no answer in time")
+        self._answer: T_co | Unknown = _LATE
         self._until = 0.0
 
     def begin(self, threads: ThreadPoolExecutor, settings: Settings) -> Future[T_co | Unknown] | None:
@@ -38,11 +42,11 @@ class Part(Generic[T_co]):
         return self._asked
 
     def end(self) -> T_co | Unknown:
-        """The answer; while a question is open for long, that there is none."""
+        """The last answer; while a question has been open for long, that there is none."""
         if self._asked is None:
             return self._answer
         if not self._asked.done():
-            return Unknown("no answer in time")
+            return self._answer if time.monotonic() < self._until + _STALE_SECONDS else _LATE
         asked, self._asked = self._asked, None
         self._until = time.monotonic() + self._seconds
         self._answer = asked.result()

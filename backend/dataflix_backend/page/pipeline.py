@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 #: How long a look is good, and how long one may take.
 _FRESH_SECONDS = 1.0
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 3.0
 #: Airflow, MLflow and the reports in ClickHouse change once a day.
 _SLOW_SECONDS = 10.0
 

@@ -7,6 +7,7 @@ personal data is read. The servers share a clock.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from dataflix_contract import Settings, Table, tables
 _EACH_PARTITION = 8
 _MOST_CHANGES = 50
 _WINDOW_MICROSECONDS = 60_000_000
-_SECONDS = 1.0
+_SECONDS = 3.0
 #: librdkafka's way to say "so many before the end" (``RD_KAFKA_OFFSET_TAIL``).
 _TAIL = -2000
 
@@ -149,12 +150,16 @@ def _tails(settings: Settings, topics: list[str]) -> list[Message]:
 
 
 def _until_all_ended(consumer: Consumer, open_ones: int) -> Iterator[Message]:
-    """What the assigned partitions hold, until each has ended or nothing comes any more."""
+    """What the assigned partitions hold, until each has ended.
+
+    Raises:
+        LookupError: they did not in time.
+    """
+    deadline = time.monotonic() + _SECONDS
     while open_ones:
-        messages = consumer.consume(open_ones * _EACH_PARTITION, timeout=0.1)
-        if not messages:
-            return
-        for message in messages:
+        if time.monotonic() > deadline:
+            raise LookupError("the ends of the masked topics were not read in time")
+        for message in consumer.consume(open_ones * _EACH_PARTITION, timeout=0.1):
             error = message.error()
             if error is None:
                 yield message

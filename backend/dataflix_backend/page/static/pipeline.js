@@ -61,11 +61,11 @@ function show(view) {
   byId("figures").replaceChildren(
     figure("Changes a second", view.events_per_second === null ? null : rate(view.events_per_second), "through the masker", sparkline()),
     figure("Lag", view.lag && counted(sum(view.lag), "record"), laggards(view.lag)),
-    figure("Dead letters", view.dead_letters?.toLocaleString("en"), view.dead_letters ? "dataflix-dlq list" : "every message could be masked"),
+    figure("Dead letters", view.dead_letters?.toLocaleString("en"), lettersTold(view.dead_letters)),
     figure("Slot", view.slot && (view.slot.active ? "read" : "nobody reads it"), view.slot && `holds ${size(view.slot.held_bytes)} of WAL`),
     figure("Last reconcile", view.last_reconcile && ago(view.last_reconcile.at), found(view.last_reconcile)),
     figure("Daily batch", view.last_run?.state, view.last_run?.ended && ago(view.last_run.ended)),
-    figure("Champion", view.champion && `version ${view.champion.version}`, "by MLflow"),
+    figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && "by MLflow"),
     figure("Model in service", model && `version ${model.version}`, model && quality(model)),
   );
   byId("links").replaceChildren(...Object.entries(view.links).map(link));
@@ -116,6 +116,11 @@ const size = (bytes) => {
   const [amount, unit] = bytes < 2 ** 20 ? [bytes / 2 ** 10, "KB"] : [bytes / 2 ** 20, "MB"];
   return `${amount.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
 };
+
+function lettersTold(letters) {
+  if (letters === null) return null;
+  return letters ? "bin/dataflix-dlq list" : "every message could be masked";
+}
 
 function laggards(lag) {
   if (!lag) return null;
