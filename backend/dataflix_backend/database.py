@@ -20,8 +20,9 @@ _WAIT_SECONDS, _SHORT_WAIT_SECONDS = 2.0, 0.2
 #: After so long the pool gives an attempt up, and the next request begins a new one at once. With the
 #: default of five minutes, attempts would be minutes apart when PostgreSQL comes back.
 _RECONNECT_SECONDS = 2.0
-#: What a search takes for the same word; PostgreSQL's default of 0.6 forgives hardly a typo in a short one.
-_LEAST_SIMILARITY = 0.45
+#: What a search takes for the same word. "amelie" and "Amélie" have 0.4: no letter of a short word may be
+#: wrong with PostgreSQL's default of 0.6.
+_LEAST_SIMILARITY = 0.39
 
 
 class Pool(ConnectionPool[Connection[TupleRow]]):

@@ -34,6 +34,7 @@ def _batch(settings: Settings) -> str:
     if settings.profile == "core":
         return ""
     return f"""\
+  Backend        {settings.backend_url}  API {settings.backend_url}/docs
   Airflow        {settings.airflow_url}  user {settings.airflow_user}
   dbt webhook    {settings.dbt_url}/docs/
   MLflow         {settings.mlflow_url}

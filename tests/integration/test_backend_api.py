@@ -94,6 +94,7 @@ def test_films_are_sorted_and_each_page_goes_on(api: Api, sort: str) -> None:
         ("schindlers lst", "Schindler's List"),
         ("leon profesional", "Léon: The Professional"),
         ("oppenhiemer", "Oppenheimer"),
+        ("amelie", "Amélie"),
         ("TOY STORY", "Toy Story"),
     ],
 )
