@@ -10,9 +10,11 @@ import os
 import pty
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pyte
+from pyte.screens import Char
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -44,12 +46,12 @@ def screen_of(command: list[str]) -> pyte.Screen:
 def lines_of(screen: pyte.Screen) -> list[Text]:
     """The screen's lines with their colours, without the empty ones at the end."""
     lines = []
-    for row in range(_LINES):
+    for row in range(screen.lines):
         line = Text()
-        for column in range(COLUMNS):
-            cell = screen.buffer[row][column]
-            colour = None if cell.fg == "default" else cell.fg.replace("brown", "yellow")
-            line.append(cell.data, Style(color=colour, bold=cell.bold))
+        cells = [screen.buffer[row][column] for column in range(screen.columns)]
+        # word by word: a cell each makes five times the picture, and blanks at a word's edge are lost
+        for (style, _), alike in groupby(cells, lambda cell: (_style(cell), cell.data == " ")):
+            line.append("".join(cell.data for cell in alike), style)
         line.rstrip()
         lines.append(line)
     while lines and not lines[-1].plain:
@@ -57,14 +59,32 @@ def lines_of(screen: pyte.Screen) -> list[Text]:
     return lines
 
 
+def _style(cell: Char) -> Style:
+    return Style(color=_colour(cell.fg), bgcolor=_colour(cell.bg), bold=cell.bold, reverse=cell.reverse)
+
+
+def _colour(name: str) -> str | None:
+    """A colour of pyte's as rich names it: a name, or six hexadecimal digits."""
+    if name == "default":
+        return None
+    if len(name) == 6 and all(digit in "0123456789abcdef" for digit in name):  # noqa: PLR2004 - RGB
+        return f"#{name}"
+    return name.replace("brown", "yellow").replace("bright", "bright_")
+
+
+def picture(lines: list[Text], title: str, columns: int = COLUMNS) -> str:
+    """The lines as an SVG picture of a terminal."""
+    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    svg = console.export_svg(title=title)
+    # The picture is read from a file: it must not ask somebody's server for a font.
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+
+
 def main(command: list[str]) -> None:
     """Print the picture to standard output."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    for line in lines_of(screen_of(command)):
-        console.print(line, soft_wrap=True)
-    svg = console.export_svg(title=" ".join(command))
-    # The picture is read from a file: it must not ask somebody's server for a font.
-    sys.stdout.write(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
+    sys.stdout.write(picture(lines_of(screen_of(command)), " ".join(command)))
 
 
 if __name__ == "__main__":

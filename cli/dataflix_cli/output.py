@@ -155,7 +155,9 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
 def basis(document: Mapping[str, Any]) -> str:
     """What recommendations are made from, in words."""
     used, model = document["based_on"], document["model"]
-    fresh = f", {used['fresh_ratings']} of them newer than the model" if used["fresh_ratings"] else ""
+    newer = used["fresh_ratings"]
+    all_of_them = newer == used["ratings"]
+    fresh = f",{'' if all_of_them else f' {newer} of them'} newer than the model" if newer else ""
     if document["strategy"] == "personal":
         words = f"from {count(used['ratings'], 'rating')}{fresh}"
     else:

@@ -28,6 +28,7 @@ _KEYS = {"f1": "/help", "f2": "/recommend", "f3": "/ratings", "f4": "/undo", "f5
 _LINE = "F1 help | F2 recommend | F3 ratings | F4 undo | F5 user | Tab, arrows: choose | Ctrl-D leave"
 _FILM_LINE = "0.5 to 5: rate | w: watched | s: similar films | x: delete the rating | Enter: back"
 _LISTED = 15
+_GENRES = 6
 _SHORT, _LONG = 5, 10
 
 
@@ -46,7 +47,8 @@ def start(runtime: Runtime) -> None:
 
 def _welcome(terminal: Terminal, runtime: Runtime) -> None:
     genres = terminal.api.get("/genres")["items"]  # also says at once whether the API is there
-    terminal.say(f"{', '.join(one['genre'] for one in genres[:6])} and more, from {terminal.api.url}")
+    known = ", ".join(one["genre"] for one in genres[:_GENRES])
+    terminal.say(f"{known} and more" if genres else "the catalogue is empty: bin/dataflix-import fills it")
     default = runtime.config.user.text
     user = terminal.api.get(f"/users/{default}") if default else pick_user(terminal)
     while _Session(terminal, user).run():
@@ -76,6 +78,7 @@ class _Session:
         self._terminal.say(f"hello {self._user['name']}: type a title, or F1")
         self._guard(lambda: self._show_recommendations(_SHORT))
         while True:
+            self._terminal.say("")
             text = self._terminal.ask_film("film > ", _LINE)
             if text == "/quit":
                 raise EOFError

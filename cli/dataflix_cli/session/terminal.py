@@ -69,7 +69,7 @@ class Terminal:
             return f" {fault or keys}"
 
         return self._prompt.prompt(
-            question, completer=completer, bottom_toolbar=toolbar, key_bindings=bindings
+            [("bold", question)], completer=completer, bottom_toolbar=toolbar, key_bindings=bindings
         ).strip()
 
 
