@@ -41,6 +41,7 @@ from dataflix_backend.recommendations.serving import Served, combine
 from dataflix_backend.recommendations.shelf import Shelf
 from dataflix_backend.server import Server
 from dataflix_contract import Settings, load_settings
+from dataflix_contract.logs import configure_logging
 from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.importer import import_release
 from dataflix_postgres.migrate import set_up
@@ -104,6 +105,7 @@ def serve() -> None:
             alone.add_url_rule("/", view_func=lambda: "ok")
             return DispatcherMiddleware(app, {_ALONE.rstrip("/"): alone})
 
+    configure_logging("backend")
     settings = load_settings()
     metrics.clear(folders.home(settings) / "metrics")
     _WithBare(settings).run()

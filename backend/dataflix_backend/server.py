@@ -72,6 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._worker: _Worker | None = None
         self._pool: Pool | None = None
+        self._keeper: recommendations.Keeper | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -98,7 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._pool = make_pool(self._settings)
         self._pool.open()
         app = create_app(Context(self._settings, self._pool, counts))
-        recommendations.start(app)
+        self._keeper = recommendations.start(app)
         return app
 
     def _before_fork(self, server: Any, worker: _Worker) -> None:
@@ -107,6 +108,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._worker = worker
 
     def _at_exit(self, _server: Any, _worker: _Worker) -> None:
+        if self._keeper is not None:
+            self._keeper.stop()
         if self._pool is not None:
             self._pool.close()
 

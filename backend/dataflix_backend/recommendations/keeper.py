@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from psycopg import OperationalError
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from dataflix_backend.database import Pool
 from dataflix_backend.recommendations.champion import Note
@@ -72,7 +72,7 @@ class Keeper:
             threading.Thread(target=surroundings.run, args=(work,), daemon=True).start()
 
     def stop(self) -> None:
-        """Have the threads end."""
+        """Have the threads end, and another process lead."""
         self._stopped.set()
         self._shelf.resign()
 
@@ -80,6 +80,8 @@ class Keeper:
         """Look once for new films and a new model, and put them in service."""
         try:
             self._refresh()
+        except PoolClosed:
+            log.debug("the process ends")
         except (OperationalError, PoolTimeout) as fault:
             self._failed("catalogue", "the catalogue cannot be read", fault)
         except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
