@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker.checks import check_everything
@@ -75,4 +76,4 @@ def _row(finding: Finding) -> tuple[str, ...]:
         f"{finding.milliseconds[stage]:.0f} ms" if stage in finding.milliseconds else ""
         for stage in ("captured", "masked", "queryable")
     ]
-    return mark, finding.check, *times, finding.detail
+    return mark, escape(finding.check), *times, escape(finding.detail)
