@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,11 +32,17 @@ def titled(movie: Document) -> str:
 def clear_match(wanted: str, names: Sequence[str]) -> int | None:
     """The place of the name that is meant; None: several could be, or none.
 
-    A name that is the same, letter case apart, is meant before those that merely resemble it.
+    A name that is the same, letter case and accents apart, is meant before those that merely resemble it.
     """
-    same = [place for place, name in enumerate(names) if name.casefold() == wanted.casefold()]
+    same = [place for place, name in enumerate(names) if plain(name) == plain(wanted)]
     found = same or list(range(len(names)))
     return found[0] if len(found) == 1 else None
+
+
+def plain(name: str) -> str:
+    """The name as it is compared: without letter case and accents, as people type it."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def find_movie(api: Api, text: str) -> Document:

@@ -150,6 +150,13 @@ def test_the_user_of_the_settings_is_not_asked_who_it_is(environ: dict[str, str]
         assert session.ended() == 0
 
 
+def test_a_user_of_the_settings_who_is_gone_is_asked_who_it_is(environ: dict[str, str]) -> None:
+    with terminal(PROGRAM, environ={**environ, "DATAFLIX_USER": str(2**63 - 1)}) as session:
+        session.wait_for("not there any more", "who are you?", "type a name")
+        session.type(CTRL_C)
+        assert session.ended() == 0
+
+
 def test_an_api_that_is_away_is_told_and_nothing_hangs(environ: dict[str, str]) -> None:
     with terminal(PROGRAM, environ={**environ, "DATAFLIX_API_URL": "http://127.0.0.1:1"}) as session:
         assert session.ended() == 4

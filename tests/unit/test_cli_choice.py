@@ -38,3 +38,9 @@ def test_a_film_is_shown_with_the_year_it_has() -> None:
 )
 def test_the_same_name_is_meant_before_one_that_resembles_it(names: list[str], place: int | None) -> None:
     assert clear_match("the godfather", names) == place
+
+
+def test_accents_need_not_be_typed() -> None:
+    assert clear_match("amelie", ["Amélie", "Amelia"]) == 0
+    assert clear_match("AMÉLIE", ["Amelia", "Amelie"]) == 1
+    assert clear_match("千と千尋", ["千", "千と千尋"]) == 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 from dataflix_cli import choice, output
 from dataflix_cli.client import Document
 from dataflix_cli.config import is_id
-from dataflix_cli.faults import AmbiguousFault, Fault
+from dataflix_cli.faults import AmbiguousFault, Fault, NotFoundFault
 from dataflix_cli.runtime import Runtime
 from dataflix_cli.session.diary import Diary, Entry
 from dataflix_cli.session.people import pick_user
@@ -49,10 +49,19 @@ def _welcome(terminal: Terminal, runtime: Runtime) -> None:
     genres = terminal.api.get("/genres")["items"]  # also says at once whether the API is there
     known = ", ".join(one["genre"] for one in genres[:_GENRES])
     terminal.say(f"{known} and more" if genres else "the catalogue is empty: bin/dataflix-import fills it")
-    default = runtime.config.user.text
-    user = terminal.api.get(f"/users/{default}") if default else pick_user(terminal)
+    user = _default_user(terminal, runtime.config.user.text) or pick_user(terminal)
     while _Session(terminal, user).run():
         user = pick_user(terminal)
+
+
+def _default_user(terminal: Terminal, user_id: str) -> Document | None:
+    if not user_id:
+        return None
+    try:
+        return terminal.api.get(f"/users/{user_id}")
+    except NotFoundFault:
+        terminal.say(f"user {user_id} of your settings is not there any more: dataflix config unset user")
+        return None
 
 
 class _Session:
