@@ -31,6 +31,8 @@ _EVERYWHERE = {
 _WITH_BODY = {413: "The body is too large.", 415: "The body is not called JSON.", 422: "A field is wrong."}
 _WITH_QUERY = {422: "A parameter is wrong."}
 _WITHOUT_TOKEN = {401: "The token is missing or wrong."}
+_WITH_RETRY_AFTER = ("429", "503")
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _IDS = {"user_id": "The user's id.", "movie_id": "The film's id."}
 _KEY_PARAMETER = {
@@ -126,6 +128,8 @@ def _complete_responses(method: str, operation: Document, *, with_token: bool) -
     for status, response in own.items():
         if int(status) >= 400:  # noqa: PLR2004 - where errors begin
             response["content"] = _PROBLEM
+            if status in _WITH_RETRY_AFTER:
+                response["headers"] = {"Retry-After": _RETRY_AFTER}
         elif method == "post":
             # a write that changes what is there answers like one that makes it
             response["content"] = next(one["content"] for one in own.values() if "content" in one)

@@ -11,13 +11,17 @@ from apiflask.exceptions import HTTPError
 from flask import Response, jsonify, request
 from psycopg import OperationalError, errors
 from psycopg_pool import PoolTimeout
-from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, SecurityError
 
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 #: When PostgreSQL is away: how soon to come back, in seconds.
 _RETRY_SECONDS = "1"
+_STRANGE_HOST = (
+    "without a token this server answers to this machine's names only: ask for localhost,"
+    " or set DATAFLIX_BACKEND_TOKEN"
+)
 _ADVICE = {
     HTTPStatus.BAD_REQUEST: "the request cannot be understood: see /docs for what it should look like",
     HTTPStatus.NOT_FOUND: "there is nothing at this path: see /docs for the paths",
@@ -61,6 +65,8 @@ def _of_api(fault: HTTPError) -> Response:
 
 def _of_http(fault: HTTPException) -> Response:
     status = HTTPStatus(fault.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    if isinstance(fault, SecurityError):
+        return _problem(status, _STRANGE_HOST)
     if isinstance(fault, MethodNotAllowed):
         allowed = sorted(fault.valid_methods or [])
         answer = _problem(status, f"this path takes {', '.join(allowed)}")

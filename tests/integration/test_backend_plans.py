@@ -33,7 +33,7 @@ def test_searches_use_their_indexes(migrated: Settings, empty: psycopg.Connectio
         assert "Index Scan using movies_title_order_idx" in plan, plan
         assert "Index Cond: (ROW(lower" in plan, "a page begins where the one before ended"
 
-        plan = _plan(pool, users._LIST, {"after": 0, "part": part("ab12"), "limit": 20})
+        plan = _plan(pool, users._LIST_NAMED, {"after": 0, "part": part("ab12"), "limit": 20})
         assert "Bitmap Index Scan on users_name_idx" in plan, plan
 
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from dataflix_backend.database import make_pool
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import CATALOGUE_VERSION, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
 from dataflix_postgres.database import connect_admin
@@ -119,15 +120,41 @@ def test_the_replication_role_reads_and_beats_and_nothing_else(debezium: psycopg
                 debezium.execute(statement)
 
 
+def test_the_apis_role_reads_and_writes_rows_and_nothing_else(migrated: Settings) -> None:
+    with make_pool(migrated) as pool, pool.connection() as api:
+        api.execute("INSERT INTO users (name) VALUES ('x')")
+        api.execute("INSERT INTO idempotency_keys (key_digest, request_digest) VALUES ('', '')")
+        for name in (*tables(), IDEMPOTENCY_TABLE):
+            api.execute(f"DELETE FROM {name}".encode())
+        for statement in (
+            "TRUNCATE users",
+            "ALTER TABLE users ADD COLUMN phone text",
+            "DROP TABLE idempotency_keys",
+            f"UPDATE {CATALOGUE_VERSION} SET version = 0",
+            f"UPDATE {HEARTBEAT_TABLE} SET beat_at = now()",
+            "SELECT * FROM movielens_imports",
+            "SELECT * FROM pg_authid",
+            "CREATE TABLE mine ()",
+            "CREATE TEMP TABLE mine ()",
+            "COPY users TO PROGRAM 'true'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                api.execute(statement.encode())
+
+
 def test_only_the_replication_role_may_replicate(migrated: Settings) -> None:
     with connect_admin(migrated) as admin:
         rows = admin.execute(
             "SELECT rolname, rolreplication, rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls"
             " FROM pg_roles WHERE rolname = ANY(%s)",
-            [[migrated.postgres_user, migrated.debezium_user]],
+            [[migrated.postgres_user, migrated.postgres_api_user, migrated.debezium_user]],
         ).fetchall()
     assert sorted(rows) == sorted(
-        [(migrated.postgres_user, False, False), (migrated.debezium_user, True, False)]
+        [
+            (migrated.postgres_user, False, False),
+            (migrated.postgres_api_user, False, False),
+            (migrated.debezium_user, True, False),
+        ]
     )
 
 
