@@ -1,15 +1,21 @@
-"""Fixtures: a database of a test's own on the stack's PostgreSQL, which nothing captures."""
+"""Fixtures: a database of a test's own, which nothing captures; a champion in service."""
 
 import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
+from clickhouse_connect.driver.client import Client
 from psycopg import sql
 
 from dataflix_contract import Settings
 from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.migrate import set_up
+from dataflix_training.registry import CHAMPION
+from dataflix_training.tracking import Tracking
+from support.champion import serve
+from support.stack import Stack
+from support.training import FIRST, build_marts, train
 
 
 @pytest.fixture
@@ -39,3 +45,17 @@ def empty(migrated: Settings) -> Iterator[psycopg.Connection]:
     with connect_owner(migrated) as connection:
         connection.autocommit = True
         yield connection
+
+
+@pytest.fixture
+def tracking(settings: Settings) -> Tracking:
+    return Tracking(settings.mlflow_url)
+
+
+@pytest.fixture
+def champion(stack: Stack, settings: Settings, warehouse: Client, tracking: Tracking) -> int:
+    """The version in service; trained if there is none, and served by every process."""
+    build_marts(settings, warehouse)
+    version = tracking.registry.aliases().get(CHAMPION) or train(stack, FIRST)["model_version"]
+    serve(settings, tracking, version)
+    return int(version)

@@ -14,7 +14,6 @@ import numpy as np
 import psutil
 import psycopg
 import pytest
-from clickhouse_connect.driver.client import Client
 from mlflow import MlflowClient
 
 from dataflix_checker import registry
@@ -23,26 +22,12 @@ from dataflix_recommender import digest, load, save
 from dataflix_training.registry import CHAMPION, DIGEST_TAG, MODEL_NAME
 from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
+from support.champion import from_all, serve, served_by_all
 from support.stack import Stack
-from support.training import FIRST, build_marts, train
 from support.waiting import wait_until
 
 USERS, SIMILAR, NEAR = 200, 10, 2
 SWAPS, READERS, PAUSE_SECONDS = 20, 4, 0.04
-
-
-@pytest.fixture
-def tracking(settings: Settings) -> Tracking:
-    return Tracking(settings.mlflow_url)
-
-
-@pytest.fixture
-def champion(stack: Stack, settings: Settings, warehouse: Client, tracking: Tracking) -> int:
-    """The version in service; trained if there is none, and served by every process."""
-    build_marts(settings, warehouse)
-    version = tracking.registry.aliases().get(CHAMPION) or train(stack, FIRST)["model_version"]
-    serve(settings, tracking, version)
-    return int(version)
 
 
 @pytest.fixture
@@ -59,24 +44,6 @@ def user(api: httpx.Client) -> Iterator[int]:
     user_id = api.post("/users", json=body).raise_for_status().json()["user_id"]
     yield user_id
     assert api.delete(f"/users/{user_id}").status_code in {204, 404}
-
-
-def serve(settings: Settings, tracking: Tracking, version: int) -> None:
-    """Make a version the champion, and wait until every process of the backend serves it."""
-    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
-    wait_until(lambda: served_by_all(settings) == {(version, "registry")}, f"version {version} is served")
-
-
-def from_all(settings: Settings, path: str) -> list[dict[str, Any]]:
-    """Answers from every process: each is over a connection of its own, and they are spread."""
-    with api_client(settings) as client:
-        return [client.get(path, headers={"Connection": "close"}).json() for _ in range(12)]
-
-
-def served_by_all(settings: Settings) -> set[tuple[int, str] | None]:
-    """What the processes say that they serve."""
-    models = [ready["model"] for ready in from_all(settings, "/health/ready")]
-    return {model and (model["version"], model["source"]) for model in models}
 
 
 def rate(api: httpx.Client, user_id: int, movie_id: int, stars: float) -> None:

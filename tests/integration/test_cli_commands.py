@@ -16,6 +16,8 @@ from dataflix_contract import Settings
 from support.stack import ROOT
 from support.terminal import CTRL_C, ENTER, terminal
 
+pytestmark = pytest.mark.usefixtures("champion")
+
 PROGRAM = str(ROOT / "bin" / "dataflix")
 FILM = "Heat (1995)"
 

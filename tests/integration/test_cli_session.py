@@ -11,6 +11,8 @@ from dataflix_contract import Settings
 from support.stack import ROOT
 from support.terminal import CTRL_C, CTRL_D, ENTER, F1, F3, F4, TAB, Terminal, terminal
 
+pytestmark = pytest.mark.usefixtures("champion")
+
 PROGRAM = str(ROOT / "bin" / "dataflix")
 #: A part of the line at the bottom: the prompt is ready for keys.
 READY = "F1 help"
