@@ -1,0 +1,123 @@
+"""``dataflix-metrics``: what the servers' own metrics do not tell, for Prometheus.
+
+Prints once: a cron job hands it to node_exporter's textfile collector, for example. What could not be
+asked is left out, and ``dataflix_up`` of its server is 0: no stale figure looks like a fresh one.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import typer
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from dataflix_checker import health
+from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
+from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
+from dataflix_contract import Settings, SettingsError, load_settings
+
+app = typer.Typer(add_completion=False)
+
+#: What the stream alone is made of; the rest is there in the full profile.
+_BATCH = ("s3", "mlflow", "dbt-webhook", "backend", "kafka-ui", "airflow")
+
+
+@app.command()
+def main() -> None:
+    """Print health, lag, slot and the last batch in Prometheus' text format."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        typer.echo(f"dataflix-metrics: {error}", err=True)
+        raise typer.Exit(1) from error
+    batch = health.batch(settings) if settings.profile == "full" else None
+    sys.stdout.buffer.write(
+        render(
+            up(settings),
+            health.ask(health.slot, settings),
+            health.ask(health.connector, settings),
+            health.ask(health.backlog, settings),
+            batch,
+        )
+    )
+
+
+def up(settings: Settings) -> dict[str, bool]:
+    """Whether each server of the profile answers as it should, by its name."""
+    wanted = {
+        name: probe
+        for name, probe in probes(settings).items()
+        if settings.profile == "full" or not name.startswith(_BATCH)
+    }
+    found = {}
+    for name, probe in wanted.items():
+        try:
+            probe(settings)
+        except (*NOT_READY, LoginRefusedError):
+            found[name] = False
+        else:
+            found[name] = True
+    return found
+
+
+def render(
+    answers: dict[str, bool],
+    slot: Slot | Unknown,
+    connector: Connector | Unknown,
+    backlog: Backlog | Unknown,
+    batch: Batch | None,
+) -> bytes:
+    """The text; ``batch`` is None where there is no daily batch."""
+    gauges = _Gauges()
+    for name, answer in answers.items():
+        gauges.set("dataflix_up", "The server answers as it should.", answer, service=name)
+    if not isinstance(slot, Unknown):
+        gauges.set(
+            "dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", not slot.fault
+        )
+        gauges.set("dataflix_slot_held_bytes", "WAL that waits for Debezium.", slot.held_bytes)
+    else:  # no slot is a lost one, and no answer of PostgreSQL's is told by dataflix_up
+        gauges.set("dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", 0)
+    if not isinstance(connector, Unknown):
+        gauges.set("dataflix_connector_running", "The connector and its task run.", not connector.fault)
+    if not isinstance(backlog, Unknown):
+        for group, lag in backlog.lag.items():
+            gauges.set("dataflix_lag_records", "Records that a group has yet to read.", lag, group=group)
+        gauges.set("dataflix_dead_letters", "Messages that were refused, and are kept.", backlog.dead_letters)
+    if batch is not None:
+        _tell_of_batch(gauges, batch)
+    return gauges.text()
+
+
+class _Gauges:
+    """Gauges by name, made when first set."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
+
+    def set(self, name: str, what: str, value: float, **labels: str) -> None:
+        """Set a gauge, with these labels if there are any."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(name, what, labels, registry=self._registry)
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def text(self) -> bytes:
+        """All of them as Prometheus reads them."""
+        return generate_latest(self._registry)
+
+
+def _tell_of_batch(gauges: _Gauges, batch: Batch) -> None:
+    if isinstance(batch.run, Run) and batch.run.ended:
+        ended = datetime.fromisoformat(batch.run.ended).timestamp()
+        gauges.set("dataflix_batch_succeeded", "The newest ended run went well.", not batch.run.fault)
+        gauges.set("dataflix_batch_ended_timestamp_seconds", "When it ended.", ended)
+    if isinstance(batch.reconciled, Reconciled):
+        for kind in ("missing", "different", "ghosts"):
+            count = getattr(batch.reconciled, kind)
+            what = "Rows that the newest reconciliation found wrong, and repaired."
+            gauges.set("dataflix_reconciled_rows", what, count, found=kind)
+    if not isinstance(batch.champion, Unknown):
+        gauges.set("dataflix_champion_version", "Version of the model in use; 0: none.", batch.champion)

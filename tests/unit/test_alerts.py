@@ -1,0 +1,129 @@
+"""deploy/prometheus/alerts.yml: PromQL that parses, metrics that exist, recipes that the handbook has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml  # type: ignore[import-untyped]
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+
+from dataflix_backend.metrics import Metrics as BackendMetrics
+from dataflix_backend.recommendations import counts
+from dataflix_checker import metrics
+from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
+from dataflix_dbt.metrics import Metrics as DbtMetrics
+from dataflix_dbt.runs import Status
+from dataflix_stream_processors.metrics import Metrics as MaskerMetrics
+from support.stack import ROOT
+
+FILE = ROOT / "deploy" / "prometheus" / "alerts.yml"
+RULES = [
+    rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
+]
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+WELL = metrics.render(
+    {"kafka": True, "connect": False},
+    Slot("dataflix", active=True, wal_status="reserved", held_bytes=1000),
+    Connector("RUNNING", ["RUNNING"], ""),
+    Backlog({"masker": 7}, 2),
+    Batch(
+        Run("r", "success", "2026-01-31T04:00:00Z"),
+        Reconciled("r", 10, missing=1, different=0, ghosts=0, recorded_at=""),
+        3,
+    ),
+).decode()
+
+
+def series(families: Iterable[Any]) -> Iterator[str]:
+    for family in families:
+        yield from (family.name + suffix for suffix in SUFFIXES[family.type])
+
+
+def families_of(owner: object) -> Iterator[Any]:
+    """What the collectors that an object has would show."""
+    for value in vars(owner).values():
+        if isinstance(value, (MetricWrapperBase, CollectorRegistry)):
+            yield from value.collect()
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Every series that something of ours shows."""
+    owners = [MaskerMetrics("k1"), DbtMetrics(), BackendMetrics(), counts.Counts()]
+    families = [family for owner in owners for family in families_of(owner)]
+    return {*series(families), *series(text_string_to_metric_families(WELL))}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_asks_for_series_that_exist(rule: dict[str, Any], known: set[str]) -> None:
+    expression = promql_parser.parse(rule["expr"])
+    asked = {name for name in selected(expression) if name}
+    assert asked
+    assert asked <= known
+
+
+def selected(node: Any) -> Iterator[str]:
+    """The names of the series that an expression selects."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node.name or ""
+        return
+    for part in ("expr", "lhs", "rhs", "vector_selector"):
+        if hasattr(node, part):
+            yield from selected(getattr(node, part))
+    for argument in getattr(node, "args", []):
+        yield from selected(argument)
+
+
+def test_a_renamed_metric_would_be_found(known: set[str]) -> None:
+    expression = promql_parser.parse('sum(rate(masker_letters_total{reason="x"}[5m])) / 2 > 1')
+    assert list(selected(expression)) == ["masker_letters_total"]
+    assert "masker_letters_total" not in known
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert rule["annotations"]["summary"]
+    handbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in handbook.splitlines()
+        if line.startswith("#")
+    }
+    assert rule["annotations"]["recipe"] in headings
+    assert f"`{rule['alert']}`" in handbook
+
+
+def test_dbt_calls_a_failed_run_failed() -> None:
+    assert Status.FAILED.value == "failed"
+
+
+def test_what_could_not_be_asked_is_left_out_and_a_slot_that_is_not_there_is_lost() -> None:
+    unknown = Unknown("no answer")
+    shown = metrics.render({"kafka": False}, unknown, unknown, unknown, None).decode()
+    samples = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(shown)
+        for sample in family.samples
+    }
+    assert samples == {"dataflix_up": 0, "dataflix_slot_streaming": 0}
+
+
+def test_the_figures_are_those_of_the_servers() -> None:
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(WELL)
+        for sample in family.samples
+    }
+    assert samples["dataflix_up", "kafka"] == 1
+    assert samples["dataflix_up", "connect"] == 0
+    assert samples["dataflix_slot_streaming",] == 1
+    assert samples["dataflix_lag_records", "masker"] == 7
+    assert samples["dataflix_reconciled_rows", "missing"] == 1
+    assert samples["dataflix_batch_ended_timestamp_seconds",] == 1769832000
