@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -79,9 +80,9 @@ def test_films_are_sorted_and_each_page_goes_on(api: Api, sort: str) -> None:
             -((film["rating_count"] * (film["rating_mean"] or 0) + 30) / (film["rating_count"] + 10))
         ),
     }
-    places = [(round(keys[sort](film), 3), film["movie_id"]) for film in films]
-    if sort == "rating":  # means are rounded: ids tell nothing among near equals
-        assert [key for key, _ in places] == sorted(key for key, _ in places)
+    places = [(keys[sort](film), film["movie_id"]) for film in films]
+    if sort == "rating":  # the means in replies are rounded: near equals may look the other way round
+        assert all(first[0] <= second[0] + 0.001 for first, second in pairwise(places))
     else:
         assert places == sorted(places)
 
