@@ -166,7 +166,7 @@ def it_keeps_the_rules(root: Path) -> None:
     subprocess.run(["scripts/generate"], cwd=root, env=surroundings, check=True)
     rules = [path for rule in RULES for path in (root / "tests" / "unit").glob(rule)]
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "not valid and not misspelt", *rules],
+        [sys.executable, "-m", "pytest", "-q", "-k", "not valid and not misspelt and not drift", *rules],
         cwd=root,
         env=surroundings,
         check=True,
