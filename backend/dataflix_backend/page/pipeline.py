@@ -22,6 +22,7 @@ from dataflix_backend.page.schemas import (
     StageTimes,
 )
 from dataflix_backend.page.stages import Stages, stages
+from dataflix_backend.recommendations.schemas import ModelShown
 from dataflix_checker import health
 from dataflix_checker.health import Unknown
 from dataflix_contract import Settings
@@ -58,11 +59,12 @@ class Pipeline:
         self._until = 0.0
         self._view: PipelineView | None = None
 
-    def look(self, host: str) -> PipelineView:
+    def look(self, host: str, model: ModelShown | None) -> PipelineView:
         """The view, a second old at most, or a little more while somebody else is looking.
 
         Args:
             host: the name that links get: the one by which the client reached us.
+            model: what this process serves.
         """
         if self._looking.acquire(blocking=self._view is None):
             try:
@@ -72,7 +74,7 @@ class Pipeline:
             finally:
                 self._looking.release()
         assert self._view is not None  # noqa: S101 - the first one waits until there is one
-        return self._view.model_copy(update={"links": links(self._settings, host)})
+        return self._view.model_copy(update={"links": links(self._settings, host), "model": model})
 
     def _look(self) -> PipelineView:
         parts = (
@@ -105,6 +107,7 @@ class Pipeline:
             last_reconcile=of(self._reconciled, _reconciled),
             last_run=of(self._run, _run),
             champion=of(self._champion, lambda version: ChampionView(version=version) if version else None),
+            model=None,
             links=links(self._settings, self._settings.backend_host),
             faults=faults,
         )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dataflix_backend.recommendations.schemas import ModelShown
 from dataflix_backend.schemas import Moment, Reply
 
 Milliseconds = Annotated[float, Field(description="Milliseconds from the commit in PostgreSQL; a median.")]
@@ -51,7 +52,7 @@ class LastReconcile(Reply):
 
 
 class ChampionView(Reply):
-    """The model that is to serve, as MLflow has it; GET /model tells which one serves."""
+    """The model that is to serve, as MLflow has it."""
 
     version: int
 
@@ -77,5 +78,6 @@ class PipelineView(Reply):
     last_reconcile: LastReconcile | None
     last_run: LastRun | None
     champion: ChampionView | None
+    model: ModelShown | None = Field(description="The model that serves, as GET /model shows it.")
     links: Links
     faults: list[str] = Field(description="Which servers do not answer, and why.")

@@ -52,6 +52,13 @@ def status() -> Status:
     return found.status() if found else Status(["recommendations are not served here"], [], None)
 
 
+def served_model() -> ModelShown | None:
+    """The model that this process serves, if there is one."""
+    keeper = _keeper()
+    found = _shown(keeper.current) if keeper and keeper.current else None
+    return None if found is None else ModelShown.model_validate(found)
+
+
 @recommendations.get("/recommendations/<id:user_id>")
 @recommendations.input(Wanted, location="query", arg_name="wanted")
 @recommendations.output(Recommendations)
@@ -108,13 +115,19 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
 @recommendations.doc(responses={404: "There is no model yet."})
 def model() -> Response:
     """Show the model that is served."""
-    serving = _serving()
-    if serving.served is None:
+    found = _shown(_serving())
+    if found is None:
         raise HTTPError(
             HTTPStatus.NOT_FOUND,
             "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
         )
-    return _json({**(about(serving) or {}), "metrics": serving.served.champion.metrics})
+    return _json(found)
+
+
+def _shown(serving: Serving) -> dict[str, Any] | None:
+    if serving.served is None:
+        return None
+    return {**(about(serving) or {}), "metrics": serving.served.champion.metrics}
 
 
 def _keeper() -> Keeper | None:

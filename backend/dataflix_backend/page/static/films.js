@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, calmed, counted, element } from "./dom.js";
 import { filmItem, opinionOfAll } from "./film.js";
-import { guarded } from "./messages.js";
+import { insisted } from "./messages.js";
 
 const TYPING_CALM = 200;
 const PAGE = 24;
@@ -20,7 +20,7 @@ export function startFilms() {
   });
   finder.addEventListener("input", calmed(TYPING_CALM, () => look()));
   byId("more-films").addEventListener("click", () => look(next));
-  guarded("genres", listGenres);
+  insisted("genres", listGenres);
   return look();
 }
 
@@ -36,7 +36,7 @@ function look(cursor = "") {
   looking.abort();
   looking = new AbortController();
   const { signal } = looking;
-  return guarded("films", async () => {
+  return insisted("films", async () => {
     const { q, genre, sort } = byId("finder");
     const wanted = { q: q.value.trim(), genre: genre.value, sort: sort.value, limit: PAGE, cursor };
     const found = await get("/movies", wanted, signal);

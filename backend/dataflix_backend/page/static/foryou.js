@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { ago, byId, calmed, counted, element, titled } from "./dom.js";
 import { filmItem } from "./film.js";
-import { announce, guarded } from "./messages.js";
+import { announce, guarded, insisted } from "./messages.js";
 import { shownStars } from "./stars.js";
 import { changes, currentUser } from "./store.js";
 
@@ -45,7 +45,7 @@ function refresh() {
     return;
   }
   byId("for-you-title").textContent = currentUser().name ? `For ${currentUser().name}` : "For you";
-  guarded("for-you", () => (tab === "recommended" ? showRecommended() : showWatched("")));
+  insisted("for-you", () => (tab === "recommended" ? showRecommended() : showWatched("")));
 }
 
 async function showRecommended() {
@@ -103,8 +103,11 @@ function reason({ because }) {
 
 /** What a reply rests on, in a sentence. */
 function basis({ based_on: { ratings, fresh_ratings: fresh }, strategy, model }) {
-  const kind = strategy === "popular" ? "What most people like" : `From ${counted(ratings, "rating")} of yours`;
-  const newer = fresh ? `, ${fresh.toLocaleString("en")} newer than the model` : "";
+  const kind =
+    strategy === "popular"
+      ? `What most people like: you have rated ${counted(ratings, "film")}`
+      : `From ${counted(ratings, "rating")} of yours`;
+  const newer = fresh && model ? `, ${fresh.toLocaleString("en")} newer than the model` : "";
   const by = model ? `. Model ${model.version}, trained ${ago(model.trained_at)}${model.source === "disk" ? ", from disk" : ""}.` : ". There is no model yet.";
   return `${kind}${newer}${by}`;
 }

@@ -2,39 +2,62 @@
 
 import { byId, element } from "./dom.js";
 
-/** Show a problem until it is dismissed or solved; `key` replaces what was said of the same thing. */
-export function tell(problem, key = "general") {
-  if (problem.name === "AbortError") return;
-  solved(key);
-  const dismiss = element("button", { type: "button", textContent: "Dismiss" });
-  const box = element(
-    "div",
-    { className: "message", attributes: { "data-key": key } },
-    element("p", {}, element("strong", { textContent: problem.title ?? "This page has a fault" }), " ", problem.message),
-    dismiss,
-  );
-  dismiss.addEventListener("click", () => box.remove());
-  byId("messages").append(box);
-  if (problem.status === undefined) console.error(problem);
-}
+const AGAIN = 5000;
 
-/** Take away what was said of this. */
-export function solved(key) {
-  for (const box of byId("messages").children) if (box.dataset.key === key) box.remove();
-}
+const problems = new Map(); // by what was tried
+const attempts = new Map();
+const dismissed = new Set(); // until they are solved
 
 /** Do something; tell what goes wrong with it. Resolves to its value, or undefined. */
 export async function guarded(key, work) {
   try {
     const value = await work();
-    solved(key);
+    if (problems.delete(key)) show();
     return value;
   } catch (problem) {
-    tell(problem, key);
+    if (problem.name === "AbortError") return undefined;
+    if (problem.status === undefined) console.error(problem);
+    problems.set(key, problem);
+    show();
     return undefined;
   }
 }
 
+/** The same, and again every few seconds while the API or its database is away, unless tried anew meanwhile. */
+export async function insisted(key, work) {
+  const attempt = (attempts.get(key) ?? 0) + 1;
+  attempts.set(key, attempt);
+  const value = await guarded(key, work);
+  const away = [0, 503].includes(problems.get(key)?.status);
+  if (away) setTimeout(() => attempts.get(key) === attempt && insisted(key, work), AGAIN);
+  return value;
+}
+
 export function announce(text) {
   byId("status").textContent = text;
+}
+
+/** What several things fail of is said once. */
+function show() {
+  const texts = new Map();
+  for (const [key, problem] of problems) {
+    const text = `${problem.title ?? "This page has a fault"}\n${problem.message}`;
+    texts.set(text, [...(texts.get(text) ?? []), key]);
+  }
+  for (const text of dismissed) if (!texts.has(text)) dismissed.delete(text);
+  for (const text of dismissed) texts.delete(text);
+  const shown = new Map([...byId("messages").children].map((box) => [box.dataset.text, box]));
+  for (const [text, box] of shown) if (!texts.has(text)) box.remove();
+  for (const text of texts.keys()) if (!shown.has(text)) byId("messages").append(message(text));
+}
+
+function message(text) {
+  const [title, detail] = text.split("\n");
+  const dismiss = element("button", { type: "button", textContent: "Dismiss" });
+  dismiss.addEventListener("click", () => {
+    dismissed.add(text);
+    show();
+  });
+  const told = element("p", {}, element("strong", { textContent: title }), " ", detail);
+  return element("div", { className: "message", attributes: { "data-text": text } }, told, dismiss);
 }

@@ -17,7 +17,6 @@ const TOLD = {
 
 const rates = [];
 let paused = false;
-let model = null;
 
 export function startPipeline() {
   const pause = byId("pause");
@@ -35,20 +34,7 @@ export function startPipeline() {
 }
 
 function look() {
-  return guarded("pipeline", async () => {
-    const [view, served] = await Promise.all([get("/pipeline"), servedModel()]);
-    model = served;
-    show(view);
-  });
-}
-
-async function servedModel() {
-  try {
-    return await get("/model");
-  } catch (problem) {
-    if (problem.status === 404) return null;
-    throw problem;
-  }
+  return guarded("pipeline", async () => show(await get("/pipeline")));
 }
 
 function show(view) {
@@ -66,7 +52,7 @@ function show(view) {
     figure("Last reconcile", view.last_reconcile && ago(view.last_reconcile.at), found(view.last_reconcile)),
     figure("Daily batch", view.last_run?.state, view.last_run?.ended && ago(view.last_run.ended)),
     figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && "by MLflow"),
-    figure("Model in service", model && `version ${model.version}`, model && quality(model)),
+    figure("Model in service", view.model && `version ${view.model.version}`, view.model && quality(view.model)),
   );
   byId("links").replaceChildren(...Object.entries(view.links).map(link));
 }

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { byId, calmed, counted, element } from "./dom.js";
-import { guarded } from "./messages.js";
+import { guarded, insisted } from "./messages.js";
 import { changes, currentUser, enter, enterAgain, loadOpinions } from "./store.js";
 
 const TYPING_CALM = 150;
@@ -20,13 +20,13 @@ export async function startUsers() {
   changes.addEventListener("user", () => {
     byId("who").textContent = currentUser() ? currentUser().name || `User ${currentUser().user_id}` : "Choose a user";
     dialog.close();
-    guarded("opinions", loadOpinions);
+    insisted("opinions", loadOpinions);
   });
-  await guarded("user", enterAgain);
+  await insisted("user", enterAgain);
 }
 
 function list() {
-  return guarded("users", async () => {
+  return insisted("users", async () => {
     const found = await get("/users", { name: byId("user-name").value.trim(), limit: 8 });
     byId("names").replaceChildren(...found.items.map(choice));
     const more = found.next === null ? "" : ", and more: type more of the name";
