@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--writing-seconds", type=float, default=10, help="how long clients of the API write")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what stops servers apart from the rest: a fault of theirs then spoils nobody else's result.
 

@@ -11,8 +11,10 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_checker import pipeline, registry
 from dataflix_contract import Settings, tables
+from dataflix_recommender.model import UNKNOWN
 from support.batch import run_batch
 from support.leaks import files_with
+from support.models import registered_by, whole
 from support.stack import Stack
 
 # A run takes a minute or so on two cores, and may have to try again.
@@ -45,6 +47,8 @@ def test_one_trigger_takes_fresh_ratings_to_a_champion(
         assert champion is not None
         assert outcome["model_version"] >= champion.number
         assert outcome["details"]["train"]["rows"] == _ratings(source)
+        (version,) = registered_by(settings, outcome["run_id"])
+        assert whole(settings, version).user(FAN) != UNKNOWN
         files = dict(registry.artefacts(settings, champion))
         assert any(path.endswith(".npz") for path in files)
         assert not [path for path in files if path.endswith((".pkl", ".pickle"))]
@@ -55,12 +59,17 @@ def test_one_trigger_takes_fresh_ratings_to_a_champion(
         source.execute("DELETE FROM users WHERE user_id = %s", [FAN])
 
 
-def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack) -> None:
+def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack, settings: Settings) -> None:
     report = json.loads(stack.run("./check_all_works.py", "--json", timeout=900).stdout)
     assert report["ok"], [one for one in report["checks"] if not one["ok"]]
     checks = {one["check"]: one["detail"] for one in report["checks"]}
     assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
     assert "masked" in checks["marts"]
+    assert {"api: recommended", "api: champion served", "api: user erased"} <= checks.keys()
+    last = pipeline.last_run(settings)
+    assert last is not None
+    (version,) = registered_by(settings, last.run_id)
+    assert whole(settings, version).user(FAN) == UNKNOWN, "who was deleted is not in the next model"
 
 
 def test_the_pipeline_is_watched_from_a_terminal(stack: Stack, settings: Settings) -> None:

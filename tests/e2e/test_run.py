@@ -78,6 +78,8 @@ def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source:
         "user updated",
         "rating deleted",
         "user deleted",
+        "api: film watched",
+        "api: film rated",
     ]
     for one in followed:
         assert list(one["milliseconds"]) == ["captured", "masked", "queryable"]
