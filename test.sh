@@ -21,7 +21,24 @@ step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
     reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs deploy
 
-step tests
-# mostly they wait for servers: two at a time, see tests/conftest.py for who goes where
-[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadgroup tests/unit tests/integration tests/e2e
-exec "$bin/pytest" "$@"
+if [ $# -gt 0 ]; then
+    step tests
+    exec "$bin/pytest" "$@"
+fi
+
+# Mostly they wait for servers: two at a time. Those that stop servers have a process, and so a stack,
+# of their own; what it says is shown when it has ended.
+step "tests, and beside them those that stop servers"
+disruptive=$(mktemp)
+trap 'rm -f "$disruptive"' EXIT
+set -m # else it would not hear Ctrl-C, and leave its stack behind
+"$bin/pytest" -m disruptive >"$disruptive" 2>&1 </dev/null &
+beside=$!
+set +m
+trap 'kill -INT "$beside" 2>/dev/null; wait "$beside"; exit 130' INT TERM
+failed=0
+"$bin/pytest" -m "not disruptive" || failed=1
+wait "$beside" || failed=1
+step "tests that stop servers"
+cat "$disruptive"
+exit "$failed"

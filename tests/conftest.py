@@ -11,30 +11,18 @@ from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_contract import Settings
 from support.stack import ROOT, Stack, running_stack
 
-_UNIT_TESTS = ROOT / "tests" / "unit"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the test of killed API workers takes: 60 shows more, and is too long for every day."""
     parser.addoption("--writing-seconds", type=float, default=10, help="how long clients of the API write")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what stops servers apart from the rest: a fault of theirs then spoils nobody else's result.
+    """Put what stops servers behind the rest: a fault of theirs then spoils nobody else's result.
 
-    In one process it comes last. In two (``./test.sh``) each kind has its process, and so its stack; unit
-    tests go wherever there is time.
+    ``./test.sh`` runs the two kinds in two processes, each with a stack of its own.
     """
-    items.sort(key=_is_disruptive)
-    for item in items:
-        if item.path.is_relative_to(_UNIT_TESTS):
-            continue
-        item.add_marker(pytest.mark.xdist_group("disruptive" if _is_disruptive(item) else "peaceful"))
-
-
-def _is_disruptive(item: pytest.Item) -> bool:
-    return item.get_closest_marker("disruptive") is not None
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
 
 
 @pytest.fixture(scope="session")
