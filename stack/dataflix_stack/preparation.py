@@ -48,7 +48,7 @@ def make_folders(layout: Layout, account: Account | None) -> None:
 def _make_data_folder(folder: Path) -> None:
     for part in reversed((folder, *folder.parents)):
         if not part.exists():
-            part.mkdir()
+            part.mkdir(exist_ok=True)  # two starts at once may both find it missing
             part.chmod(0o755)
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "no permission to write", str(folder))

@@ -12,7 +12,7 @@ def make_passable(folder: Path) -> None:
     """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
     for part in reversed((folder, *folder.parents)):
         if not part.exists():
-            part.mkdir()
+            part.mkdir(exist_ok=True)  # two starts at once may both find it missing
             part.chmod(0o755)
 
 
