@@ -15,7 +15,7 @@ from dataflix_training.registry import CHAMPION
 from dataflix_training.tracking import Tracking
 from support.champion import serve
 from support.stack import Stack
-from support.training import FIRST, build_marts, train
+from support.training import build_marts, train
 
 
 @pytest.fixture
@@ -56,6 +56,6 @@ def tracking(settings: Settings) -> Tracking:
 def champion(stack: Stack, settings: Settings, warehouse: Client, tracking: Tracking) -> int:
     """The version in service; trained if there is none, and served by every process."""
     build_marts(settings, warehouse)
-    version = tracking.registry.aliases().get(CHAMPION) or train(stack, FIRST)["model_version"]
+    version = tracking.registry.aliases().get(CHAMPION) or train(stack, "test-in-service")["model_version"]
     serve(settings, tracking, version)
     return int(version)

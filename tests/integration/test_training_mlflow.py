@@ -18,7 +18,7 @@ from dataflix_contract import Settings
 from dataflix_training.registry import MODEL_NAME, RUN_TAG
 from dataflix_training.tracking import OUTCOME_TAG, RESULT_TAG, Tracking
 from support.stack import ROOT, Stack
-from support.training import FIRST, build_marts, train
+from support.training import build_marts, train
 
 READ_BACK = """
 import json, sys
@@ -28,6 +28,10 @@ model = mlflow.pyfunc.load_model(sys.argv[2])
 rows = pd.DataFrame({"user_id": [1, 1, 10**9], "movie_id": [1, 10**9, 1]})
 print(json.dumps(model.predict(rows).tolist()))
 """
+
+
+#: A training that any test here may ask for: it is done once, and its result is given again afterwards.
+FIRST = "test-first"
 
 
 @pytest.fixture

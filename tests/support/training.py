@@ -10,9 +10,6 @@ from dataflix_contract import Settings
 from support.stack import Stack
 from support.waiting import wait_until
 
-#: A training that any test may ask for: it is done once, and its result is given again afterwards.
-FIRST = "test-first"
-
 
 def build_marts(settings: Settings, warehouse: Client) -> None:
     """Have the webhook build the marts that training reads, if they are not there yet."""
