@@ -106,6 +106,8 @@ def _changed(before: dict[str, Any], after: dict[str, Any], film: dict[str, Any]
         return False, f"{film['title']!r} was just rated, and is recommended all the same"
     if after["model"] is None:
         return bool(then), "by popularity: no model has been trained yet (bin/dataflix-pipeline run)"
+    if after["strategy"] == "popular":
+        return bool(then), "by popularity: the model does not know this film yet (bin/dataflix-pipeline run)"
     known = after["based_on"]["fresh_ratings"] == 1 and first != then
     return known, f"{len(set(then) - set(first))} of {len(then)} films are new after one rating"
 
