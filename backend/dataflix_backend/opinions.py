@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
@@ -102,13 +102,7 @@ def watch(sent: Watching) -> Response:
 @opinions.doc(responses={404: "The user has not watched it."})
 def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
     """Take back that a film was watched; its rating goes too."""
-    with context().pool.connection() as connection:
-        if not connection.execute(_UNWATCH, [user_id, movie_id]).rowcount:
-            raise HTTPError(
-                HTTPStatus.NOT_FOUND,
-                "this user has not watched this film: GET /users/{user_id}/watched lists what they have",
-            )
-    return "", HTTPStatus.NO_CONTENT
+    return _delete(_UNWATCH, user_id, movie_id, "watched", "watched")
 
 
 @opinions.post("/ratings")
@@ -141,13 +135,7 @@ def rate(sent: NewRating) -> Response:
 @opinions.doc(responses={404: "The user has not rated it."})
 def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
     """Delete a rating; the film stays watched."""
-    with context().pool.connection() as connection:
-        if not connection.execute(_UNRATE, [user_id, movie_id]).rowcount:
-            raise HTTPError(
-                HTTPStatus.NOT_FOUND,
-                "this user has not rated this film: GET /users/{user_id}/ratings lists what they have",
-            )
-    return "", HTTPStatus.NO_CONTENT
+    return _delete(_UNRATE, user_id, movie_id, "rated", "ratings")
 
 
 @opinions.get("/users/<id:user_id>/watched")
@@ -170,6 +158,17 @@ def rated(user_id: int, page: Page) -> Response:
     rows, next_page = _rows(_RATED_LIST, "updated_at", user_id, page)
     items = [RatedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
     return reply(RatedPage(items=items, next=next_page))
+
+
+def _delete(statement: LiteralString, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
+    """Delete the row of a user and a film; if there is none, say what was not done and where to look."""
+    with context().pool.connection() as connection:
+        if not connection.execute(statement, [user_id, movie_id]).rowcount:
+            raise HTTPError(
+                HTTPStatus.NOT_FOUND,
+                f"this user has not {did} this film: GET /users/{{user_id}}/{listed} lists what they have",
+            )
+    return "", HTTPStatus.NO_CONTENT
 
 
 class _Row(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from flask import Flask
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
@@ -21,6 +19,7 @@ from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.web_server import GunicornLog, address
 
 _GRACE_SECONDS = 10
 #: Longer than clients keep idle connections, so that they close them and never meet a closed one.
@@ -31,16 +30,6 @@ _STATUSES = {
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
-
-
-class _Log(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, in the shape of everybody's."""
-
-    def setup(self, cfg: Any) -> None:
-        """Leave the lines to the root logger."""
-        del cfg
-        self.error_log = logging.getLogger("gunicorn")
-        self.error_log.setLevel(logging.INFO)
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
@@ -77,15 +66,14 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """A few processes, each with as many threads as connections."""
-        host = self._settings.bind
         options = {
-            "bind": f"{f'[{host}]' if ':' in host else host}:{self._settings.backend_port}",
+            "bind": address(self._settings.bind, self._settings.backend_port),
             "workers": self._settings.backend_workers,
             "worker_class": _Worker,
             "threads": MOST_CONNECTIONS,
             "keepalive": _KEEPALIVE_SECONDS,
             "graceful_timeout": _GRACE_SECONDS,
-            "logger_class": _Log,
+            "logger_class": GunicornLog,
             "control_socket_disable": True,
             "pre_fork": self._before_fork,
             "worker_exit": self._at_exit,

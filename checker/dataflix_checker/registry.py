@@ -11,10 +11,7 @@ from typing import Any
 import httpx
 
 from dataflix_contract import Settings
-
-#: The registered model, and the alias of the version that serves.
-MODEL = "dataflix-recommender"
-CHAMPION = "champion"
+from dataflix_contract.schema import CHAMPION, MODEL
 
 _SECONDS = 20
 

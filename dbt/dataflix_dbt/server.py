@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.web_server import GunicornLog, address
 from dataflix_dbt.folders import Folders, folders
 from dataflix_dbt.metrics import Metrics
 from dataflix_dbt.store import Store
@@ -20,16 +18,6 @@ from dataflix_dbt.worker import Worker
 
 _THREADS = 8
 _GRACE_SECONDS = 10
-
-
-class _Log(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, in the shape of everybody's."""
-
-    def setup(self, cfg: Any) -> None:
-        """Leave the lines to the root logger."""
-        del cfg
-        self.error_log = logging.getLogger("gunicorn")
-        self.error_log.setLevel(logging.INFO)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -43,14 +31,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """One process, because one thread of it runs dbt."""
-        host = self._settings.bind
         options = {
-            "bind": f"{f'[{host}]' if ':' in host else host}:{self._settings.dbt_port}",
+            "bind": address(self._settings.bind, self._settings.dbt_port),
             "workers": 1,
             "worker_class": "gthread",
             "threads": _THREADS,
             "graceful_timeout": _GRACE_SECONDS,
-            "logger_class": _Log,
+            "logger_class": GunicornLog,
             "control_socket_disable": True,
             "post_worker_init": lambda _worker: self._begin(),
             "worker_exit": lambda _arbiter, _worker: self._end(),

@@ -17,6 +17,7 @@ from dataflix_stack.config import kafka_log_dir
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
+from dataflix_stack.shared_folder import make_passable
 
 _BYTES_NEEDED = 2**30
 
@@ -46,10 +47,7 @@ def make_folders(layout: Layout, account: Account | None) -> None:
 
 
 def _make_data_folder(folder: Path) -> None:
-    for part in reversed((folder, *folder.parents)):
-        if not part.exists():
-            part.mkdir(exist_ok=True)  # two starts at once may both find it missing
-            part.chmod(0o755)
+    make_passable(folder)
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "no permission to write", str(folder))
 

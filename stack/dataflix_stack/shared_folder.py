@@ -1,4 +1,4 @@
-"""The folder of installed servers, which all stacks of a checkout share."""
+"""Folders that other accounts pass through, and that several starts share."""
 
 from __future__ import annotations
 

@@ -34,11 +34,6 @@ print(json.dumps(model.predict(rows).tolist()))
 FIRST = "test-first"
 
 
-@pytest.fixture
-def tracking(settings: Settings) -> Tracking:
-    return Tracking(settings.mlflow_url)
-
-
 @pytest.fixture(autouse=True)
 def marts(settings: Settings, warehouse: Client) -> None:
     """The marts that training reads."""

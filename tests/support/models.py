@@ -8,6 +8,7 @@ import httpx
 from dataflix_checker import registry
 from dataflix_checker.registry import Version
 from dataflix_contract import Settings
+from dataflix_contract.schema import MODEL
 from dataflix_recommender import Model, digest, load
 
 
@@ -15,7 +16,7 @@ def registered_by(settings: Settings, run_id: str) -> list[Version]:
     """The versions that a pipeline run has registered; there should be one."""
     answer = httpx.get(
         f"{settings.mlflow_url}/api/2.0/mlflow/model-versions/search",
-        params={"filter": f"name = '{registry.MODEL}'", "max_results": 1000},
+        params={"filter": f"name = '{MODEL}'", "max_results": 1000},
         timeout=20,
     )
     found = answer.raise_for_status().json().get("model_versions", [])

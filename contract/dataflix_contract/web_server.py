@@ -1,0 +1,23 @@
+"""What the servers that gunicorn runs have in common; only for packages that depend on gunicorn."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+
+class GunicornLog(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, in the shape of everybody's."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave the lines to the root logger."""
+        del cfg
+        self.error_log = logging.getLogger("gunicorn")
+        self.error_log.setLevel(logging.INFO)
+
+
+def address(host: str, port: int) -> str:
+    """Where to listen, as gunicorn wants it: an IPv6 address in brackets."""
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
