@@ -18,11 +18,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what stops servers behind the rest: a fault of theirs then spoils nobody else's result.
+    """Put what spoils the stack for others behind the rest: stopped servers, then other data.
 
-    ``./test.sh`` runs the two kinds in two processes, each with a stack of its own.
+    ``./test.sh`` runs the disruptive ones in a process of their own, with a stack of its own.
     """
-    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+    items.sort(key=_spoils)
+
+
+def _spoils(item: pytest.Item) -> tuple[bool, bool]:
+    return (
+        item.get_closest_marker("other_data") is not None,
+        item.get_closest_marker("disruptive") is not None,
+    )
 
 
 @pytest.fixture(scope="session")

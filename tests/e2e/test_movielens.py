@@ -13,6 +13,8 @@ from support.equality import differences
 from support.stack import Stack
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.other_data
+
 FIGURES = {
     "movies": "count(*)",
     "users": "count(*)",
