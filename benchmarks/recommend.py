@@ -33,6 +33,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from dataflix_backend import folders, metrics
 from dataflix_backend.database import make_pool
+from dataflix_backend.recommendations import serving
 from dataflix_backend.recommendations.advice import Wish, advise
 from dataflix_backend.recommendations.champion import Champion, Note
 from dataflix_backend.recommendations.films import read_films
@@ -78,6 +79,7 @@ def main(  # noqa: PLR0913, PLR0917 - options
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(help="Measurements of each route, in turn.")] = 3,
     rate: Annotated[int, typer.Option(help="Requests a second of the steady part.")] = 200,
+    anew: Annotated[bool, typer.Option(help="Compute each reply: nothing is remembered.")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Measure with a copy of MovieLens: users of about 50 ratings, 5 of them newer than the model."""
@@ -87,7 +89,7 @@ def main(  # noqa: PLR0913, PLR0917 - options
         champion = _shelve(own, model or _train(movielens, Path(folder, "model.npz")))
         users = _rate_freshly(own, champion)
         report("compute", _compute(own, champion, users), as_json=as_json)
-        with _serve(own) as port:
+        with _serve(own, anew=anew) as port:
             paths = [f"/recommendations/{user}?n=10" for user in users]
             _closed(port, paths, 2.0)
             report(f"{rate} requests a second", _steady(port, paths, rate, seconds), as_json=as_json)
@@ -95,8 +97,10 @@ def main(  # noqa: PLR0913, PLR0917 - options
 
 
 @app.command(hidden=True)
-def serve() -> None:
+def serve(*, anew: bool = False) -> None:
     """The backend as it is, and beside it in the same gunicorn a Flask application with one bare route."""
+    if anew:
+        serving.MOST_REPLIES = 0
 
     class _WithBare(Server):
         def load(self) -> Any:
@@ -172,7 +176,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
     pool = make_pool(settings)
     pool.open()
     with lock, pool, pool.connection() as connection:
-        serving = combine(read_films(connection), Served(champion, model), "disk")
+        served = combine(read_films(connection), Served(champion, model), "disk")
         people = [person for user in users if (person := read_person(connection, user))]
     wish = Wish(10)
     taken: dict[str, list[float]] = {}
@@ -188,7 +192,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
 
     for _ in range(40):
         for person in people:
-            timed("whole", lambda person=person: advise(serving, person, wish))
+            timed("whole", lambda person=person: advise(served, person, wish))
             profile = timed(
                 "profile",
                 lambda person=person: model.profile_of(person.user_id, person.rated, person.stars),
@@ -211,7 +215,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
 
 
 @contextmanager
-def _serve(settings: Settings) -> Iterator[int]:
+def _serve(settings: Settings, *, anew: bool) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -222,9 +226,10 @@ def _serve(settings: Settings) -> Iterator[int]:
         "DATAFLIX_BACKEND_RATE_LIMIT": "0",
         "DATAFLIX_MLFLOW_PORT": "1",  # nobody is there: the model is the disk's
     }
+    command = [sys.executable, __file__, "serve", *(["--anew"] if anew else [])]
     with (
         tempfile.TemporaryFile() as log,  # a terminal would be slower
-        subprocess.Popen([sys.executable, __file__, "serve"], env=environment, stderr=log) as server,
+        subprocess.Popen(command, env=environment, stderr=log) as server,
     ):
         try:
             _wait_for(port)
