@@ -23,7 +23,7 @@ from kaskade.services import TopicService
 from kaskade.themes import KaskadeApp
 from kaskade.widgets import KaskadeHeader
 from textual.app import ComposeResult
-from textual.widgets import Footer
+from textual.widgets import DataTable, Footer
 
 from dataflix_contract import load_settings
 
@@ -37,6 +37,16 @@ class _Topics(ListTopics):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether the action is offered."""
         return False if action in _CHANGES else super().check_action(action, parameters)
+
+    def finish_loading_table(self) -> None:
+        """Give the list the keyboard once it can have it.
+
+        kaskade does so while the list is loading, when Textual focuses nothing: on a busy machine
+        no key would then do anything before a click.
+        """
+        super().finish_loading_table()
+        if self.screen.focused is None:
+            self.query_one(DataTable).focus()
 
 
 class Overview(KaskadeAdmin):
