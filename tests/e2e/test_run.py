@@ -29,19 +29,6 @@ def test_starting_a_running_stack_disturbs_nothing(stack: Stack) -> None:
     assert None not in before.values()
 
 
-def test_data_survives_a_stop_and_a_start(stack: Stack, settings: Settings) -> None:
-    with _connections(settings) as (source, warehouse):
-        source.execute("INSERT INTO users (user_id, name) VALUES (60000000, 'Survivor')")
-        wait_until(lambda: _in_warehouse(warehouse, 60000000), "the row is in the warehouse")
-    stack.down()
-    assert {one["state"] for one in stack.status()["services"]} == {"stopped"}
-    stack.up()
-    with _connections(settings) as (source, warehouse):
-        assert _in_warehouse(warehouse, 60000000)
-        source.execute("DELETE FROM users WHERE user_id = 60000000")
-        wait_until(lambda: not _in_warehouse(warehouse, 60000000), "the deletion is in the warehouse")
-
-
 def test_a_second_stack_on_the_same_ports_is_refused_by_name(stack: Stack) -> None:
     folder = stack.env_file.parent
     twin = folder / "twin.env"
@@ -54,16 +41,6 @@ def test_a_second_stack_on_the_same_ports_is_refused_by_name(stack: Stack) -> No
     assert refused.returncode == 1
     assert str(stack.settings.postgres_port) in refused.stderr + refused.stdout
     assert "DATAFLIX_POSTGRES_PORT" in refused.stderr + refused.stdout
-
-
-def test_two_stacks_run_side_by_side(settings: Settings) -> None:
-    with running_stack(profile="core", masker_workers="2") as other:
-        assert {one["state"] for one in other.status()["services"]} == {"ready"}
-        with _connections(settings) as (_, warehouse), _connections(other.settings) as (there, elsewhere):
-            there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")
-            wait_until(lambda: _in_warehouse(elsewhere, 70000000), "the row is in its own warehouse")
-            assert not _in_warehouse(warehouse, 70000000)
-        other.run("./check_all_works.py", "--no-batch", "--json")
 
 
 def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source: psycopg.Connection) -> None:
@@ -111,6 +88,35 @@ def test_the_trace_of_a_row_that_is_not_there_says_so(stack: Stack) -> None:
     done = stack.run("bin/dataflix-trace", "users", "user_id=-1", "--touch", check=False)
     assert done.returncode == 1
     assert "no row" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Stack]:
+    """The stream alone, beside the stack that all tests share."""
+    with running_stack(profile="core", masker_workers="2") as other:
+        yield other
+
+
+def test_two_stacks_run_side_by_side(other: Stack, settings: Settings) -> None:
+    assert {one["state"] for one in other.status()["services"]} == {"ready"}
+    with _connections(settings) as (_, warehouse), _connections(other.settings) as (there, elsewhere):
+        there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")
+        wait_until(lambda: _in_warehouse(elsewhere, 70000000), "the row is in its own warehouse")
+        assert not _in_warehouse(warehouse, 70000000)
+    other.run("./check_all_works.py", "--no-batch", "--json")
+
+
+def test_data_survives_a_stop_and_a_start(other: Stack) -> None:
+    with _connections(other.settings) as (source, warehouse):
+        source.execute("INSERT INTO users (user_id, name) VALUES (60000000, 'Survivor')")
+        wait_until(lambda: _in_warehouse(warehouse, 60000000), "the row is in the warehouse")
+    other.down()
+    assert {one["state"] for one in other.status()["services"]} == {"stopped"}
+    other.up()
+    with _connections(other.settings) as (source, warehouse):
+        assert _in_warehouse(warehouse, 60000000)
+        source.execute("DELETE FROM users WHERE user_id = 60000000")
+        wait_until(lambda: not _in_warehouse(warehouse, 60000000), "the deletion is in the warehouse")
 
 
 @contextmanager

@@ -116,5 +116,5 @@ def test_half_a_million_rows_in_one_statement_are_quick(empty: psycopg.Connectio
         "INSERT INTO users (name, email)"
         " SELECT 'Name ' || n, 'u' || n || '@example.com' FROM generate_series(1, 500000) AS n"
     )
-    # no index makes it quadratic; most of it is the index for parts of names, and the machine may be busy
+    # no index makes it quadratic; the machine may be busy
     assert time.monotonic() - started < 300

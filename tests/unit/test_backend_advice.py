@@ -10,7 +10,7 @@ import pytest
 from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
 from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
-from dataflix_backend.recommendations.people import Person, numbers
+from dataflix_backend.recommendations.people import BIGINTS, SMALLINTS, Person, numbers
 from dataflix_backend.recommendations.serving import MOST_REPLIES, Served, Serving, combine
 from support.recommender import small_model
 
@@ -150,7 +150,7 @@ def test_arrays_are_read_from_postgresql_s_binary_form() -> None:
     sent = bytes.fromhex(
         "00000001000000000000001400000002000000010000000800000000000000070000000880000000000000ff"
     )
-    assert numbers(sent, ">i8").tolist() == [7, -(2**63) + 255]
+    assert numbers(sent, BIGINTS).tolist() == [7, -(2**63) + 255]
     short = bytes.fromhex("000000010000000000000015000000010000000100000002000a")
-    assert numbers(short, ">i2").tolist() == [10]
-    assert numbers(bytes.fromhex("000000000000000000000014"), ">i8").tolist() == []
+    assert numbers(short, SMALLINTS).tolist() == [10]
+    assert numbers(bytes.fromhex("000000000000000000000014"), BIGINTS).tolist() == []

@@ -20,6 +20,9 @@ WHERE u.user_id = %s
 """
 #: Bytes before the first element: dimensions, flags, type; then length and lower bound, unless empty.
 _HEADER, _EMPTY_HEADER = 20, 12
+#: An element: its length in bytes, then its value, the highest byte first.
+BIGINTS = np.dtype([("bytes", ">i4"), ("value", ">i8")])
+SMALLINTS = np.dtype([("bytes", ">i4"), ("value", ">i2")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,20 @@ def read_person(connection: Connection[TupleRow], user_id: int) -> Person | None
 def _person(user_id: int, watched: bytes, rated: bytes, halves: bytes) -> Person:
     return Person(
         user_id,
-        numbers(watched, ">i8"),
-        numbers(rated, ">i8"),
-        numbers(halves, ">i2") / 2.0,
+        numbers(watched, BIGINTS),
+        numbers(rated, BIGINTS),
+        numbers(halves, SMALLINTS) / 2.0,
         b"".join((watched, rated, halves)),
     )
 
 
-def numbers(sent: bytes, kind: str) -> NDArray[Any]:
-    """The elements of an array without NULLs, in PostgreSQL's binary form."""
+def numbers(sent: bytes, element: np.dtype[Any]) -> NDArray[Any]:
+    """The elements of an array without NULLs, in PostgreSQL's binary form.
+
+    Args:
+        sent: what ``array_send`` gave.
+        element: :data:`BIGINTS` or :data:`SMALLINTS`.
+    """
     if len(sent) <= _EMPTY_HEADER:
-        return np.empty(0, np.dtype(kind).newbyteorder("="))
-    elements = np.frombuffer(sent, np.dtype([("bytes", ">i4"), ("value", kind)]), offset=_HEADER)
-    return elements["value"].astype(np.dtype(kind).newbyteorder("="))
+        return np.empty(0, np.int64)
+    return np.frombuffer(sent, element, offset=_HEADER)["value"].astype(np.int64)

@@ -21,7 +21,7 @@ COMMENT ON COLUMN idempotency_keys.created_at IS 'When the request came.';
 CREATE INDEX movies_title_order_idx ON movies (lower(left(title, 200)), movie_id);
 
 -- Parts of a name.
-CREATE INDEX users_name_idx ON users USING gin (name gin_trgm_ops) WITH (fastupdate = off);
+CREATE INDEX users_name_idx ON users USING gin (name gin_trgm_ops);
 
 -- A film's count and mean, from the index alone.
 CREATE INDEX ratings_movie_id_rating_idx ON ratings (movie_id) INCLUDE (rating);
