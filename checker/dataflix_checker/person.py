@@ -83,8 +83,9 @@ def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
     title = str(film["title"])
     typed = title[:2] + title[3:] if len(title) > 4 else title  # noqa: PLR2004 - short titles: as they are
     items = api.get("/movies", params={"q": typed, "limit": 20}).raise_for_status().json()["items"]
-    ids = [one["movie_id"] for one in items]
-    return film["movie_id"] in ids, f"{typed!r} finds {len(ids)} films, {title!r} among them"
+    if any(one["movie_id"] == film["movie_id"] for one in items):
+        return True, f"{typed!r} finds {title!r}"
+    return False, f"{typed!r} finds {len(items)} other films, and not {title!r}"
 
 
 def _followed(check: str, follower: Follower, table: str, key: dict[str, int]) -> Finding:
