@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 
 class ContractError(ValueError):
@@ -140,7 +140,7 @@ FENCE_HEADER = "dataflix.fence"
 #: The daily batch in Airflow, and the model that it registers in MLflow with the alias of the one in use.
 BATCH_DAG = "elt_pipeline"
 MODEL = "dataflix-recommender"
-CHAMPION = "champion"
+CHAMPION: Final = "champion"
 
 
 def load_contract(text: str) -> Mapping[str, Table]:

@@ -19,5 +19,5 @@ class GunicornLog(Logger):  # type: ignore[misc]
 
 
 def address(host: str, port: int) -> str:
-    """Where to listen, as gunicorn wants it: an IPv6 address in brackets."""
+    """Host and port, as gunicorn and URLs have them: an IPv6 address in brackets."""
     return f"{f'[{host}]' if ':' in host else host}:{port}"

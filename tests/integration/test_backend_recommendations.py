@@ -18,8 +18,9 @@ from mlflow import MlflowClient
 
 from dataflix_checker import registry
 from dataflix_contract import Settings
+from dataflix_contract.schema import CHAMPION, MODEL
 from dataflix_recommender import digest, load, save
-from dataflix_training.registry import CHAMPION, DIGEST_TAG, MODEL_NAME
+from dataflix_training.registry import DIGEST_TAG
 from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
 from support.champion import from_all, serve, served_by_all
@@ -245,7 +246,7 @@ def other(settings: Settings, tracking: Tracking, champion: int, tmp_path: Path)
     )
     save(altered, file)
     yield register(tracking.client, named.run_id, file, digest(altered))
-    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(champion))
+    tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(champion))
 
 
 def register(client: MlflowClient, mlflow_run: str, file: Path, sha256: str) -> int:
@@ -255,7 +256,7 @@ def register(client: MlflowClient, mlflow_run: str, file: Path, sha256: str) -> 
     client.log_artifact(run.run_id, str(file), "model/data")
     client.set_terminated(run.run_id)
     source = f"{run.artifact_uri}/model"
-    made = client.create_model_version(MODEL_NAME, source, run.run_id, tags={DIGEST_TAG: sha256})
+    made = client.create_model_version(MODEL, source, run.run_id, tags={DIGEST_TAG: sha256})
     return int(made.version)
 
 
@@ -312,7 +313,7 @@ def test_champions_are_swapped_under_load_without_a_failed_or_mixed_reply(
 
 def swap(client: MlflowClient, work: Load, version: int) -> None:
     """Move the alias, and wait until a reader has seen it."""
-    client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+    client.set_registered_model_alias(MODEL, CHAMPION, str(version))
 
     def arrived() -> bool:
         return any(reply["model"]["version"] == version for _, reply in work.replies[-2 * READERS :])
@@ -324,8 +325,8 @@ def test_a_broken_champion_replaces_no_good_one(
     stack: Stack, tracking: Tracking, champion: int, other: int, user: int
 ) -> None:
     settings = stack.settings
-    tracking.client.set_model_version_tag(MODEL_NAME, str(other), DIGEST_TAG, "0" * 64)
-    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(other))
+    tracking.client.set_model_version_tag(MODEL, str(other), DIGEST_TAG, "0" * 64)
+    tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(other))
 
     def warned() -> str | None:
         with api_client(settings) as client:

@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
 from dataflix_contract import Settings
-from dataflix_training.registry import MODEL_NAME, RUN_TAG
+from dataflix_contract.schema import MODEL
+from dataflix_training.registry import RUN_TAG
 from dataflix_training.tracking import OUTCOME_TAG, RESULT_TAG, Tracking
 from support.stack import ROOT, Stack
 from support.training import build_marts, train
@@ -48,7 +49,7 @@ def first(stack: Stack) -> dict[str, Any]:
 
 def versions(client: MlflowClient, run_id: str) -> list[int]:
     """The versions that a pipeline run has registered."""
-    found = client.search_model_versions(f"name='{MODEL_NAME}'")
+    found = client.search_model_versions(f"name='{MODEL}'")
     return [int(one.version) for one in found if one.tags.get(RUN_TAG) == run_id]
 
 
@@ -81,7 +82,7 @@ def test_a_training_is_recorded_and_registered_once(
 def test_the_registered_model_works_in_a_process_that_knows_nothing_of_us(
     settings: Settings, tracking: Tracking, first: dict[str, Any], tmp_path: Any
 ) -> None:
-    uri = f"models:/{MODEL_NAME}/{first['model_version']}"
+    uri = f"models:/{MODEL}/{first['model_version']}"
     python = ROOT / ".dataflix/envs/tracking/bin/python"
     done = subprocess.run(
         [str(python), "-c", READ_BACK, settings.mlflow_url, uri],
@@ -99,7 +100,7 @@ def test_the_registered_model_works_in_a_process_that_knows_nothing_of_us(
     assert "model.npz" in names
     assert "input_example.json" in names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
-    assert tracking.client.get_model_version(MODEL_NAME, str(first["model_version"])).run_id
+    assert tracking.client.get_model_version(MODEL, str(first["model_version"])).run_id
 
 
 def test_a_retry_finishes_what_was_killed_between_registration_and_alias(
@@ -108,7 +109,7 @@ def test_a_retry_finishes_what_was_killed_between_registration_and_alias(
     client, run = tracking.client, first["mlflow_run_id"]
     client.delete_tag(run, RESULT_TAG)
     client.update_run(run, status="RUNNING")
-    client.delete_registered_model_alias(MODEL_NAME, "champion")
+    client.delete_registered_model_alias(MODEL, "champion")
     again = train(stack, FIRST)
     assert again == first
     assert tracking.registry.aliases()["champion"] == first["model_version"]

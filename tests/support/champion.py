@@ -3,7 +3,7 @@
 from typing import Any
 
 from dataflix_contract import Settings
-from dataflix_training.registry import CHAMPION, MODEL_NAME
+from dataflix_contract.schema import CHAMPION, MODEL
 from dataflix_training.tracking import Tracking
 from support.api import api_client
 from support.waiting import wait_until
@@ -11,7 +11,7 @@ from support.waiting import wait_until
 
 def serve(settings: Settings, tracking: Tracking, version: int) -> None:
     """Make a version the champion, and wait until every process of the backend serves it."""
-    tracking.client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+    tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(version))
     wait_until(lambda: served_by_all(settings) == {(version, "registry")}, f"version {version} is served")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dataflix_contract.schema import CHAMPION
 from dataflix_training.metrics import Scores
 
-CHAMPION: Literal["champion"] = "champion"
 CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]
 

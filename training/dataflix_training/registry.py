@@ -9,10 +9,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from dataflix_contract.schema import CHAMPION, MODEL
 from dataflix_training.faults import Fault
+from dataflix_training.gate import CHALLENGER
 
-MODEL_NAME = "dataflix-recommender"
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous-champion"
+#: The alias of the version that the champion has replaced.
+PREVIOUS = "previous-champion"
 
 #: Tags of a model version.
 RUN_TAG = "dataflix.run_id"
@@ -37,7 +39,7 @@ class Version:
 
 
 class Registry:
-    """The versions and aliases of :data:`MODEL_NAME`."""
+    """The versions and aliases of :data:`~dataflix_contract.schema.MODEL`."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
@@ -45,7 +47,7 @@ class Registry:
     def aliases(self) -> dict[str, int]:
         """Which version each alias names; empty before the first version."""
         try:
-            aliases = self._client.get_registered_model(MODEL_NAME).aliases
+            aliases = self._client.get_registered_model(MODEL).aliases
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return {}
@@ -55,7 +57,7 @@ class Registry:
     def champion(self) -> ModelVersion | None:
         """The version in service."""
         version = self.aliases().get(CHAMPION)
-        return self._client.get_model_version(MODEL_NAME, str(version)) if version else None
+        return self._client.get_model_version(MODEL, str(version)) if version else None
 
     def of_run(self, run_id: str) -> int | None:
         """The version that a pipeline run has registered."""
@@ -72,7 +74,7 @@ class Registry:
 
     def challenge(self, version: int) -> None:
         """Make a version the challenger."""
-        self._client.set_registered_model_alias(MODEL_NAME, CHALLENGER, str(version))
+        self._client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
 
     def promote(self, version: int) -> None:
         """Put a version in service; the one before is remembered. Done twice it is done once.
@@ -85,12 +87,12 @@ class Registry:
         before = aliases.get(CHAMPION)
         if before != version:
             if before:
-                self._client.set_model_version_tag(MODEL_NAME, str(version), REPLACED_TAG, str(before))
-                self._client.set_registered_model_alias(MODEL_NAME, PREVIOUS, str(before))
+                self._client.set_model_version_tag(MODEL, str(version), REPLACED_TAG, str(before))
+                self._client.set_registered_model_alias(MODEL, PREVIOUS, str(before))
             # one request, and the last that matters: whoever asks for the champion gets a whole one
-            self._client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+            self._client.set_registered_model_alias(MODEL, CHAMPION, str(version))
         if aliases.get(CHALLENGER) == version:
-            self._client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+            self._client.delete_registered_model_alias(MODEL, CHALLENGER)
 
     def rollback(self) -> tuple[int, int]:
         """Put the champion before this one in service again; returns (from, to). Again: one further back.
@@ -107,14 +109,14 @@ class Registry:
                 f"version {champion.version} replaced no other: choose with dataflix-model promote VERSION"
             )
         target = self._require(int(replaced))
-        self._client.set_registered_model_alias(MODEL_NAME, CHAMPION, replaced)
+        self._client.set_registered_model_alias(MODEL, CHAMPION, replaced)
         before = target.tags.get(REPLACED_TAG)
         if before:
-            self._client.set_registered_model_alias(MODEL_NAME, PREVIOUS, before)
+            self._client.set_registered_model_alias(MODEL, PREVIOUS, before)
         else:
-            self._client.delete_registered_model_alias(MODEL_NAME, PREVIOUS)
+            self._client.delete_registered_model_alias(MODEL, PREVIOUS)
         self._client.set_model_version_tag(
-            MODEL_NAME,
+            MODEL,
             champion.version,
             "dataflix.rolled_back_at",
             datetime.now(UTC).isoformat("T", "seconds"),
@@ -123,7 +125,7 @@ class Registry:
 
     def _require(self, version: int) -> ModelVersion:
         try:
-            return self._client.get_model_version(MODEL_NAME, str(version))
+            return self._client.get_model_version(MODEL, str(version))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise Fault(f"there is no version {version}: dataflix-model list shows them") from error
@@ -133,7 +135,7 @@ class Registry:
         found: list[ModelVersion] = []
         token = None
         while True:
-            page = self._client.search_model_versions(f"name='{MODEL_NAME}'", page_token=token)
+            page = self._client.search_model_versions(f"name='{MODEL}'", page_token=token)
             found += page
             token = page.token
             if not token:

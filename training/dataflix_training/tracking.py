@@ -32,16 +32,16 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import dataflix_recommender
+from dataflix_contract.schema import CHAMPION, MODEL
 from dataflix_recommender import Model, ModelError, digest, load, save
 from dataflix_recommender.pyfunc import MODEL_FILE
 from dataflix_training.experiment import Experiment
 from dataflix_training.faults import Fault
-from dataflix_training.gate import CHAMPION, Alias, Decision
+from dataflix_training.gate import Alias, Decision
 from dataflix_training.plots import draw
 from dataflix_training.ratings import Ratings
 from dataflix_training.registry import (
     DIGEST_TAG,
-    MODEL_NAME,
     RECIPE_TAG,
     ROWS_TAG,
     RUN_TAG,
@@ -189,15 +189,15 @@ class Tracking:
             "ndcg_at_10": str(outcome["ndcg_at_10"]),
         }
         with contextlib.redirect_stdout(sys.stderr):
-            made = mlflow.register_model(f"models:/{outcome['model_id']}", MODEL_NAME, tags=tags)
+            made = mlflow.register_model(f"models:/{outcome['model_id']}", MODEL, tags=tags)
         return int(made.version)
 
     def _place(self, registered: int, wanted: Alias) -> Alias:
         """Give the version its alias; a newer champion stays where it is."""
-        champion = self.registry.aliases().get("champion", 0)
+        champion = self.registry.aliases().get(CHAMPION, 0)
         if wanted == CHAMPION and champion <= registered:
             self.registry.promote(registered)
-            return "champion"
+            return CHAMPION
         self.registry.challenge(registered)
         return "challenger"
 

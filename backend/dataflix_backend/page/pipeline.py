@@ -26,6 +26,7 @@ from dataflix_backend.recommendations.schemas import ModelShown
 from dataflix_checker import health
 from dataflix_checker.health import Unknown
 from dataflix_contract import Settings
+from dataflix_contract.web_server import address
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -118,12 +119,11 @@ def links(settings: Settings, host: str) -> Links:
 
     The settings' own host names are the servers' among themselves, and need not be known outside.
     """
-    host = f"[{host}]" if ":" in host else host
     return Links(
-        airflow=f"http://{host}:{settings.airflow_port}",
-        mlflow=f"http://{host}:{settings.mlflow_port}",
-        kafka_ui=f"http://{host}:{settings.kafka_ui_port}",
-        dbt_docs=f"http://{host}:{settings.dbt_port}/docs/",
+        airflow=f"http://{address(host, settings.airflow_port)}",
+        mlflow=f"http://{address(host, settings.mlflow_port)}",
+        kafka_ui=f"http://{address(host, settings.kafka_ui_port)}",
+        dbt_docs=f"http://{address(host, settings.dbt_port)}/docs/",
         api_docs="/docs",
     )
 
