@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from dataflix_clickhouse import plan as planning
-from dataflix_clickhouse import statements, warehouse
+from dataflix_clickhouse import warehouse
 from dataflix_contract import SettingsError, load_settings, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -28,11 +28,8 @@ def _apply() -> None:
     settings = load_settings()
     contract = tuple(tables().values())
     client = warehouse.connect(settings)
-    for database in statements.DATABASES:
-        create = statements.render("01_database.sql.j2", database=database)
-        warehouse.run(client, planning.Step(f"create the database {database}", create))
     found = warehouse.find(client)
-    steps = list(planning.plan(contract, found, settings.kafka_bootstrap))
+    steps = list(planning.plan(contract, found, settings.kafka_bootstrap, settings.clickhouse_cluster))
     for step in steps:
         warehouse.run(client, step)
         _out.print(step.what)

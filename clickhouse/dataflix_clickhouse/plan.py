@@ -19,11 +19,13 @@ class Found:
     """What is in the warehouse now.
 
     Attributes:
+        databases: the engine of each database, by name.
         comments: the comment of each object of the database raw, by name.
         columns: type by column name, by table of the database raw.
         reports: names of the tables of the database ops.
     """
 
+    databases: Mapping[str, str] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     reports: frozenset[str] = frozenset()
@@ -37,19 +39,28 @@ class Step:
     sql: str
 
 
-def plan(tables: Iterable[Table], found: Found, brokers: str) -> Iterator[Step]:
+def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "") -> Iterator[Step]:
     """The statements to run, in order; none when all is as it should be.
 
+    Args:
+        tables: what the contract says.
+        found: what is there.
+        brokers: Kafka's address, ``host:port``.
+        cluster: the replicas that keep the warehouse, by the name that the server knows them by;
+            empty: one server.
+
     Raises:
-        PlanError: a column has another type than the contract says.
+        PlanError: a column has another type than the contract says, or a warehouse of one server is to
+            become one of several, or the other way round.
     """
+    yield from _databases(found, cluster)
     if "ingest_errors" not in found.comments:
-        yield Step("create raw.ingest_errors", statements.render("02_ingest_errors.sql"))
-    for name, create in statements.reports().items():
+        yield Step("create raw.ingest_errors", statements.ingest_errors(cluster))
+    for name, create in statements.reports(cluster).items():
         if name not in found.reports:
             yield Step(f"create ops.{name}", create)
     for table in tables:
-        yield from _table(table, found)
+        yield from _table(table, found, cluster)
         yield from _ingest(statements.ingest(table, brokers), found)
         yield from _view(table, found)
 
@@ -64,14 +75,28 @@ def leftovers(tables: Iterable[Table], found: Found) -> list[str]:
     ]
 
 
+def _databases(found: Found, cluster: str) -> Iterator[Step]:
+    wanted = statements.database_engine(cluster)
+    for name in statements.DATABASES:
+        engine = found.databases.get(name)
+        if engine is None:
+            yield Step(f"create the database {name}", statements.database(name, cluster))
+        elif engine != wanted:
+            raise PlanError(
+                f"the database {name} is {engine}, and DATAFLIX_CLICKHOUSE_CLUSTER={cluster} wants {wanted}: "
+                "no warehouse changes over by itself. Set it back, or drop the databases and run this again; "
+                "docs/operations.md says how the warehouse is filled anew"
+            )
+
+
 def _wanted(table: Table) -> dict[str, str]:
     return {column.name: column.clickhouse_type for column in table.forwarded_columns}
 
 
-def _table(table: Table, found: Found) -> Iterator[Step]:
+def _table(table: Table, found: Found, cluster: str) -> Iterator[Step]:
     present = found.columns.get(table.name)
     if present is None:
-        yield Step(f"create raw.{table.name}", statements.render("10_raw.sql.j2", table=table))
+        yield Step(f"create raw.{table.name}", statements.rows(table, cluster))
         return
     previous = None
     for name, kind in _wanted(table).items():

@@ -11,8 +11,8 @@ import jinja2
 
 from dataflix_contract import Column, ColumnType, Table
 
-#: The databases of the warehouse.
-DATABASES = ("raw", "staging", "ops", "analytics")
+#: The databases of the warehouse; dbt keeps its views in the last one.
+DATABASES = ("raw", "staging", "ops", "analytics", "analytics_staging")
 _FINGERPRINT_HEX_DIGITS = 16
 
 
@@ -105,12 +105,37 @@ def ingest(table: Table, brokers: str) -> Ingest:
     )
 
 
-def reports() -> dict[str, str]:
+def database(name: str, cluster: str) -> str:
+    """The statement that makes a database: on every replica of ``cluster``, if that is named."""
+    return render("01_database.sql.j2", database=name, cluster=cluster)
+
+
+def database_engine(cluster: str) -> str:
+    """The engine that :func:`database` gives a database, as the server names it."""
+    return "Replicated" if cluster else "Atomic"
+
+
+def rows(table: Table, cluster: str) -> str:
+    """The statement that makes a table of the database raw."""
+    return render("10_raw.sql.j2", table=table, replicated=_replicated(cluster))
+
+
+def ingest_errors(cluster: str) -> str:
+    """The statement that makes the table of messages that became no row."""
+    return render("02_ingest_errors.sql.j2", replicated=_replicated(cluster))
+
+
+def reports(cluster: str) -> dict[str, str]:
     """The statement that makes each table of the database ops, by the table's name."""
     return {
-        "reconciliations": render("03_reconciliations.sql"),
-        "pipeline_runs": render("04_pipeline_runs.sql"),
+        "reconciliations": render("03_reconciliations.sql.j2", replicated=_replicated(cluster)),
+        "pipeline_runs": render("04_pipeline_runs.sql.j2", replicated=_replicated(cluster)),
     }
+
+
+def _replicated(cluster: str) -> str:
+    """What a table's engine begins with. Where its replicas meet, the replicated database decides."""
+    return "Replicated" if cluster else ""
 
 
 def fingerprint(*statements: str) -> str:

@@ -41,6 +41,7 @@ def connect(settings: Settings) -> Client:
 
 def find(client: Client) -> Found:
     """What is in the warehouse now."""
+    databases = client.query("SELECT name, engine FROM system.databases")
     objects = client.query("SELECT name, comment FROM system.tables WHERE database = 'raw'")
     rows = client.query("SELECT table, name, type FROM system.columns WHERE database = 'raw'")
     columns: dict[str, dict[str, str]] = defaultdict(dict)
@@ -48,6 +49,7 @@ def find(client: Client) -> Found:
         columns[table][name] = kind
     reports = client.query("SELECT name FROM system.tables WHERE database = 'ops'")
     return Found(
+        {str(name): str(engine) for name, engine in databases.result_rows},
         {str(name): str(comment) for name, comment in objects.result_rows},
         columns,
         frozenset(str(name) for (name,) in reports.result_rows),

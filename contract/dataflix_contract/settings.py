@@ -110,6 +110,14 @@ class Settings(BaseSettings):
     clickhouse_host: str = Field("127.0.0.1", description="Where clients find ClickHouse.")
     clickhouse_http_port: Port = Field(8123, description="ClickHouse's HTTP port.")
     clickhouse_tcp_port: Port = Field(9000, description="ClickHouse's native port.")
+    clickhouse_cluster: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description=(
+            "Replicas that keep the warehouse together, by the name that ClickHouse's remote_servers has\n"
+            "for them; empty: one server. See docs/kubernetes.md."
+        ),
+    )
     clickhouse_admin_user: str = Field("dataflix_admin", description="Owns the schema.")
     clickhouse_admin_password: SecretStr = Field(
         SecretStr("dataflix_admin"), description="The owner's password."

@@ -76,6 +76,9 @@ def _run(options: argparse.Namespace) -> int:
     for artefact in ("run_results.json", "sources.json"):
         (options.target / artefact).unlink(missing_ok=True)
     dbt = _Dbt(options.project, options.target)
+    replicas = bool(os.environ["DATAFLIX_DBT_CLICKHOUSE_CLUSTER"])
+    if replicas and not dbt.invoke(options.docs_target, "run-operation", "catch_up"):
+        raise _BrokenError("this replica did not get what others were given: the lines above say why")
     refresh = ["--full-refresh"] if options.full_refresh else []
     if options.select:
         # tests of what was built, and none that compare it with what was not

@@ -19,6 +19,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     return {
         "DATAFLIX_DBT_CLICKHOUSE_HOST": settings.clickhouse_host,
         "DATAFLIX_DBT_CLICKHOUSE_PORT": str(settings.clickhouse_http_port),
+        "DATAFLIX_DBT_CLICKHOUSE_CLUSTER": settings.clickhouse_cluster,
         "DATAFLIX_DBT_CLICKHOUSE_USER": settings.clickhouse_dbt_user,
         "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": settings.clickhouse_dbt_password.get_secret_value(),
     }

@@ -86,6 +86,7 @@ class _Attempt:
     def run(self) -> Report:
         """Everything between the lock and the cleaning up."""
         began = dt.datetime.now(dt.UTC)
+        warehouse.catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse.unfinished(self.client, self.run_id, self.table)
         fence = take_fence(self.source, self.patience.fence_s, self.witness.tell)
         with postgres.take_snapshot(self.settings, self.table) as snapshot:
@@ -139,6 +140,7 @@ class _Attempt:
     def _compare(self, fence: int) -> tuple[Counts, int]:
         """What differs, and a WAL position that no version seen by the comparison can be above."""
         self.witness.tell("comparing")
+        warehouse.catch_up(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)
         wal = postgres.insert_position(self.source)
         return self.staging.count(fence, wal), wal

@@ -30,6 +30,7 @@ def complete(things: Table) -> Found:
     ingest = statements.ingest(things, BROKERS)
     view = statements.fingerprint(statements.render("30_masked.sql.j2", table=things))
     return Found(
+        databases=dict.fromkeys(statements.DATABASES, "Atomic"),
         comments={
             "ingest_errors": "",
             "things": "",
@@ -41,12 +42,13 @@ def complete(things: Table) -> Found:
     )
 
 
-def run(table: Table, found: Found, brokers: str = BROKERS) -> list[str]:
-    return [step.what for step in plan([table], found, brokers)]
+def run(table: Table, found: Found, brokers: str = BROKERS, cluster: str = "") -> list[str]:
+    return [step.what for step in plan([table], found, brokers, cluster)]
 
 
 def test_an_empty_warehouse_is_made_in_an_order_that_loses_no_message(things: Table) -> None:
     assert run(things, Found()) == [
+        *(f"create the database {name}" for name in statements.DATABASES),
         "create raw.ingest_errors",
         "create ops.reconciliations",
         "create ops.pipeline_runs",
@@ -107,3 +109,38 @@ def test_a_changed_type_is_refused_with_the_statement_that_cures_it(things: Tabl
 def test_columns_that_left_the_contract_are_told(things: Table, complete: Found) -> None:
     found = replace(complete, columns={"things": {**complete.columns["things"], "old": "String"}})
     assert leftovers([things], found) == ["things.old"]
+
+
+def test_a_complete_warehouse_of_replicas_is_left_alone(things: Table, complete: Found) -> None:
+    found = replace(complete, databases=dict.fromkeys(statements.DATABASES, "Replicated"))
+    assert run(things, found, cluster="pair") == []
+
+
+@pytest.mark.parametrize(("there", "cluster"), [("Atomic", "pair"), ("Replicated", "")])
+def test_a_warehouse_does_not_change_over_between_one_server_and_several(
+    things: Table, complete: Found, there: str, cluster: str
+) -> None:
+    found = replace(complete, databases=dict.fromkeys(statements.DATABASES, there))
+    with pytest.raises(PlanError, match=rf"raw is {there}, and DATAFLIX_CLICKHOUSE_CLUSTER={cluster} wants"):
+        run(things, found, cluster=cluster)
+
+
+def test_replicas_share_what_is_kept_and_each_reads_its_part_of_the_topic(things: Table) -> None:
+    one, several = (
+        {step.what: step.sql for step in plan([things], Found(), BROKERS, cluster)}
+        for cluster in ("", "pair")
+    )
+    assert one.keys() == several.keys()
+    for what, sql in several.items():
+        if what.startswith("create the database"):
+            assert sql.startswith(f"{one[what]} ON CLUSTER 'pair'\n")
+            assert "ENGINE = Replicated('/clickhouse/databases/" in sql
+        else:
+            assert sql.replace("ENGINE = ReplicatedReplacing", "ENGINE = Replacing") == one[what]
+    kept = [what for what in several if one[what] != several[what] and "database" not in what]
+    assert kept == [
+        "create raw.ingest_errors",
+        "create ops.reconciliations",
+        "create ops.pipeline_runs",
+        "create raw.things",
+    ]

@@ -26,7 +26,7 @@ def things() -> Table:
 
 
 def test_the_raw_table_has_the_forwarded_columns_and_no_others(things: Table) -> None:
-    sql = statements.render("10_raw.sql.j2", table=things)
+    sql = statements.rows(things, cluster="")
     assert "id Int64,\n    label Nullable(String),\n    score Decimal(2, 1),\n    tags Array(String)," in sql
     assert "ORDER BY (id)" in sql
     assert "secret" not in sql

@@ -211,6 +211,25 @@ def hardening_faults(resources: list[Resource]) -> list[str]:
     return found
 
 
+def replica_faults(resources: list[Resource]) -> list[str]:
+    """Why the replicas of ClickHouse would not keep one warehouse together; one server needs none."""
+    warehouse = of_kind(resources, "ClickHouseInstallation")["warehouse"]["spec"]
+    [cluster] = warehouse["configuration"]["clusters"]
+    named = of_kind(resources, "ConfigMap")["dataflix"]["data"].get(f"{ENV_PREFIX}CLICKHOUSE_CLUSTER", "")
+    if cluster["layout"]["replicasCount"] == 1:
+        return ["a cluster is named"] if named else []
+    keepers = {f"keeper-{name}" for name in of_kind(resources, "ClickHouseKeeperInstallation")}
+    [service] = warehouse["templates"]["serviceTemplates"]
+    apart = warehouse["templates"]["podTemplates"][0].get("podDistribution", [])
+    wrong = {
+        "another cluster is named": named != cluster["name"],
+        "no Keeper": {node["host"] for node in warehouse["configuration"]["zookeeper"]["nodes"]} != keepers,
+        "a session may change replicas": service["spec"].get("sessionAffinity") != "ClientIP",
+        "one node may hold all": [one["type"] for one in apart] != ["ShardAntiAffinity"],
+    }
+    return [fault for fault, there in wrong.items() if there]
+
+
 CHECKS: dict[str, Callable[[list[Resource]], list[str]]] = {
     check.__name__: check
     for check in (
@@ -221,6 +240,7 @@ CHECKS: dict[str, Callable[[list[Resource]], list[str]]] = {
         environment_faults,
         kafka_faults,
         hardening_faults,
+        replica_faults,
     )
 }
 
@@ -270,6 +290,22 @@ _CONTAINER = f"{_POD}/containers/0"
         ),
         ("kafka_faults", _set("Kafka", "kafka", "spec/kafka/config/message.max.bytes", 1_048_576)),
         ("hardening_faults", _set("Deployment", "backend", f"{_POD}/securityContext/runAsNonRoot", False)),
+        ("replica_faults", _set("ConfigMap", "dataflix", "data/DATAFLIX_CLICKHOUSE_CLUSTER", "")),
+        (
+            "replica_faults",
+            _set(
+                "ClickHouseInstallation",
+                "warehouse",
+                "spec/templates/serviceTemplates/0/spec/sessionAffinity",
+                "None",
+            ),
+        ),
+        (
+            "replica_faults",
+            _set(
+                "ClickHouseInstallation", "warehouse", "spec/configuration/clusters/0/layout/replicasCount", 1
+            ),
+        ),
     ],
 )
 def test_a_drift_is_found(check: str, drift: Callable[[list[Resource]], None]) -> None:
@@ -285,6 +321,17 @@ def test_only_the_masker_reads_personal_data_at_kafka(overlay: str) -> None:
     acls = of_kind(spied, "KafkaUser")["clickhouse"]["spec"]["authorization"]["acls"]
     acls[0]["resource"] = {"type": "topic", "name": "*", "patternType": "literal"}
     assert readers_of_raw(spied) == {"masker", "clickhouse"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_of_operators_may_go_out(overlay: str) -> None:
+    """A first Egress policy on a pod closes everything else to it, names and Kafka included."""
+    policies = of_kind(RESOURCES[overlay], "NetworkPolicy")
+    closing = {name: one["spec"] for name, one in policies.items() if "Egress" in one["spec"]["policyTypes"]}
+    assert "from-masker" in closing
+    for name, spec in closing.items():
+        ours = spec["podSelector"]["matchLabels"].get("app.kubernetes.io/part-of")
+        assert ours == "dataflix", f"{name} keeps pods of an operator from going out"
 
 
 def test_there_are_no_more_maskers_than_partitions() -> None:
