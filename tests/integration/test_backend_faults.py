@@ -44,7 +44,7 @@ def test_without_postgresql_it_says_so_and_goes_on_when_it_is_back(stack: Stack,
         stack.run(_STACK, "start", "postgres")
     wait_until(lambda: all(_is_ready(api) for _ in range(6)), "both processes are ready again", every=0.2)
     assert api.post("/ratings", key=key, **body)["watched"] == "now"
-    wait_until(lambda: stack.status()["ready"], "all servers are ready again", 180, every=1)
+    stack.wait_ready("everything")
 
 
 def test_without_stream_and_warehouse_it_serves_and_writes(stack: Stack, api: Api, warehouse: Client) -> None:
@@ -70,4 +70,4 @@ def test_without_stream_and_warehouse_it_serves_and_writes(stack: Stack, api: Ap
             return False
 
     wait_until(arrived, "the rating arrives when all are back", 180, every=1)
-    wait_until(lambda: stack.status()["ready"], "all servers are ready again", 180, every=1)
+    stack.wait_ready("everything")

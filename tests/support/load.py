@@ -130,7 +130,8 @@ class MixedLoad:
             try:
                 with open_postgres(self._settings) as source:
                     self._change_until_stopped(source, dice)
-            except psycopg.OperationalError:  # it was killed, as the test wants: come back
+            # It was killed, as the test wants: come back. Killed in a rollback, it leaves the Rollback to us.
+            except (psycopg.OperationalError, psycopg.Rollback):
                 self._stop.wait(0.2)
             except BaseException as fault:
                 self.faults.append(fault)

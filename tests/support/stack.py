@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _PORTS = 40
 # Below Linux's range for outgoing connections (32768 and up), so that nobody takes one meanwhile.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
+#: A killed server is back in seconds; on a machine with much else to do, so long.
+_PATIENCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,20 @@ class Stack:
         """The stack's own view of itself, whether all is well or not."""
         answer: dict[str, Any] = json.loads(self.run("bin/dataflix-status", "--json", check=False).stdout)
         return answer
+
+    def wait_ready(self, who: str) -> None:
+        """Wait until every service is ready again; ``who`` is told where one is not, and which."""
+        missing: list[str] = []
+
+        def nobody_is_missing() -> bool:
+            services = self.status()["services"]
+            missing[:] = [f"{one['service']} {one['state']}" for one in services if one["state"] != "ready"]
+            return not missing
+
+        try:
+            wait_until(nobody_is_missing, f"{who} is back", seconds=_PATIENCE_SECONDS, every=1)
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}; not ready: {', '.join(missing)}") from None
 
     def pid(self, service: str) -> int:
         """The service's main process; waits for one while the supervisor starts it again."""
