@@ -79,18 +79,17 @@ class Stack:
         return answer
 
     def wait_ready(self, who: str) -> None:
-        """Wait until every service is ready again; ``who`` is told where one is not, and which."""
-        missing: list[str] = []
+        """Wait until nothing is missing again; ``who`` is told where something is, and what."""
+        faults: list[str] = []
 
-        def nobody_is_missing() -> bool:
-            services = self.status()["services"]
-            missing[:] = [f"{one['service']} {one['state']}" for one in services if one["state"] != "ready"]
-            return not missing
+        def nothing_is_missing() -> bool:
+            faults[:] = self.status()["faults"]
+            return not faults
 
         try:
-            wait_until(nobody_is_missing, f"{who} is back", seconds=_PATIENCE_SECONDS, every=1)
+            wait_until(nothing_is_missing, f"{who} is back", seconds=_PATIENCE_SECONDS, every=1)
         except AssertionError as fault:
-            raise AssertionError(f"{fault}; not ready: {', '.join(missing)}") from None
+            raise AssertionError(f"{fault}: {'; '.join(faults)}") from None
 
     def pid(self, service: str) -> int:
         """The service's main process; waits for one while the supervisor starts it again."""
