@@ -15,8 +15,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from psycopg import sql
 
 from dataflix_connectors.faults import Fault
+from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection
-from dataflix_contract import Settings, Table, replicas, tables
+from dataflix_contract import Settings, Table, tables
 from dataflix_contract.schema import SOURCE_SCHEMA
 
 _BATCH = 10_000
@@ -35,9 +36,7 @@ def sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[str
     """
     try:
         warehouse = _connect(settings)
-        raw = [f"raw.{name}" for name in tables()]
-        for statement in replicas.catch_up(settings.clickhouse_cluster, *raw):
-            warehouse.command(statement)
+        catch_up(warehouse, settings, *(f"raw.{name}" for name in tables()))
         return {
             name: _bury(warehouse, table, _ghosts(warehouse, source, table, fence), fence)
             for name, table in tables().items()

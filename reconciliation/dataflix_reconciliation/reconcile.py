@@ -16,6 +16,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from dataflix_connectors.fence import take_fence
+from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
 from dataflix_contract import Masking, Settings, Table
 from dataflix_reconciliation import source as postgres
@@ -86,7 +87,7 @@ class _Attempt:
     def run(self) -> Report:
         """Everything between the lock and the cleaning up."""
         began = dt.datetime.now(dt.UTC)
-        warehouse.catch_up(self.client, self.settings, "ops.reconciliations")
+        catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse.unfinished(self.client, self.run_id, self.table)
         fence = take_fence(self.source, self.patience.fence_s, self.witness.tell)
         with postgres.take_snapshot(self.settings, self.table) as snapshot:
@@ -140,7 +141,7 @@ class _Attempt:
     def _compare(self, fence: int) -> tuple[Counts, int]:
         """What differs, and a WAL position that no version seen by the comparison can be above."""
         self.witness.tell("comparing")
-        warehouse.catch_up(self.client, self.settings, f"raw.{self.table.name}")
+        catch_up(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)
         wal = postgres.insert_position(self.source)
         return self.staging.count(fence, wal), wal

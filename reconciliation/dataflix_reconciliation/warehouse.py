@@ -12,7 +12,7 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 
 from dataflix_connectors.faults import Fault
-from dataflix_contract import Settings, Table, replicas
+from dataflix_contract import Settings, Table
 from dataflix_reconciliation import statements
 from dataflix_reconciliation.report import Counts, Report, Stream
 
@@ -44,12 +44,6 @@ def connected(settings: Settings) -> Iterator[Client]:
         yield client
     finally:
         client.close()
-
-
-def catch_up(client: Client, settings: Settings, *tables: str) -> None:
-    """Wait until the replica that ``client`` talks to has what others were given; one server has."""
-    for statement in replicas.catch_up(settings.clickhouse_cluster, *tables):
-        client.command(statement)
 
 
 class Staging:

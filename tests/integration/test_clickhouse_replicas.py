@@ -5,19 +5,20 @@ docs/decisions/replicas.md says how two replicas were tried.
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
-import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse import statements
+from dataflix_connectors.replicas import waits
 from dataflix_contract import Settings, tables
-from dataflix_contract.replicas import catch_up
 from dataflix_dbt.folders import PROJECT
 from dataflix_dbt.warehouse import dbt_environment
 from dataflix_stack import paths
+from support.logins import login
 
 CLUSTER = "pair"
 KEPT = {
@@ -31,13 +32,8 @@ REPORTS = "ops.reconciliations"
 
 def refusal(settings: Settings, role: str, statement: str) -> str:
     """What the server says against a statement of a user; ``role`` is its settings' name."""
-    client = clickhouse_connect.get_client(
-        host=settings.clickhouse_host,
-        port=settings.clickhouse_http_port,
-        username=getattr(settings, f"clickhouse_{role}user"),
-        password=getattr(settings, f"clickhouse_{role}password").get_secret_value(),
-        autogenerate_session_id=False,
-    )
+    password = getattr(settings, f"clickhouse_{role}password").get_secret_value()
+    client = login(settings, getattr(settings, f"clickhouse_{role}user"), password)
     try:
         with pytest.raises(ClickHouseError) as refused:
             client.command(statement)
@@ -48,14 +44,10 @@ def refusal(settings: Settings, role: str, statement: str) -> str:
 
 @pytest.mark.parametrize("name", KEPT)
 def test_a_replicated_table_wants_a_keeper_and_nothing_else(settings: Settings, name: str) -> None:
-    elsewhere = (
-        KEPT[name].replace("EXISTS raw.", "EXISTS analytics.").replace("EXISTS ops.", "EXISTS analytics.")
-    )
+    elsewhere = re.sub(rf"EXISTS \w+\.{name}\b", "EXISTS analytics.probe", KEPT[name])
     # where a replicated database would say the path
     explicit = elsewhere.replace("MergeTree(", f"MergeTree('/clickhouse/tables/{name}', 'one', ")
-    assert "NO_ZOOKEEPER" in refusal(
-        settings, "admin_", explicit.replace(f"analytics.{name}", "analytics.probe")
-    )
+    assert "NO_ZOOKEEPER" in refusal(settings, "admin_", explicit)
 
 
 def test_a_replicated_database_wants_a_cluster_and_nothing_else(settings: Settings) -> None:
@@ -63,25 +55,22 @@ def test_a_replicated_database_wants_a_cluster_and_nothing_else(settings: Settin
     assert "CLUSTER_DOESNT_EXIST" in refusal(settings, "admin_", create)
 
 
-@pytest.mark.parametrize(("role", "table"), [("admin_", RAW), ("batch_", RAW), ("batch_", REPORTS)])
+@pytest.mark.parametrize(
+    ("role", "table"),
+    [("admin_", RAW), ("batch_", RAW), ("batch_", REPORTS), ("dbt_", RAW), ("dbt_", REPORTS)],
+)
 def test_who_reads_what_another_wrote_may_wait_for_it(settings: Settings, role: str, table: str) -> None:
-    [statement] = catch_up(CLUSTER, table)
+    [statement] = waits(CLUSTER, table)
     assert "is not replicated" in refusal(settings, role, statement)
 
 
-@pytest.mark.parametrize("table", [RAW, REPORTS])
-def test_dbt_may_wait_for_its_sources(settings: Settings, table: str) -> None:
-    [statement] = catch_up(CLUSTER, table)
-    assert "is not replicated" in refusal(settings, "dbt_", statement)
-
-
 def test_readers_wait_for_nobody(settings: Settings) -> None:
-    [statement] = catch_up(CLUSTER, RAW)
+    [statement] = waits(CLUSTER, RAW)
     assert "ACCESS_DENIED" in refusal(settings, "", statement)
 
 
 def test_one_server_is_not_asked_to_wait() -> None:
-    assert catch_up("", RAW, REPORTS) == []
+    assert waits("", RAW, REPORTS) == []
 
 
 def test_marts_are_replicated_where_raw_is(settings: Settings, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 
-import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -12,6 +11,7 @@ from confluent_kafka import Producer
 
 from dataflix_clickhouse import plan, warehouse
 from dataflix_contract import Column, ColumnType, PiiClass, Settings, Table, tables
+from support.logins import login
 
 _PATIENCE_SECONDS = 30
 _ROW = {
@@ -97,12 +97,12 @@ def test_a_new_column_is_added_and_taken_back(settings: Settings, owner: Client)
 @pytest.mark.parametrize("user", ["clickhouse_user", "clickhouse_admin_user"])
 def test_a_wrong_password_is_refused(settings: Settings, user: str) -> None:
     with pytest.raises(ClickHouseError, match="Authentication failed"):
-        _login(settings, getattr(settings, user), "wrong")
+        login(settings, getattr(settings, user), "wrong")
 
 
 def test_the_default_user_is_refused(settings: Settings) -> None:
     with pytest.raises(ClickHouseError):
-        _login(settings, "default", "")
+        login(settings, "default", "")
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,7 @@ def test_the_default_user_is_refused(settings: Settings) -> None:
     ],
 )
 def test_readers_only_read(settings: Settings, query: str) -> None:
-    reader = _login(settings, settings.clickhouse_user, settings.clickhouse_password.get_secret_value())
+    reader = login(settings, settings.clickhouse_user, settings.clickhouse_password.get_secret_value())
     with pytest.raises(ClickHouseError):
         reader.command(query)
     reader.close()
-
-
-def _login(settings: Settings, user: str, password: str) -> Client:
-    return clickhouse_connect.get_client(
-        host=settings.clickhouse_host,
-        port=settings.clickhouse_http_port,
-        username=user,
-        password=password,
-        autogenerate_session_id=False,
-    )
