@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +22,9 @@ DOC = """
    repaired. What was missing, different or a ghost is a finding: warned about and counted, no failure.
 2. **dbt**: the webhook server builds the marts in `analytics` and tests them. A failed test fails the task.
 3. **train**: a model is trained, measured and registered in MLflow, as the champion if it is good enough.
-4. **summary**: what came of it all, kept in ClickHouse's `ops.pipeline_runs`. It runs whatever happened
-   before, and fails when the run did.
+   From ratings that are too few, or all equal, none is trained: no failure, and the summary says so.
+4. **summary**: what came of it all and why, kept in ClickHouse's `ops.pipeline_runs`. It runs whatever
+   happened before, and fails when the run did.
 
 A task that failed is tried again; the run's id makes that harmless: work that is done is not done twice.
 So do not clear a finished task to have its work done anew: trigger a new run.
@@ -34,6 +37,20 @@ RETRIES = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=2),
 }
+
+
+#: Under which key of XCom a failed task leaves the part of the run that it is, and why it failed.
+FAILURE = "failure"
+
+
+@contextmanager
+def _telling_why(part: str) -> Iterator[None]:
+    """Leave the reason of a failure to the summary, so that people need not look for it in the task's log."""
+    try:
+        yield
+    except Exception as fault:
+        get_current_context()["ti"].xcom_push(key=FAILURE, value=[part, summary.reason_of(fault)])
+        raise
 
 
 def _schedule() -> CronTriggerTimetable | None:
@@ -66,7 +83,8 @@ def elt_pipeline() -> None:
         @task(map_index_template="{{ task.op_kwargs['table'] }}", max_active_tis_per_dagrun=2)
         def table(table: str, batch: str) -> dict[str, Any]:
             """Compare one table with the source and repair it."""
-            return tasks.reconcile(table, batch)
+            with _telling_why(f"reconcile {table}"):
+                return tasks.reconcile(table, batch)
 
         return table.partial(batch="{{ run_id }}").expand(table=list(tables()))
 
@@ -77,7 +95,8 @@ def elt_pipeline() -> None:
             """Fire the dbt webhook and wait for its run."""
             full_refresh = bool(get_current_context()["params"]["full_refresh"])
             try:
-                return tasks.transform(batch, full_refresh=full_refresh)
+                with _telling_why("dbt"):
+                    return tasks.transform(batch, full_refresh=full_refresh)
             except DbtTestsFailedError as fault:
                 raise AirflowFailException(str(fault)) from fault  # the data is wrong: no retry
 
@@ -88,7 +107,8 @@ def elt_pipeline() -> None:
         @task
         def run(batch: str) -> dict[str, Any]:
             """Train a model on the marts, measure it, and register it."""
-            return tasks.train(batch)
+            with _telling_why("train"):
+                return tasks.train(batch)
 
         return run("{{ run_id }}")
 
@@ -97,8 +117,11 @@ def elt_pipeline() -> None:
         batch: str, reports: Any, dbt_run: dict[str, Any] | None, model: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Keep and show what came of the run; fail if something did not come of it."""
-        started = get_current_context()["dag_run"].start_date
-        outcome = summary.fold(batch, started, reports[:], dbt_run, model)
+        context = get_current_context()
+        found = context["ti"].xcom_pull(task_ids=["reconcile.table", "dbt.run", "train.run"], key=FAILURE)
+        failures = dict(one for one in found if one)
+        started = context["dag_run"].start_date
+        outcome = summary.fold(batch, started, reports[:], dbt_run, model, failures)
         summary.keep(outcome)
         if outcome.missing_parts:
             raise AirflowFailException(f"the run is not complete: {', '.join(outcome.missing_parts)}")

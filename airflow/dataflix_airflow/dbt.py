@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _UNFINISHED = frozenset({"queued", "running"})
 #: dbt's words for a model or a test that could not be run to its end.
 _BROKEN = frozenset({"error", "runtime error", "partial success"})
+#: How many failed tests a message names.
+_MOST_NAMED = 10
 
 
 class DbtError(Exception):
@@ -123,14 +125,17 @@ def _judged(run: dict[str, Any]) -> dict[str, Any]:
         raise DbtError(f"dbt run {run['id']} was interrupted: fire it again")
     failed = failed_tests(run)
     if failed and not _broken(run):
-        raise DbtTestsFailedError(f"dbt tests failed: {', '.join(failed)}")
+        more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
+        raise DbtTestsFailedError(f"dbt tests failed: {', '.join(failed[:_MOST_NAMED])}{more}")
     raise DbtError(f"dbt run {run['id']} {run['status']}: {run.get('error') or _broken(run)}")
 
 
 def failed_tests(run: Mapping[str, Any]) -> list[str]:
-    """Names of the tests that ran and found rows they should not have."""
+    """The tests that ran and found rows they should not have, each with the models that it looks at."""
     return [
-        one["name"] for one in run["results"] if one["resource_type"] == "test" and one["status"] == "fail"
+        f"{one['name']} on {one['subject']}" if one.get("subject") else one["name"]
+        for one in run["results"]
+        if one["resource_type"] == "test" and one["status"] == "fail"
     ]
 
 

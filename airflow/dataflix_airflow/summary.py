@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "ops.pipeline_runs"
 _COUNTS = ("rows", "missing", "different", "ghosts")
+_MOST_REASON_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +31,47 @@ class Outcome:
         started_at: when the run began.
         missing_parts: the steps that gave no result.
         reports: the tables' reports, as ``dataflix-reconcile`` gave them.
+        reason: why parts have no result, or why there is no new champion; empty: all went well. Of the row it
+            is in ``details``.
     """
 
     row: dict[str, Any]
     started_at: datetime
     missing_parts: Sequence[str]
     reports: Sequence[Mapping[str, Any]]
+    reason: str = ""
 
 
-def fold(
+def fold(  # noqa: PLR0913, PLR0917 - the results of all tasks
     run_id: str,
     started_at: datetime,
     reports: Sequence[Mapping[str, Any]],
     dbt_run: Mapping[str, Any] | None,
     model: Mapping[str, Any] | None,
+    failures: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Make one row of what the tasks returned; ``None``, or a table's report less: the task failed."""
+    """Make one row of what the tasks returned.
+
+    Args:
+        run_id: the run.
+        started_at: when it began.
+        reports: one of each table; a table's report is missing when its task failed.
+        dbt_run: None when the task failed.
+        model: None when the task failed.
+        failures: why tasks failed, by the name of the part.
+    """
     reconciled = {report["table"] for report in reports}
     missing = [f"reconcile {table}" for table in tables() if table not in reconciled]
     missing += [name for name, result in (("dbt", dbt_run), ("train", model)) if result is None]
-    details = {"reconcile": list(reports), "dbt": dbt_run, "train": model, "missing_parts": missing}
+    reason = "; ".join(f"{part}: {why}" for part, why in (failures or {}).items() if part in missing)
+    reason = reason or _reason_without_champion(model or {})
+    details = {
+        "reconcile": list(reports),
+        "dbt": dbt_run,
+        "train": model,
+        "missing_parts": missing,
+        "reason": reason,
+    }
     row = {
         "run_id": run_id,
         "state": "failed" if missing else "success",
@@ -58,7 +80,22 @@ def fold(
         **_model_columns(model or {}),
         "details": json.dumps(details, sort_keys=True),
     }
-    return Outcome(row, started_at, missing, reports)
+    return Outcome(row, started_at, missing, reports, reason)
+
+
+def reason_of(fault: Exception) -> str:
+    """Why a task failed, in one line: of several lines the first and the last, which say what and why."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()] or [type(fault).__name__]
+    return " ".join(dict.fromkeys((lines[0], lines[-1])))[:_MOST_REASON_CHARACTERS]
+
+
+def _reason_without_champion(model: Mapping[str, Any]) -> str:
+    """Why the training came to no new champion, in its own words; empty when it did, or did not end."""
+    if model.get("skipped"):
+        return f"no model was trained: {model['skipped']}"
+    if model.get("alias") == "challenger":
+        return f"version {model['model_version']} is only challenger: {'; '.join(model.get('reasons', ()))}"
+    return ""
 
 
 def _dbt_columns(run: Mapping[str, Any]) -> dict[str, int]:
@@ -126,6 +163,8 @@ def render(outcome: Outcome) -> list[str]:
         )
     if outcome.missing_parts:
         lines.append(f"without a result: {', '.join(outcome.missing_parts)}")
+    if outcome.reason:
+        lines.append(outcome.reason)
     return lines
 
 

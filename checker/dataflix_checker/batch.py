@@ -92,6 +92,9 @@ def _marts(warehouse: Client, canary: Canary, user_id: int, stars: float) -> tup
 
 def _model(settings: Settings, outcome: Mapping[str, Any]) -> tuple[bool, str]:
     champion = registry.version_of(settings)
+    if not outcome["model_version"] and (reason := outcome["details"].get("reason")):
+        served = f"version {champion.number} stays champion" if champion else "popular films are shown"
+        return True, f"{reason}; {served}"
     if champion is None:
         return False, f"there is no champion: version {outcome['model_version']} is {outcome['alias']}"
     files = dict(registry.artefacts(settings, champion))

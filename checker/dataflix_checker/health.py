@@ -44,6 +44,10 @@ _RECONCILED_QUERY = """
     WHERE found.run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
     FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
 """
+_OUTCOME_QUERY = """
+    SELECT run_id, state, JSONExtractString(details, 'reason') AS reason
+    FROM ops.pipeline_runs FINAL ORDER BY started_at DESC LIMIT 1 FORMAT JSON
+"""
 Partition = tuple[str, int]
 T = TypeVar("T")
 
@@ -138,6 +142,19 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the newest run of the daily batch kept about itself; empty texts: there was none.
+
+    Attributes:
+        reason: why it failed, or why it made no new champion; empty: all went well.
+    """
+
+    run_id: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What the daily batch did last; each part asked of its own server.
 
@@ -148,6 +165,21 @@ class Batch:
     run: Run | Unknown
     reconciled: Reconciled | Unknown
     champion: int | Unknown
+    outcome: Outcome | Unknown = Outcome()
+
+    @property
+    def reason(self) -> str:
+        """Why the newest run failed, or made no new champion; empty: it did neither, or is not known."""
+        if isinstance(self.run, Unknown) or isinstance(self.outcome, Unknown):
+            return ""
+        return self.outcome.reason if self.outcome.run_id == self.run.run_id else ""
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the newest run, or nothing."""
+        if self.reason and isinstance(self.run, Run) and self.run.fault:
+            return f"run {self.run.run_id} failed: {self.reason}; see bin/dataflix-pipeline status"
+        return self.run.fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +206,9 @@ def _in_short(fault: Exception) -> str:
 
 def batch(settings: Settings) -> Batch:
     """Look at what the daily batch did last."""
-    return Batch(ask(run, settings), ask(reconciled, settings), ask(champion, settings))
+    return Batch(
+        ask(run, settings), ask(reconciled, settings), ask(champion, settings), ask(outcome, settings)
+    )
 
 
 def run(settings: Settings) -> Run:
@@ -213,13 +247,25 @@ def champion(settings: Settings) -> int:
 
 def reconciled(settings: Settings) -> Reconciled:
     """Ask ClickHouse for the newest reconciliation's sums."""
+    return Reconciled(**_rows(settings, _RECONCILED_QUERY)[0])
+
+
+def outcome(settings: Settings) -> Outcome:
+    """Ask ClickHouse what the newest run of the daily batch kept about itself."""
+    return next((Outcome(**row) for row in _rows(settings, _OUTCOME_QUERY)), Outcome())
+
+
+def _rows(settings: Settings, query: str) -> list[dict[str, Any]]:
+    """What ClickHouse answers to a query in the format JSON."""
     address = f"http://{settings.clickhouse_host}:{settings.clickhouse_http_port}"
     user = {
         "X-ClickHouse-User": settings.clickhouse_user,
         "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
     }
-    answer = http.post(address, content=_RECONCILED_QUERY, headers=user).raise_for_status()
-    return Reconciled(**answer.json()["data"][0])
+    found: list[dict[str, Any]] = (
+        http.post(address, content=query, headers=user).raise_for_status().json()["data"]
+    )
+    return found
 
 
 def slot(settings: Settings) -> Slot:

@@ -119,12 +119,15 @@ def _tell(console: Console, run: Run, outcome: Mapping[str, Any] | None) -> None
         f"rows compared {outcome['rows']:,}, missing {outcome['missing']:,},"
         f" different {outcome['different']:,}, ghosts {outcome['ghosts']:,}"
     )
-    console.print(
-        f"dbt models {outcome['dbt_models']}, tests passed {outcome['dbt_tests_passed']},"
-        f" failed {outcome['dbt_tests_failed']}"
-    )
+    if outcome["dbt_models"]:
+        console.print(
+            f"dbt models {outcome['dbt_models']}, tests passed {outcome['dbt_tests_passed']},"
+            f" failed {outcome['dbt_tests_failed']}"
+        )
     if outcome["model_version"]:
         console.print(
             f"model version {outcome['model_version']} is {outcome['alias']}:"
             f" RMSE {outcome['rmse']:.4f}, nDCG@10 {outcome['ndcg_at_10']:.4f}"
         )
+    if reason := outcome["details"].get("reason"):
+        console.print(reason, style=_COLOURS.get(run.state), markup=False, soft_wrap=True)

@@ -27,6 +27,13 @@ MASKED_EMAIL_DOMAIN = "masked.invalid"
 MIN_KEY_CHARACTERS = 16
 
 _TOKEN_HEX_DIGITS = 32
+_TOKEN_PATTERN = f"[A-Za-z0-9]+-[0-9a-f]{{{_TOKEN_HEX_DIGITS}}}"
+
+#: The form of the pseudonyms of each class, as a regular expression (RE2) for the whole value.
+PSEUDONYM_PATTERNS = {
+    PiiClass.NAME: f"name-{_TOKEN_PATTERN}",
+    PiiClass.EMAIL: f"mail-{_TOKEN_PATTERN}@{MASKED_EMAIL_DOMAIN.replace('.', '[.]')}",
+}
 
 #: Pseudonyms that are remembered per class: an update carries each value twice.
 _CACHED_VALUES = 16_384

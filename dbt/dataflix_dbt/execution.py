@@ -97,8 +97,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _results(folders: Folders) -> tuple[NodeResult, ...]:
-    sources, nodes = (_artefact(folders.target / name) for name in ("sources.json", "run_results.json"))
-    return (*(source_results(sources) if sources else ()), *(node_results(nodes) if nodes else ()))
+    sources, nodes, manifest = (
+        _artefact(folders.target / name) for name in ("sources.json", "run_results.json", "manifest.json")
+    )
+    return (*(source_results(sources) if sources else ()), *(node_results(nodes, manifest) if nodes else ()))
 
 
 def _artefact(path: Path) -> dict[str, Any] | None:

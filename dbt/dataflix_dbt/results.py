@@ -5,7 +5,7 @@ The artefacts are described at https://docs.getdbt.com/reference/artifacts/dbt-a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflix_dbt.runs import NodeResult
@@ -14,10 +14,19 @@ _MOST_MESSAGE_CHARACTERS = 2_000
 _MOST_NAMED = 5
 
 
-def node_results(run_results: dict[str, Any]) -> list[NodeResult]:
-    """Models, tests and whatever else ``run_results.json`` reports; exposures do nothing and are left out."""
-    nodes = [_node(one, one["execution_time"]) for one in run_results["results"]]
-    return [one for one in nodes if one.resource_type != "exposure"]
+def node_results(run_results: dict[str, Any], manifest: Mapping[str, Any] | None = None) -> list[NodeResult]:
+    """Models, tests and whatever else ``run_results.json`` reports; exposures do nothing and are left out.
+
+    Args:
+        run_results: the parsed artefact.
+        manifest: the parsed ``manifest.json``, which knows what each test looks at.
+    """
+    nodes = (manifest or {}).get("nodes", {})
+    found = [
+        _node(one, one["execution_time"], _subject(nodes.get(one["unique_id"], {})))
+        for one in run_results["results"]
+    ]
+    return [one for one in found if one.resource_type != "exposure"]
 
 
 def source_results(sources: dict[str, Any]) -> list[NodeResult]:
@@ -25,7 +34,16 @@ def source_results(sources: dict[str, Any]) -> list[NodeResult]:
     return [_node(one, one.get("execution_time") or 0.0) for one in sources["results"]]
 
 
-def _node(one: dict[str, Any], seconds: float) -> NodeResult:
+def _subject(node: Mapping[str, Any]) -> str:
+    """What a test looks at: the model it is attached to, or everything that it reads."""
+    if node.get("resource_type") != "test":
+        return ""
+    attached = node.get("attached_node")
+    looked_at = [attached] if attached else node["depends_on"]["nodes"]
+    return ", ".join(unique_id.partition(".")[2].partition(".")[2] for unique_id in looked_at)
+
+
+def _node(one: dict[str, Any], seconds: float, subject: str = "") -> NodeResult:
     unique_id = one["unique_id"]
     resource_type, _, name, *rest = unique_id.split(".")
     message = one.get("message") or one.get("error")
@@ -37,6 +55,7 @@ def _node(one: dict[str, Any], seconds: float) -> NodeResult:
         message=str(message)[:_MOST_MESSAGE_CHARACTERS] if message else None,
         failures=one.get("failures"),
         seconds=round(float(seconds), 3),
+        subject=subject,
     )
 
 
@@ -59,9 +78,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _described(one: NodeResult) -> str:
+    name = f"{one.name} on {one.subject}" if one.subject else one.name
     if one.status == "fail" and one.failures is not None:
-        return f"{one.name} ({one.failures} row{'s' * (one.failures != 1)})"
+        return f"{name} ({one.failures} row{'s' * (one.failures != 1)})"
     lines = [line.strip() for line in (one.message or "").splitlines() if line.strip()]
     # "Database Error in model ratings (models/...)" says nothing that the name does not
     reason = next((line for line in lines if not line.startswith("Database Error in")), "")
-    return f"{one.name} ({reason[:200]})" if reason else one.name
+    return f"{name} ({reason[:200]})" if reason else name

@@ -72,6 +72,7 @@ class NodeResult:
         status: dbt's: success, pass, warn, fail, error, skipped, runtime error.
         failures: rows that fail a test.
         seconds: how long it took.
+        subject: for a test, the models and sources that it looks at; empty otherwise.
     """
 
     unique_id: str
@@ -81,6 +82,7 @@ class NodeResult:
     message: str | None
     failures: int | None
     seconds: float
+    subject: str = ""
 
     @property
     def failed(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 from http import HTTPStatus
 
-from dataflix_contract import Settings
+from dataflix_contract import Settings, tables
+from dataflix_contract.masking import PSEUDONYM_PATTERNS
 
 _SECONDS = 3
 
@@ -15,13 +17,26 @@ class UnreachableError(Exception):
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """What the project's ``profiles.yml`` reads."""
+    """What the project reads from its environment: how to log in, and which columns hold pseudonyms."""
     return {
         "DATAFLIX_DBT_CLICKHOUSE_HOST": settings.clickhouse_host,
         "DATAFLIX_DBT_CLICKHOUSE_PORT": str(settings.clickhouse_http_port),
         "DATAFLIX_DBT_CLICKHOUSE_CLUSTER": settings.clickhouse_cluster,
         "DATAFLIX_DBT_CLICKHOUSE_USER": settings.clickhouse_dbt_user,
         "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": settings.clickhouse_dbt_password.get_secret_value(),
+        "DATAFLIX_DBT_PSEUDONYMS": json.dumps(pseudonyms()),
+    }
+
+
+def pseudonyms() -> dict[str, dict[str, str]]:
+    """The form of every column that the contract masks: a regular expression by table and column."""
+    return {
+        table.name: {
+            column.name: PSEUDONYM_PATTERNS[column.pii]
+            for column in table.forwarded_columns
+            if column.pii in PSEUDONYM_PATTERNS
+        }
+        for table in tables().values()
     }
 
 

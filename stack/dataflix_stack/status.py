@@ -62,7 +62,7 @@ class StackStatus:
         found = [f"{one.service} is {one.state}" for one in self.services if one.state != "ready"]
         parts: dict[str, object] = {"connector": self.connector, "slot": self.slot, "backlog": self.backlog}
         if self.batch:
-            parts |= {"last run": self.batch.run, "champion": self.batch.champion}
+            parts |= {"last run": self.batch, "champion": self.batch.champion}
         return found + [f"{name}: {fault}" for name, part in parts.items() if (fault := _fault(part))]
 
     def plain(self) -> dict[str, Any]:
@@ -204,6 +204,8 @@ def _health_lines(status: StackStatus) -> Iterable[str]:
 def _batch_lines(batch: Batch) -> Iterable[str]:
     if isinstance(batch.run, Run):
         yield f"last run      {f'{batch.run.state}, {batch.run.run_id}' if batch.run.run_id else 'none yet'}"
+    if batch.reason:
+        yield f"              {batch.reason}"
     if isinstance(batch.reconciled, Reconciled):
         found = batch.reconciled
         counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"

@@ -52,7 +52,7 @@ class Pipeline:
         self._rate = Part("the masker", Rate(), _FRESH_SECONDS)
         self._backlog = Part("Kafka", health.backlog, _FRESH_SECONDS)
         self._slot = Part("PostgreSQL", slot, _FRESH_SECONDS)
-        self._reconciled = Part("ClickHouse", health.reconciled, _SLOW_SECONDS)
+        self._reports = Part("ClickHouse", _reports, _SLOW_SECONDS)
         self._run = Part("Airflow", health.run, _SLOW_SECONDS)
         self._champion = Part("MLflow", health.champion, _SLOW_SECONDS)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pipeline")
@@ -83,7 +83,7 @@ class Pipeline:
             self._rate,
             self._backlog,
             self._slot,
-            self._reconciled,
+            self._reports,
             self._run,
             self._champion,
         )
@@ -99,14 +99,15 @@ class Pipeline:
             return read(answer)
 
         backlog = of(self._backlog, lambda found: found)
+        reconciled, outcome = of(self._reports, lambda found: found) or (None, health.Outcome())
         return PipelineView(
             stages=of(self._stages, _stages),
             events_per_second=of(self._rate, lambda rate: round(rate, 1)),
             lag=backlog and backlog.lag,
             dead_letters=None if backlog is None else backlog.dead_letters,
             slot=of(self._slot, _slot),
-            last_reconcile=of(self._reconciled, _reconciled),
-            last_run=of(self._run, _run),
+            last_reconcile=reconciled and _reconciled(reconciled),
+            last_run=of(self._run, lambda run: _run(run, outcome)),
             champion=of(self._champion, lambda version: ChampionView(version=version) if version else None),
             model=None,
             links=links(self._settings, self._settings.backend_host),
@@ -136,11 +137,16 @@ def _slot(found: health.Slot) -> SlotView:
     return SlotView.model_validate(found, from_attributes=True)
 
 
-def _run(found: health.Run) -> LastRun | None:
+def _reports(settings: Settings) -> tuple[health.Reconciled, health.Outcome]:
+    return health.reconciled(settings), health.outcome(settings)
+
+
+def _run(found: health.Run, outcome: health.Outcome) -> LastRun | None:
     if not found.run_id:
         return None
     ended = datetime.fromisoformat(found.ended) if found.ended else None
-    return LastRun(run_id=found.run_id, state=found.state, ended=ended)
+    reason = outcome.reason if outcome.run_id == found.run_id else ""
+    return LastRun(run_id=found.run_id, state=found.state, ended=ended, reason=reason)
 
 
 def _reconciled(found: health.Reconciled) -> LastReconcile | None:

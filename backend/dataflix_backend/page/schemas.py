@@ -38,6 +38,7 @@ class LastRun(Reply):
     run_id: str
     state: str = Field(examples=["success"])
     ended: Moment | None
+    reason: str = Field(description="Why it failed, or made no new champion; empty: all went well.")
 
 
 class LastReconcile(Reply):

@@ -50,7 +50,7 @@ function show(view) {
     figure("Dead letters", view.dead_letters?.toLocaleString("en"), lettersTold(view.dead_letters)),
     figure("Slot", view.slot && (view.slot.active ? "read" : "nobody reads it"), view.slot && `holds ${size(view.slot.held_bytes)} of WAL`),
     figure("Last reconcile", view.last_reconcile && ago(view.last_reconcile.at), found(view.last_reconcile)),
-    figure("Daily batch", view.last_run?.state, view.last_run?.ended && ago(view.last_run.ended)),
+    figure("Daily batch", view.last_run?.state, runTold(view.last_run)),
     figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && "by MLflow"),
     figure("Model in service", view.model && `version ${view.model.version}`, view.model && quality(view.model)),
   );
@@ -112,6 +112,11 @@ function laggards(lag) {
   if (!lag) return null;
   const behind = Object.entries(lag).filter(([, records]) => records > 0);
   return behind.length ? behind.map(([group, records]) => `${group}: ${records.toLocaleString("en")}`).join(", ") : "everything is read";
+}
+
+function runTold(run) {
+  if (!run?.ended) return null;
+  return run.reason ? `${ago(run.ended)}: ${run.reason}` : ago(run.ended);
 }
 
 function found(report) {
