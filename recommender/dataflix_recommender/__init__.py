@@ -15,6 +15,7 @@ one another cost more than they bring.
     reasons = because(model, profile, best.item_ids)
 """
 
+from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError, Profile
 from dataflix_recommender.popular import damped_means, popularity
@@ -22,6 +23,9 @@ from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, 
 from dataflix_recommender.storage import digest, load, load_unpacked, save, unpack
 
 __all__ = [
+    "NO_TITLE",
+    "NO_YEAR",
+    "Fit",
     "Model",
     "ModelError",
     "Profile",
@@ -31,7 +35,9 @@ __all__ = [
     "because",
     "damped_means",
     "digest",
+    "fit",
     "fold_in",
+    "identities",
     "load",
     "load_unpacked",
     "popularity",

@@ -63,6 +63,9 @@ class Model:
         rating_max: the highest.
         max_version: the newest change among the ratings that it was trained with (an LSN): ratings with a
             greater version are fresh.
+        item_titles: (I,) int64, digests of the films' titles; None in models made before these were kept. See
+            :mod:`dataflix_recommender.catalogue`.
+        item_years: (I,) int16, the films' years of release; None as above.
     """
 
     user_ids: IntArray
@@ -84,6 +87,8 @@ class Model:
     rating_min: float
     rating_max: float
     max_version: int
+    item_titles: IntArray | None = None
+    item_years: IntArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.
@@ -104,6 +109,10 @@ class Model:
             "popularity": (items,),
             "rating_counts": (items,),
         }
+        if (self.item_titles is None) != (self.item_years is None):
+            raise ModelError("item_titles and item_years belong together")
+        if self.item_titles is not None:
+            shapes |= {"item_titles": (items,), "item_years": (items,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ModelError(f"{name} has the shape {getattr(self, name).shape}, not {shape}")
@@ -178,8 +187,9 @@ class Model:
         return Profile(user if whole else UNKNOWN, items, ratings, ~unchanged)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Every field as an array, by name; scalars have no dimension."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        """Every field that there is as an array, by name; scalars have no dimension."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
 
 def _places(known: IntArray, ids: IntArray) -> IntArray:

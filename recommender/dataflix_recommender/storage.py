@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from dataflix_recommender.model import Model, ModelError
 
-FORMAT = 1
+#: Format 1 has no titles and years of the films. It is read, and no longer written.
+FORMAT = 2
+_FORMAT_WITHOUT_TITLES = 1
+_OPTIONAL = frozenset({"item_titles", "item_years"})
 _FORMAT, _DIGEST = "format", "sha256"
 _SCALARS: dict[str, type[int | float]] = {
     "global_mean": float,
@@ -27,7 +30,7 @@ _SCALARS: dict[str, type[int | float]] = {
 def save(model: Model, path: Path) -> str:
     """Write a model and return its digest; the file appears whole or not at all."""
     checksum = digest(model)
-    header = {_FORMAT: np.asarray(FORMAT), _DIGEST: np.asarray(checksum)}
+    header = {_FORMAT: np.asarray(_format(model)), _DIGEST: np.asarray(checksum)}
     arrays: dict[str, Any] = header | model.arrays()
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
@@ -78,6 +81,7 @@ def load_unpacked(folder: Path) -> Model:
             # as plain arrays: indexing a memmap makes memmaps, which takes longer
             field.name: np.asarray(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False))
             for field in fields(Model)
+            if field.name not in _OPTIONAL or (folder / f"{field.name}.npy").exists()
         }
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no unpacked model: {error}") from error
@@ -86,18 +90,23 @@ def load_unpacked(folder: Path) -> Model:
 
 def digest(model: Model) -> str:
     """SHA-256 over names, types, shapes and bytes of all arrays: equal models have equal digests."""
-    hashed = hashlib.sha256(str(FORMAT).encode())
+    hashed = hashlib.sha256(str(_format(model)).encode())
     for name, array in model.arrays().items():
         hashed.update(f"{name} {array.dtype.str} {array.shape}".encode())
         hashed.update(np.ascontiguousarray(array).data)
     return hashed.hexdigest()
 
 
+def _format(model: Model) -> int:
+    return _FORMAT_WITHOUT_TITLES if model.item_titles is None else FORMAT
+
+
 def _checked(arrays: Mapping[str, NDArray[Any]], path: Path) -> Model:
     found = int(arrays[_FORMAT]) if _FORMAT in arrays else None
-    if found != FORMAT:
+    if found not in {FORMAT, _FORMAT_WITHOUT_TITLES}:
         raise ModelError(f"{path} has the format {found}, this program reads {FORMAT}: train again")
-    missing = sorted({field.name for field in fields(Model)} - arrays.keys())
+    optional = _OPTIONAL if found == _FORMAT_WITHOUT_TITLES else set()
+    missing = sorted({field.name for field in fields(Model)} - arrays.keys() - optional)
     if missing:
         raise ModelError(f"{path} lacks {', '.join(missing)}")
     model = _model(arrays)
@@ -110,5 +119,6 @@ def _model(arrays: Mapping[str, NDArray[Any]]) -> Model:
     values: dict[str, Any] = {
         field.name: _SCALARS[field.name](arrays[field.name]) if field.name in _SCALARS else arrays[field.name]
         for field in fields(Model)
+        if field.name in arrays
     }
     return Model(**values)

@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflix_recommender import Model, ModelError, digest, fold_in, load, load_unpacked, save, unpack
+from dataflix_recommender import (
+    Model,
+    ModelError,
+    digest,
+    fit,
+    fold_in,
+    identities,
+    load,
+    load_unpacked,
+    popularity,
+    save,
+    unpack,
+)
 from support.recommender import small_model
 
 
@@ -147,3 +159,67 @@ def test_no_ratings_are_an_empty_profile() -> None:
     for user in (1, 77):
         profile = model.profile_of(user, [], [])
         assert (profile.user, len(profile.items), len(profile.fresh)) == (-1, 0, 0)
+
+
+def test_a_model_knows_its_films_by_title_and_year(tmp_path: Path) -> None:
+    model = titled_model()
+    save(model, tmp_path / "model.npz")
+    unpack(tmp_path / "model.npz", tmp_path / "unpacked")
+    assert (
+        digest(load(tmp_path / "model.npz")) == digest(load_unpacked(tmp_path / "unpacked")) == digest(model)
+    )
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
+        assert int(archive["format"]) == 2
+    with pytest.raises(ModelError, match="belong together"):
+        replace(model, item_years=None)
+    with pytest.raises(ModelError, match="item_titles has the shape"):
+        replace(model, item_titles=np.zeros(1, np.int64))
+
+
+def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp_path: Path) -> None:
+    save(small_model(), tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
+        assert int(archive["format"]) == 1
+        assert "item_titles" not in archive.files
+    old = load(tmp_path / "model.npz")
+    found = fit(old, *identities([("Film", 1990), None, ("Other", 2000), ("Film", None)]))
+    assert found.belongs
+    assert found.same.tolist() == found.present.tolist() == [True, False, True, True]
+
+
+FILMS: list[tuple[str, int | None]] = [("The Matrix", 1999), ("Se7en", 1995), ("D@bbe", 2006), ("Up", None)]
+
+
+def titled_model() -> Model:
+    titles, years = identities(FILMS)
+    return replace(small_model(), item_titles=titles, item_years=years)
+
+
+@pytest.mark.parametrize(
+    ("now", "belongs", "same"),
+    [
+        (FILMS, True, [True, True, True, True]),
+        ([("the  matrix!", 1999), ("SE7EN", 1995), FILMS[2], FILMS[3]], True, [True, True, True, True]),
+        # a title alone, a year alone: corrections; both at once: another film
+        ([("Matrix", 1999), ("Se7en", 1996), ("Alien", 1979), FILMS[3]], True, [True, True, False, True]),
+        ([FILMS[0], None, None, None], True, [True, False, False, False]),
+        (
+            [("Heat", 1995), ("Casino", 1995), ("Cars", 2006), ("Ran", 1985)],
+            False,
+            [False, True, True, False],
+        ),
+        ([("Heat", None), ("Casino", None), ("Cars", None), ("Ran", None)], False, [False] * 4),
+        ([None, None, None, None], False, [False] * 4),
+    ],
+)
+def test_a_model_belongs_to_a_catalogue_that_has_its_films(
+    now: list[tuple[str, int | None] | None], belongs: bool, same: list[bool]
+) -> None:
+    found = fit(titled_model(), *identities(now))
+    assert (found.belongs, found.same.tolist()) == (belongs, same)
+
+
+def test_where_all_ratings_are_equal_the_most_rated_film_is_the_most_popular() -> None:
+    counts = np.asarray([3, 9, 0, 6])
+    assert popularity(counts, counts * 5.0, 5.0).tolist() == pytest.approx([1 / 3, 1, 0, 2 / 3])
+    assert popularity(np.zeros(2, np.int64), np.zeros(2), 0.0).tolist() == [0, 0]

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from dataflix_recommender import digest
+from dataflix_recommender import NO_TITLE, digest
 from dataflix_training.ease import co_ratings, covered_items, ease, strongest
-from dataflix_training.experiment import run_experiment
+from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.faults import Fault
-from dataflix_training.gate import Champion, decide
+from dataflix_training.fitting import title_digests, with_films
+from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.metrics import Scores, errors, ranking_scores
+from dataflix_training.plots import draw, top_movies
 from dataflix_training.ratings import Ratings, in_order, split_latest
 from dataflix_training.recipe import Recipe
 from dataflix_training.synthetic import synthetic_ratings
@@ -154,6 +157,104 @@ def test_too_few_ratings_are_refused_with_advice() -> None:
     nothing = np.zeros(0, np.int64)
     with pytest.raises(Fault, match="too few"):
         run_experiment(in_order(nothing, nothing, np.zeros(0), nothing, 0))
+
+
+def people_with(films: int, people: int = 300, stars: float | None = None) -> Ratings:
+    """People who have rated so many films each: with these stars, or with 3 to 5 in turn."""
+    users = np.repeat(np.arange(1, people + 1), films)
+    movies = (np.arange(len(users)) * 7) % 101
+    given = np.full(len(users), stars) if stars else 3.0 + np.arange(len(users)) % 3
+    return in_order(users, movies, given, np.arange(len(users)), 1)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "why"),
+    [
+        (people_with(5, people=1), "5 ratings are too few, 1000 are needed"),
+        (people_with(0), "0 ratings are too few"),
+        (people_with(10, stars=5.0), "all 3000 ratings are of 5 stars"),
+        (people_with(10, stars=0.5), "all 3000 ratings are of 0.5 stars"),
+        (people_with(1, people=2000), "0 people have rated 5 films or more"),
+        (people_with(100, people=15), "15 people have rated"),
+        (people_with(5), "nobody has rated enough films"),
+    ],
+)
+def test_ratings_that_no_model_can_be_made_of_are_told_with_what_is_shown(ratings: Ratings, why: str) -> None:
+    told = why_not(ratings)
+    assert why in told
+    assert "the most popular films are shown until" in told
+    with pytest.raises(Fault, match="most popular"):
+        run_experiment(ratings)
+
+
+def test_people_who_only_dislike_have_nobody_who_could_judge() -> None:
+    low = people_with(10)
+    assert "liked one of the latest" in why_not(replace(low, stars=low.stars - 2))
+
+
+def test_ratings_that_differ_a_little_are_enough(ratings: Ratings) -> None:
+    assert why_not(ratings) == ""
+    nearly_equal = people_with(20, stars=5.0)
+    nearly_equal.stars[::50] = 4.5
+    assert why_not(nearly_equal) == ""
+    scores = run_experiment(nearly_equal).scores
+    assert all(np.isfinite(value) for score in scores.values() for value in score.known().values())
+
+
+def titled(ratings: Ratings, word: str = "Film") -> Any:
+    return title_digests(ratings, {one: (f"{word} {one}", 2000) for one in range(10_000)})
+
+
+def test_a_champion_of_other_data_is_no_rival(ratings: Ratings) -> None:
+    hashes = ratings.hashes(titled(ratings))
+    champions = sample(hashes)
+    assert len(champions) == 64
+    assert same_data(champions, len(ratings), hashes)
+    half = hashes[: len(hashes) // 3]
+    assert same_data(champions, len(ratings), half), "half a load is not other data"
+    newcomers = synthetic_ratings(users=600, items=200, rows=40_000, seed=5)
+    grown = np.concatenate([hashes, newcomers.hashes(titled(newcomers))])
+    assert same_data(champions, len(ratings), grown), "grown data are the same"
+    others = synthetic_ratings(users=300, items=200, rows=12_000, seed=1)
+    assert not same_data(champions, len(ratings), others.hashes(titled(others))), "other people, same films"
+    fewer = others[np.arange(2000)]
+    assert not same_data(champions, len(ratings), fewer.hashes(titled(fewer))), "a smaller set"
+    assert not same_data(champions, len(ratings), ratings.hashes(titled(ratings, "Other"))), "other films"
+    decision = decide(GOOD, 100, POPULAR, MEAN, None, other_data=True)
+    assert decision.alias == "champion"
+    assert "other data" in decision.reasons[0]
+    assert decide(replace(GOOD, ndcg_at_10=0.05), 100, POPULAR, MEAN, None, other_data=True).alias == (
+        "challenger"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_titles_as_people_type_them_can_be_drawn(ratings: Ratings, tmp_path: Path) -> None:
+    experiment = run_experiment(ratings)
+    odd = [
+        "$5 a Day_ and $\\frac",
+        "D@bbe",
+        'He said "no", (2)',
+        "\U0001f984 名前",
+        " ",
+        "{x}^",
+        "a\tb\nc",
+        "#&%",
+    ]
+    titles = dict(zip(top_movies(experiment), odd, strict=False))
+    draw(experiment, titles, tmp_path)
+    assert (tmp_path / "top_movies.png").stat().st_size > 0
+
+
+def test_a_model_is_told_which_films_it_is_of(ratings: Ratings) -> None:
+    model = run_experiment(ratings).model
+    films = {int(one): (f"Film {one}", 1990) for one in model.item_ids[1:]}
+    named = with_films(model, films)
+    assert named.item_titles is not None
+    assert named.item_years is not None
+    assert named.item_titles[0] == NO_TITLE
+    assert len(set(named.item_titles.tolist())) == len(model.item_ids)
+    assert set(named.item_years[1:].tolist()) == {1990}
 
 
 def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:

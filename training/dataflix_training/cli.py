@@ -63,7 +63,10 @@ def main(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train the recommender on the warehouse's ratings, judge it, and register it in MLflow."""
+    """Train the recommender on the warehouse's ratings, judge it, and register it in MLflow.
+
+    From ratings that are too few, or all equal, no model is trained. That is no fault: the reason is printed.
+    """
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
     with _exit_on_fault(), _terminable():
@@ -200,6 +203,9 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print_json(result)
+        return
+    if skipped := result.get("skipped"):
+        typer.echo(f"no model was trained: {skipped}")
         return
     rows = {"Dataflix": result, "Surprise's SVD, its defaults": result["baselines"]["surprise_svd"]}
     rows |= {

@@ -12,7 +12,7 @@ from dataflix_training import evaluation
 from dataflix_training.faults import Fault
 from dataflix_training.fitting import Factors, RankerData, assemble, fit_ranker, fit_svd
 from dataflix_training.metrics import Scores, errors
-from dataflix_training.ratings import Ratings, split_latest
+from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.recipe import Recipe
 
 #: Of everybody's ratings the latest fifth is held out for the test; of the rest, an eighth for tuning.
@@ -78,6 +78,32 @@ class Experiment:
     parts: dict[str, int]
 
 
+def why_not(ratings: Ratings) -> str:
+    """Why no model can be made of these ratings, and what to do; empty: one can.
+
+    None of these is a fault: a young service has few ratings, and people who only like give equal ones. What
+    is popular can be shown without a model.
+    """
+    advice = "the most popular films are shown until there are more (dataflix-import, dataflix-seed)"
+    if len(ratings) < FEWEST_RATINGS:
+        return f"{len(ratings)} ratings are too few, {FEWEST_RATINGS} are needed: {advice}"
+    if np.ptp(ratings.stars) == 0:
+        return (
+            f"all {len(ratings)} ratings are of {ratings.stars[0]:g} stars, which says nothing about taste:"
+            " the most popular films are shown until people give different ratings"
+        )
+    rest, test = split_latest(ratings, TEST_SHARE)
+    judges = len(evaluation.jury(rest, test).user_ids)
+    if judges < FEWEST_JUDGES:
+        return (
+            f"{judges} people have rated {FEWEST_TO_SPLIT} films or more and liked one of the latest of them,"
+            f" {FEWEST_JUDGES} are needed to judge a model: {advice}"
+        )
+    if not len(evaluation.jury(*split_latest(rest, VALIDATION_SHARE)).user_ids):
+        return f"nobody has rated enough films to choose between models: {advice}"
+    return ""
+
+
 def run_experiment(
     ratings: Ratings, champion: Recipe | None = None, progress: Progress = lambda _text, _share: None
 ) -> Experiment:
@@ -89,10 +115,12 @@ def run_experiment(
         progress: told what goes on.
 
     Raises:
-        Fault: there are too few ratings to train and to judge.
+        Fault: no model can be made of these ratings; :func:`why_not` asks before.
     """
+    if why := why_not(ratings):
+        raise Fault(why)
     rest, test = split_latest(ratings, TEST_SHARE)
-    judges = _judges(ratings, rest, test)
+    judges = evaluation.jury(rest, test)
     tuned, curves, ranker_ndcg = _tune(rest, champion, progress)
     progress("judging", 0.6)
     factors, model = _fit(rest, tuned)
@@ -120,17 +148,6 @@ def run_experiment(
         _error_by_count(factors, rest, test),
         {"rows_trained": len(rest), "rows_tested": len(test)},
     )
-
-
-def _judges(ratings: Ratings, rest: Ratings, test: Ratings) -> evaluation.Jury:
-    judges = evaluation.jury(rest, test)
-    if len(ratings) < FEWEST_RATINGS or len(judges.user_ids) < FEWEST_JUDGES:
-        raise Fault(
-            f"{len(ratings)} ratings, and {len(judges.user_ids)} people to judge a ranking, are too few:"
-            f" {FEWEST_RATINGS} and {FEWEST_JUDGES} are needed. Import ratings (dataflix-import,"
-            " dataflix-seed), then let the marts be rebuilt (the DAG elt_pipeline does)"
-        )
-    return judges
 
 
 def _tune(

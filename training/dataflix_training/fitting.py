@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model, popularity
+from dataflix_recommender import Model, identities, popularity
 from dataflix_training.ease import SparseRows, co_ratings, covered_items, ease, strongest
 from dataflix_training.ratings import Ratings
 from dataflix_training.recipe import Recipe
@@ -19,6 +19,8 @@ RATING_MIN, RATING_MAX = 0.5, 5.0
 #: Parameters of which nobody varies would otherwise be held back without limit.
 _LEAST_VARIANCE = 1e-6
 
+#: Title and year.
+Film = tuple[str, int | None]
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 AfterEpoch = Callable[["Factors", int], bool]
@@ -151,6 +153,24 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         rating_max=RATING_MAX,
         max_version=ratings.max_version,
     )
+
+
+def with_films(model: Model, films: Mapping[int, Film]) -> Model:
+    """The model with the titles and years of its films: what it belongs to.
+
+    Args:
+        model: the model.
+        films: of the catalogue, by id; films that are not there count as unknown.
+    """
+    titles, years = identities(films.get(movie_id) for movie_id in model.item_ids.tolist())
+    return replace(model, item_titles=titles, item_years=years)
+
+
+def title_digests(ratings: Ratings, films: Mapping[int, Film]) -> NDArray[np.int64]:
+    """For each rating the digest of its film's title."""
+    movie_ids, places = np.unique(ratings.movie_ids, return_inverse=True)
+    titles, _ = identities(films.get(movie_id) for movie_id in movie_ids.tolist())
+    return np.asarray(titles[places], np.int64)
 
 
 def rating_sums(items: Ints, stars: Floats, n_items: int) -> tuple[Ints, Floats]:

@@ -76,7 +76,7 @@ def _top_movies(experiment: Experiment, titles: Mapping[int, str]) -> Figure:
     places = model.items(movies)
     bars = axes.barh(range(len(movies)), model.popularity[places])
     axes.bar_label(bars, [f"{count:,} ratings" for count in model.rating_counts[places]], fontsize=7)
-    axes.set_yticks(range(len(movies)), names)
+    axes.set_yticks(range(len(movies)), names, parse_math=False)  # "$" in a title begins no formula
     axes.invert_yaxis()
     axes.set_xlabel("Bayesian average, scaled to 0 to 1")
     return figure

@@ -51,6 +51,18 @@ class Ratings:
             hashed.update(np.ascontiguousarray(column).data)
         return hashed.hexdigest()
 
+    def hashes(self, titles: Ints) -> NDArray[np.uint64]:
+        """64 bits for each rating: who gave how many stars to which film.
+
+        Args:
+            titles: for each rating a digest of the film's title, so that one id of two films is not one film.
+        """
+        halves = np.rint(2 * self.stars).astype(np.int64)
+        mixed = np.zeros(len(self), np.uint64)
+        for column in (self.user_ids, self.movie_ids, titles, halves):
+            mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
+        return mixed
+
 
 def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max_version: int) -> Ratings:
     """Ratings from columns in any order."""
@@ -69,3 +81,11 @@ def split_latest(ratings: Ratings, share: float) -> tuple[Ratings, Ratings]:
     keep = np.where(counts < FEWEST_TO_SPLIT, counts, np.ceil(counts * (1 - share))).astype(np.int64)
     latest = place >= np.repeat(keep, counts)
     return ratings[~latest], ratings[latest]
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread whole numbers over all of 64 bits (SplitMix64: Steele, Lea and Flood 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from dataflix_contract import Settings
-from dataflix_training.experiment import Progress, run_experiment
-from dataflix_training.gate import Champion, decide
-from dataflix_training.plots import top_movies
+from dataflix_training.experiment import Progress, run_experiment, why_not
+from dataflix_training.fitting import title_digests, with_films
+from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.recipe import Recipe
-from dataflix_training.registry import RECIPE_TAG, ROWS_TAG
+from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG
 from dataflix_training.tracking import Tracking, outcome
-from dataflix_training.warehouse import read_ratings, read_titles
+from dataflix_training.warehouse import read_films, read_ratings
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """The model in service, as far as the new one competes with it.
+
+    Attributes:
+        recipe: how it was made; None: there is no rival.
+        rows: how many ratings it was trained with.
+        other_data: there is a champion, and it was trained with other data.
+    """
+
+    recipe: Recipe | None = None
+    rows: int = 0
+    other_data: bool = False
+
+
 def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progress) -> dict[str, Any]:
     """Train, judge, log and register; the same run id twice gives the first result again.
+
+    Ratings of which no model can be made are no fault: the result then says why, as ``skipped``, and the
+    champion stays what it is.
 
     Raises:
         Fault: it could not be done; the message says what to do.
@@ -28,42 +50,62 @@ def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progres
     if earlier := tracking.result(run_id):
         return earlier
     started = time.monotonic()
+    progress("reading ratings", 0.0)
+    ratings = read_ratings(settings)
+    if why := why_not(ratings):
+        log.warning("no model is trained", why=why)
+        return {"run_id": run_id, "rows": len(ratings), "skipped": why}
+    films = read_films(settings)
+    hashes = ratings.hashes(title_digests(ratings, films))
     with tracking.run(run_id) as mlflow_run:
-        progress("reading ratings", 0.0)
-        ratings = read_ratings(settings)
-        recipe, rows = _champion(tracking)
-        experiment = run_experiment(ratings, recipe, lambda text, share: progress(text, 0.05 + 0.8 * share))
+        rival = _rival(tracking, hashes)
+        experiment = run_experiment(
+            ratings, rival.recipe, lambda text, share: progress(text, 0.05 + 0.8 * share)
+        )
+        experiment = replace(experiment, model=with_films(experiment.model, films))
         scores = experiment.scores
-        champion = Champion(rows, experiment.champion) if experiment.champion else None
+        champion = Champion(rival.rows, experiment.champion) if experiment.champion else None
         decision = decide(
-            scores["dataflix"], len(ratings), scores["popularity"], scores["global_mean"], champion
+            scores["dataflix"],
+            len(ratings),
+            scores["popularity"],
+            scores["global_mean"],
+            champion,
+            other_data=rival.other_data,
         )
         log.info("judged", alias=decision.alias, reasons=decision.reasons)
         progress("uploading", 0.85)
-        titles = read_titles(settings, top_movies(experiment))
+        titles = {movie_id: film[0] for movie_id, film in films.items()}
         tracking.record(mlflow_run, ratings, experiment, titles, _source(settings))
         model_id = tracking.upload(mlflow_run, experiment.model)
         progress("registering", 0.97)
         seconds = time.monotonic() - started
-        tracking.settle(
-            mlflow_run, outcome(run_id, mlflow_run, model_id, ratings, experiment, decision, seconds)
-        )
+        done = outcome(run_id, mlflow_run, model_id, ratings, experiment, decision, seconds)
+        tracking.settle(mlflow_run, done, sample(hashes))
         return tracking.conclude(mlflow_run)
 
 
-def _champion(tracking: Tracking) -> tuple[Recipe | None, int]:
-    """The recipe of the model in service, and how many ratings it was trained with."""
+def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
+    """What the new model competes with: the model in service, if it is of the same data.
+
+    A champion of before samples were noted counts as one of the same data.
+    """
     version = tracking.registry.champion()
     if version is None:
-        return None, 0
+        return _Rival()
+    tags = version.tags
     try:
-        return Recipe.from_json(version.tags[RECIPE_TAG]), int(version.tags[ROWS_TAG])
+        recipe, rows = Recipe.from_json(tags[RECIPE_TAG]), int(tags[ROWS_TAG])
     except (KeyError, ValueError) as error:
         # one that another program has registered, or an older one of ours: nothing to compare with
         log.warning(
             "the champion has no recipe that can be made again", version=version.version, why=str(error)
         )
-        return None, 0
+        return _Rival()
+    if SAMPLE_TAG in tags and not same_data(tuple(json.loads(tags[SAMPLE_TAG])), rows, hashes):
+        log.info("the champion was trained with other data", version=version.version)
+        return _Rival(other_data=True)
+    return _Rival(recipe, rows)
 
 
 def _source(settings: Settings) -> str:

@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +45,7 @@ from dataflix_training.registry import (
     RECIPE_TAG,
     ROWS_TAG,
     RUN_TAG,
+    SAMPLE_TAG,
     Registry,
 )
 
@@ -158,8 +159,16 @@ class Tracking:
         self,
         mlflow_run: str,
         outcome: Mapping[str, Any],
+        sample: Sequence[int],
     ) -> None:
-        """Tag the run with its outcome: whatever happens from here on, a retry goes on from it."""
+        """Tag the run with its outcome: whatever happens from here on, a retry goes on from it.
+
+        Args:
+            mlflow_run: the run.
+            outcome: of :func:`outcome`.
+            sample: of the ratings, by which later trainings see whether theirs are the same data.
+        """
+        self.client.set_tag(mlflow_run, SAMPLE_TAG, json.dumps(list(sample)))
         self.client.set_tag(mlflow_run, OUTCOME_TAG, json.dumps(outcome))
 
     def conclude(self, mlflow_run: str) -> dict[str, Any]:
@@ -172,15 +181,15 @@ class Tracking:
         if run.info.status != "RUNNING":
             raise Fault("another attempt of the same run id has taken over: let it finish")
         outcome = _parsed(run.data.tags[OUTCOME_TAG])
-        registered = self.registry.of_run(outcome["run_id"]) or self._register(outcome)
+        registered = self.registry.of_run(outcome["run_id"]) or self._register(outcome, run.data.tags)
         alias = self._place(registered, outcome["alias"])
         result = outcome | {"model_version": registered, "alias": alias}
         self.client.set_tag(mlflow_run, RESULT_TAG, json.dumps(result))
         self.client.set_terminated(mlflow_run, "FINISHED")
         return result
 
-    def _register(self, outcome: Mapping[str, Any]) -> int:
-        tags = {
+    def _register(self, outcome: Mapping[str, Any], run_tags: Mapping[str, str]) -> int:
+        tags = {name: value for name, value in run_tags.items() if name == SAMPLE_TAG} | {
             RUN_TAG: outcome["run_id"],
             RECIPE_TAG: outcome["recipe"],
             ROWS_TAG: str(outcome["rows"]),

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_contract import Settings
 from dataflix_training.faults import Fault
+from dataflix_training.fitting import Film
 from dataflix_training.ratings import Ratings, in_order
 
 _RATINGS = """
@@ -19,7 +20,7 @@ SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rat
 FROM analytics.ratings
 ORDER BY user_id, rated_at, movie_id
 """
-_TITLES = "SELECT movie_id, title FROM analytics.movies WHERE has({ids:Array(Int64)}, movie_id)"
+_FILMS = "SELECT movie_id, title, release_year FROM analytics.movies"
 _CONNECT_SECONDS = 10
 
 
@@ -41,15 +42,15 @@ def read_ratings(settings: Settings) -> Ratings:
     )
 
 
-def read_titles(settings: Settings, movie_ids: list[int]) -> dict[int, str]:
-    """Titles of some films by id; a film without one is left out.
+def read_films(settings: Settings) -> dict[int, Film]:
+    """Title and year of every film, by id.
 
     Raises:
         Fault: ClickHouse cannot be asked, or the mart is not there.
     """
     with _reader(settings) as client:
-        rows = client.query(_TITLES, parameters={"ids": movie_ids}).result_rows
-    return {int(movie_id): str(title) for movie_id, title in rows}
+        rows = client.query(_FILMS).result_rows
+    return {int(movie_id): (str(title), year) for movie_id, title, year in rows}
 
 
 @contextmanager
