@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from dataflix_backend import catalogue
 from dataflix_backend.schemas import Id, Movie, MovieSearch
-from dataflix_backend.text import part
+from dataflix_backend.text import GENRES_ARE_EQUAL, part
 from dataflix_backend.validation import TEXT
 
 Place = tuple[float | str, int]
@@ -115,7 +115,7 @@ def _conditions(wanted: MovieSearch) -> list[str]:
     asked = {
         # both by the trigrams' index: words that are alike, and parts of words
         "(m.title %%> %(q)s OR m.title ILIKE %(part)s)": wanted.q,
-        "EXISTS (SELECT FROM unnest(m.genres) AS g WHERE lower(g) = lower(%(genre)s))": wanted.genre,
+        f"EXISTS (SELECT FROM unnest(m.genres) AS g WHERE {GENRES_ARE_EQUAL})": wanted.genre,
         "m.release_year >= %(year_from)s": wanted.year_from,
         "m.release_year <= %(year_to)s": wanted.year_to,
     }

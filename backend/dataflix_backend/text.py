@@ -1,4 +1,4 @@
-"""Text for PostgreSQL's patterns."""
+"""Text as it is compared: parts of it, and names of genres."""
 
 from __future__ import annotations
 
@@ -12,3 +12,15 @@ def part(text: str | None) -> str | None:
     '%50\\%%'
     """
     return None if not text else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+
+
+def genre_key(name: str) -> str:
+    """A genre's name as names are compared: without case, and without spaces around it.
+
+    :data:`GENRES_ARE_EQUAL` says the same to PostgreSQL.
+    """
+    return name.strip(" ").lower()
+
+
+#: Whether the genre ``g`` is the one that is asked for as the parameter ``genre``; see :func:`genre_key`.
+GENRES_ARE_EQUAL = "lower(btrim(g)) = lower(btrim(%(genre)s))"

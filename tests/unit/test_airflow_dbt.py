@@ -155,6 +155,17 @@ def test_failed_tests_are_named_and_final(start: Callable[..., Webhook]) -> None
         run_dbt(of(webhook), "1", patience=PATIENCE)
 
 
+def test_failed_tests_are_named_with_their_models_and_not_all_of_them(start: Callable[..., Webhook]) -> None:
+    failed = [
+        PASSED | {"status": "fail", "name": f"test_{number}", "subject": "users"} for number in range(12)
+    ]
+    webhook = start((202, run("failed", *failed)))
+    with pytest.raises(
+        DbtTestsFailedError, match=r"test_0 on users, test_1 on .*test_9 on users and 2 more$"
+    ):
+        run_dbt(of(webhook), "1", patience=PATIENCE)
+
+
 def test_a_run_that_broke_says_nothing_about_the_data(start: Callable[..., Webhook]) -> None:
     failed = PASSED | {"status": "fail"}
     broken = MODEL | {"status": "error", "message": "connection refused"}

@@ -5,7 +5,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from dataflix_airflow.summary import fold, render
+from dataflix_airflow.summary import fold, reason_of, render
 from dataflix_contract import tables
 
 STARTED = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
@@ -66,3 +66,35 @@ def test_the_table_for_people_is_aligned() -> None:
     assert lines[0] == "run run: success"
     assert "1,000" in grid[1]
     assert lines[-1] == "model: version 7 is champion, RMSE 0.8700, nDCG@10 0.3100"
+
+
+def test_why_a_part_failed_is_told_where_people_look() -> None:
+    failures = {"dbt": "dbt tests failed: email_is_a_pseudonym on users", "train": "an earlier try's"}
+    outcome = fold("run", STARTED, REPORTS, None, MODEL, failures)
+    assert outcome.reason == "dbt: dbt tests failed: email_is_a_pseudonym on users"
+    assert json.loads(outcome.row["details"])["reason"] == outcome.reason
+    assert render(outcome)[-1] == outcome.reason
+
+
+def test_a_training_that_was_skipped_is_a_success_with_a_reason() -> None:
+    skipped = {"run_id": "run", "rows": 12, "skipped": "12 ratings are too few"}
+    outcome = fold("run", STARTED, REPORTS, DBT, skipped)
+    assert (outcome.row["state"], outcome.missing_parts) == ("success", [])
+    assert (outcome.row["model_version"], outcome.row["alias"]) == (0, "")
+    assert outcome.reason == "no model was trained: 12 ratings are too few"
+
+
+def test_a_model_that_is_not_good_enough_is_a_success_with_a_reason() -> None:
+    challenger = MODEL | {"alias": "challenger", "reasons": ["RMSE is worse than that of the champion"]}
+    outcome = fold("run", STARTED, REPORTS, DBT, challenger)
+    assert outcome.row["state"] == "success"
+    assert outcome.reason == "version 7 is only challenger: RMSE is worse than that of the champion"
+    assert fold("run", STARTED, REPORTS, DBT, MODEL).reason == ""
+
+
+def test_a_reason_is_one_line_that_says_what_and_why() -> None:
+    assert reason_of(ValueError("train exited with 1:\n a line of its log\nerror: MLflow is away\n")) == (
+        "train exited with 1: error: MLflow is away"
+    )
+    assert reason_of(ValueError()) == "ValueError"
+    assert len(reason_of(ValueError("x" * 10_000))) == 500

@@ -12,9 +12,10 @@ from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
 from dataflix_backend.recommendations.people import BIGINTS, SMALLINTS, Person, numbers
 from dataflix_backend.recommendations.serving import MOST_REPLIES, Served, Serving, combine
+from dataflix_recommender import identities
 from support.recommender import small_model
 
-GENRES = {10: ["Drama"], 20: ["Comedy"], 30: ["Drama", "Comedy"], 40: [], 50: ["Drama"]}
+GENRES = {10: ["Drama"], 20: ["Comedy"], 30: ["Drama", "Comedy"], 40: [], 50: ["Drama"], 60: []}
 CHAMPION = Champion(
     version=3, digest="d" * 64, run_id="r", trained_at=datetime(2026, 1, 1, tzinfo=UTC), metrics={}
 )
@@ -104,6 +105,87 @@ def test_without_a_model_the_popular_films_are_shown() -> None:
     assert {(item["stars"], item["because"]) for item in reply["items"]} == {(None, None)}
     assert reply["strategy"] == "popular"
     assert ids(advise(serving, person(1, {20: 4.0}), Wish(1, "Comedy", unwatched=False))) == [30]
+
+
+def test_a_list_that_the_model_cannot_fill_goes_on_with_new_films() -> None:
+    serving = with_model(10, 20, 30, 40, 50, 60)
+    reply = advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    assert ids(reply) == [30, 40, 60, 50], "the model's own first, then the newest"
+    assert [item["score"] is None for item in reply["items"]] == [False, False, True, True]
+    assert [item["stars"] is None for item in reply["items"]] == [False, False, True, True]
+    assert ids(advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(2))) == [30, 40]
+    assert ids(advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(3))) == [30, 40, 60]
+    everything = person(1, {10: 5.0}, watched=(20, 30, 40))
+    assert ids(advise(serving, everything, Wish(10))) == [60, 50]
+    assert ids(advise(serving, everything, Wish(10, "drama"))) == [50]
+    assert ids(advise(serving, person(1, {}, watched=(10, 20, 30, 40, 50, 60)), Wish(10))) == []
+    shown = ids(advise(serving, everything, Wish(10, unwatched=False)))
+    assert sorted(shown) == [10, 20, 30, 40, 50, 60]
+    assert shown[-2:] == [60, 50]
+
+
+@pytest.mark.parametrize("genre", ["Comedy", "comedy", "COMEDY", " Comedy "])
+def test_a_genre_is_found_in_any_case(genre: str) -> None:
+    someone = person(77, {})
+    assert ids(advise(with_model(), someone, Wish(10, genre))) == [20, 30]
+    popular = Serving(catalogue(10, 20, 30), popular=[(30, 1.0), (20, 0.5), (10, 0.0)])
+    assert ids(advise(popular, someone, Wish(10, genre))) == [30, 20]
+
+
+def test_a_catalogue_without_films_has_nothing_to_show() -> None:
+    for serving in (Serving(catalogue()), combine(catalogue(), served_of(catalogue(10, 20, 30, 40)), "disk")):
+        reply = advise(serving, person(1, {}), Wish(10))
+        assert (reply["items"], reply["strategy"]) == ([], "popular")
+
+
+def served_of(films: Films) -> Served:
+    """The small model, trained with these films."""
+    model = small_model()
+    known = [films.by_id.get(one) for one in model.item_ids.tolist()]
+    titles, years = identities(film and (film["title"], film["release_year"]) for film in known)
+    return Served(CHAMPION, replace(model, item_titles=titles, item_years=years))
+
+
+def renamed(films: Films, **changes: Any) -> Films:
+    """The same films with something changed in each."""
+    return Films(2, {one: {**film, **changes, "movie_id": one} for one, film in films.by_id.items()})
+
+
+def test_a_model_of_another_catalogue_is_not_served_and_said_to_be_so() -> None:
+    films = catalogue(10, 20, 30, 40)
+    served = served_of(films)
+    assert combine(films, served, "registry").served is served
+    other = combine(renamed(films, title="Another", release_year=2024), served, "registry")
+    assert other.served is None
+    assert "version 3 is of another catalogue" in other.unfit
+    shown = advise(other.with_popular([(20, 1.0), (10, 0.5)]), person(1, {10: 5.0}), Wish(10))
+    assert (ids(shown), shown["strategy"]) == ([20], "popular")
+    assert {item["stars"] for item in shown["items"]} == {None}
+
+
+def test_a_film_that_became_another_has_neither_the_old_one_s_merits_nor_its_voice() -> None:
+    films = catalogue(10, 20, 30, 40)
+    served = served_of(films)
+    changed = {**films.by_id[30], "title": "Another", "release_year": 2024}
+    serving = combine(Films(2, {**films.by_id, 30: changed}), served, "registry")
+    reply = advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    assert ids(reply) == [40, 30], "as a new film, behind those that the model knows"
+    assert (reply["items"][1]["stars"], reply["items"][1]["because"]) == (None, None)
+    reply = advise(serving, person(77, {30: 5.0}), Wish(10))
+    assert (reply["strategy"], reply["based_on"]["fresh_ratings"]) == ("popular", 1)
+    assert all(item["because"] is None for item in reply["items"])
+    retitled = {**films.by_id[30], "title": "A Translation"}
+    assert combine(Films(2, {**films.by_id, 30: retitled}), served, "registry").present is None
+
+
+def test_the_tag_of_a_genre_s_popular_films_changes_with_all_of_them() -> None:
+    serving, someone = Serving(catalogue(10, 20, 30)), person(77, {})
+    before = serving.with_popular([(10, 1.0), (30, 0.5), (20, 0.4)])
+    after = serving.with_popular([(10, 1.0), (20, 0.5), (30, 0.4)])
+    wish = Wish(1, "Comedy")
+    assert ids(advise(before, someone, wish)) != ids(advise(after, someone, wish))
+    assert entity_tag(before, someone, wish) != entity_tag(after, someone, wish)
+    assert entity_tag(before, someone, Wish(1)) == entity_tag(after, someone, Wish(1))
 
 
 def test_the_tag_is_the_same_for_the_same() -> None:

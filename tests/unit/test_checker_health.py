@@ -1,6 +1,17 @@
 """How answers of the servers are judged."""
 
-from dataflix_checker.health import Slot, behind, read_connector, read_run
+import pytest
+
+from dataflix_checker.health import (
+    Batch,
+    Outcome,
+    Run,
+    Slot,
+    Unknown,
+    behind,
+    read_connector,
+    read_run,
+)
 
 
 def test_lag_counts_from_the_committed_offset_or_from_the_oldest_record() -> None:
@@ -41,3 +52,29 @@ def test_the_newest_run_is_the_first_that_airflow_lists() -> None:
 
 def test_a_batch_that_never_ran_is_no_fault() -> None:
     assert read_run({"dag_runs": [], "total_entries": 0}).fault == ""
+
+
+FAILED = Run("r2", "failed", "2026-01-31T04:00:00Z")
+WHY = "dbt: dbt tests failed: email_is_a_pseudonym on users"
+
+
+@pytest.mark.parametrize(
+    ("run", "outcome", "fault"),
+    [
+        (FAILED, Outcome("r2", "failed", WHY), f"run r2 failed: {WHY}; see bin/dataflix-pipeline status"),
+        (FAILED, Outcome("r1", "failed", WHY), "run r2 failed: see Airflow"),
+        (FAILED, Unknown("ClickHouse is away"), "run r2 failed: see Airflow"),
+        (Run("r2", "success", ""), Outcome("r2", "success", "no model was trained: too few"), ""),
+        (Unknown("Airflow is away"), Outcome("r2", "failed", WHY), "Airflow is away"),
+    ],
+)
+def test_a_failed_run_s_fault_is_its_reason(
+    run: Run | Unknown, outcome: Outcome | Unknown, fault: str
+) -> None:
+    assert Batch(run, Unknown(""), 0, outcome).fault == fault
+
+
+def test_a_run_without_a_new_champion_says_why_and_is_no_fault() -> None:
+    outcome = Outcome("r2", "success", "no model was trained: too few")
+    assert Batch(Run("r2", "success", ""), Unknown(""), 0, outcome).reason == outcome.reason
+    assert Batch(Run("r3", "running", ""), Unknown(""), 0, outcome).reason == ""

@@ -1,5 +1,6 @@
 """The dbt project: everything is described, and it says the same as the data contract."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from dataflix_contract import tables
+from dataflix_contract import PiiClass, tables
+from dataflix_contract.masking import PSEUDONYM_PATTERNS, Masking
 from dataflix_dbt.folders import PROJECT
+from dataflix_dbt.warehouse import pseudonyms
 
 MODELS = PROJECT / "models"
 MARTS = {"users", "movies", "ratings", "user_movie_matrix"}
@@ -71,6 +74,30 @@ def test_every_mart_is_searched_for_addresses_and_compared_with_raw() -> None:
     for mart in MARTS:
         names = {next(iter(test)) for test in MODEL_ENTRIES[mart]["data_tests"]}
         assert {"no_unmasked_email", "agrees_with_raw"} <= names
+
+
+@pytest.mark.parametrize("table", tables())
+def test_only_columns_that_the_contract_masks_are_judged_and_each_of_them_is(table: str) -> None:
+    masked = {column.name for column in tables()[table].forwarded_columns if column.pii in PSEUDONYM_PATTERNS}
+    assert pseudonyms()[table].keys() == masked
+    for model in (f"stg_{table}", table):
+        columns = MODEL_ENTRIES.get(model, {}).get("columns", [])
+        patterns = {
+            column["name"]: test["matches"]["arguments"]["pattern"]
+            for column in columns
+            for test in column.get("data_tests", [])
+            if "matches" in test and test["matches"]["name"].endswith("_is_a_pseudonym")
+        }
+        assert patterns == (pseudonyms()[table] if columns else {})
+
+
+def test_the_masked_form_is_what_masking_makes() -> None:
+    masking = Masking("a key of sixteen characters", "k1")
+    made = {PiiClass.NAME: masking.name("Ada"), PiiClass.EMAIL: masking.email("ada@example.org")}
+    assert made.keys() == PSEUDONYM_PATTERNS.keys()
+    for pii, token in made.items():
+        assert re.fullmatch(PSEUDONYM_PATTERNS[pii], token)
+        assert not re.fullmatch(PSEUDONYM_PATTERNS[pii], "ada@example.org")
 
 
 def test_exposures_name_their_owner() -> None:

@@ -100,3 +100,22 @@ def test_long_lists_and_long_messages_are_cut() -> None:
     assert text.startswith("50 models failed: m0 (xxx")
     assert len(text) < 1_200
     assert all(len(one.message or "") == 2_000 for one in many)
+
+
+def test_a_failed_test_is_told_with_the_model_that_it_looks_at() -> None:
+    generic, singular = "test.dataflix.email_is_a_pseudonym.c5b6", "test.dataflix.matrix_has_every_rating"
+    reads = ["model.dataflix.user_movie_matrix", "source.dataflix.raw.ratings"]
+    manifest = {
+        "nodes": {
+            generic: {"resource_type": "test", "attached_node": "model.dataflix.users"},
+            singular: {"resource_type": "test", "attached_node": None, "depends_on": {"nodes": reads}},
+            "model.dataflix.users": {"resource_type": "model", "depends_on": {"nodes": []}},
+        }
+    }
+    ended = [node(generic, "fail", failures=1), node(singular, "fail", failures=2)]
+    results = node_results({"results": [*ended, node("model.dataflix.users", "success")]}, manifest)
+    assert [one.subject for one in results] == ["users", "user_movie_matrix, raw.ratings", ""]
+    assert describe_failures(results) == (
+        "2 tests failed: email_is_a_pseudonym on users (1 row),"
+        " matrix_has_every_rating on user_movie_matrix, raw.ratings (2 rows)"
+    )

@@ -61,6 +61,7 @@ class Keeper:
         self._watcher = Watcher(settings, self._shelf, self.counts)
         self._stopped = threading.Event()
         self._note = Note()
+        self._mapped: Served | None = None
         self._popular_until = 0.0
         self._fault = ""
 
@@ -97,9 +98,11 @@ class Keeper:
         warnings = [note.fault] if note.fault else []
         if note.registry == "silent":
             warnings.append("MLflow does not answer: a newer champion would not be noticed")
-        if note.registry == "empty" and served:
+        if note.registry == "empty" and self._mapped:
             warnings.append("MLflow names no champion: dataflix-model promote VERSION names one")
-        if now and not served:
+        if now and now.unfit:
+            warnings.append(now.unfit)
+        elif now and not served:
             warnings.append("there is no model yet: the most popular films are shown until one is trained")
         return Status(faults, warnings, about(now))
 
@@ -110,21 +113,23 @@ class Keeper:
     def _refresh(self) -> None:
         before = self.current
         self._note = self._shelf.note()
-        served = self._newest(before.served if before else None)
-        source = _source(served, self._note)
+        mapped = self._newest(self._mapped)
+        source = _source(mapped, self._note)
         with self._pool.connection() as connection:
             films = before.films if before else None
             if films is None or catalogue_version(connection) != films.version:
                 films = read_films(connection)
-        if served is None:
-            if before is None or films is not before.films or time.monotonic() >= self._popular_until:
-                # first with what there is: counting may take long
-                self.current = Serving(films, popular=before.popular if before else ())
-                self.current = Serving(films, popular=self._popular())
-        elif before is None or served is not before.served or films is not before.films:
-            self.current = combine(films, served, source)
-        elif source != before.source:
+        renewed = before is None or films is not before.films or mapped is not self._mapped
+        self._mapped = mapped
+        if before is None or renewed:
+            serving = combine(films, mapped, source) if mapped else Serving(films)
+            # first with what there is: counting what is popular may take long
+            self.current = serving.with_popular(before.popular) if before and not serving.served else serving
+        elif source != before.source and before.served:
             self.current = replace(before, source=source)
+        now = self.current
+        if now and not now.served and (renewed or time.monotonic() >= self._popular_until):
+            self.current = now.with_popular(self._popular())
 
     def _newest(self, served: Served | None) -> Served | None:
         """The model that the leader has noted last, if it can be had; otherwise the one there is."""

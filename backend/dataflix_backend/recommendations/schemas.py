@@ -14,7 +14,9 @@ class Wanted(Query):
     """Which recommendations."""
 
     n: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
-    genre: Annotated[Genre | None, Field(description="Only of this genre.", examples=["Drama"])] = None
+    genre: Annotated[
+        Genre | None, Field(description="Only of this genre, in any case.", examples=["Drama"])
+    ] = None
     exclude_watched: Annotated[bool, Field(description="Leave out what the user has watched.")] = True
 
 
@@ -57,8 +59,17 @@ class Recommendation(Reply):
     title: str
     release_year: int | None
     genres: list[str]
-    stars: Annotated[float | None, Field(description="What the user would give; null without a model.")]
-    score: Annotated[float, Field(description="What the films are ordered by, within this reply.")]
+    stars: Annotated[
+        float | None,
+        Field(description="What the user would give; null for a film that no model knows."),
+    ]
+    score: Annotated[
+        float | None,
+        Field(
+            description="What the films are ordered by, within this reply; null for those that the model does"
+            " not know, which follow its own, the newest first."
+        ),
+    ]
     because: Reason | None
 
 
@@ -77,7 +88,10 @@ class Recommendations(Reply):
     based_on: BasedOn
     strategy: Annotated[
         Literal["personal", "popular"],
-        Field(description="`popular`: the user has rated no film that the model knows, or there is none."),
+        Field(
+            description="`popular`: the user has rated no film that the model knows, or there is no model of"
+            " this catalogue."
+        ),
     ]
     model: ModelAbout | None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
-from dataflix_recommender import Model
+from dataflix_backend.text import genre_key
+from dataflix_recommender import Fit, Model, fit, identities
 
 #: Two kilobytes each.
 MOST_REPLIES = 1000
+_STATE_BYTES = 12
 
 Source = Literal["registry", "disk"]
 
@@ -33,11 +36,16 @@ class Serving:
 
     Attributes:
         films: the catalogue.
-        served: the model; None: there never was one.
+        served: the model; None: there is none, or it is of another catalogue.
         source: whether the registry names this model now, or the disk only has it.
-        present: (I,) which of the model's films the catalogue has; None: all.
-        genres: (I,) for each genre, which of the model's films are of it.
+        present: (I,) which of the model's films may be shown: the catalogue has them, and they are still the
+            films that the model has learnt about; None: all.
+        genres: (I,) for each genre, by its :func:`genre_key`, which of the model's films are of it.
+        replaced: ids under which the catalogue now has other films than the model knows, rising.
+        rest: ids of the films that the model says nothing about, the newest first: they follow its own.
+        unfit: why the model that is at hand is not served; empty: it is, or there is none.
         popular: ids and scores, best first; for when there is no model.
+        popular_state: equal for equal lists of popular films.
         replies: made from this, by their entity tags, which stand for all that they depend on; whoever
             asks again meanwhile gets the same without computation.
     """
@@ -47,7 +55,11 @@ class Serving:
     source: Source = "disk"
     present: NDArray[np.bool_] | None = None
     genres: Mapping[str, NDArray[np.bool_]] | None = None
+    replaced: NDArray[np.int64] | None = None
+    rest: Sequence[int] = ()
+    unfit: str = ""
     popular: Sequence[tuple[int, float]] = ()
+    popular_state: str = ""
     replies: dict[str, bytes] = field(default_factory=dict)
 
     def remember(self, tag: str, reply: bytes) -> None:
@@ -56,16 +68,55 @@ class Serving:
             self.replies.clear()
         self.replies[tag] = reply
 
+    def with_popular(self, popular: Sequence[tuple[int, float]]) -> Serving:
+        """The same with another list of popular films."""
+        state = hashlib.blake2b(repr(popular).encode(), digest_size=_STATE_BYTES).hexdigest()
+        return replace(self, popular=popular, popular_state=state, replies={})
+
 
 def combine(films: Films, served: Served, source: Source) -> Serving:
-    """Put a model and the catalogue together."""
-    item_ids = served.model.item_ids.tolist()
-    present = np.asarray([item in films.by_id for item in item_ids], np.bool_)
+    """Put a model and the catalogue together; without the model, if it is of another catalogue."""
+    model = served.model
+    item_ids = model.item_ids.tolist()
+    found = fit(model, *identities(_identity(films, item) for item in item_ids))
+    if not found.belongs:
+        return Serving(films, unfit=_unfit(served, found))
     places: dict[str, list[int]] = {}
-    for place, item in enumerate(item_ids):
-        for genre in films.by_id[item]["genres"] if present[place] else ():
+    for place in np.flatnonzero(found.same).tolist():
+        for genre in {genre_key(name) for name in films.by_id[item_ids[place]]["genres"]}:
             places.setdefault(genre, []).append(place)
     genres = {genre: np.zeros(len(item_ids), np.bool_) for genre in places}
     for genre, of_it in places.items():
         genres[genre][of_it] = True
-    return Serving(films, served, source, None if present.all() else present, genres)
+    replaced = model.item_ids[found.present & ~found.same]
+    return Serving(
+        films,
+        served,
+        source,
+        None if found.same.all() else found.same,
+        genres,
+        np.asarray(replaced, np.int64) if len(replaced) else None,
+        _newest_first(films, films.by_id.keys() - set(model.item_ids[found.same].tolist())),
+    )
+
+
+def _identity(films: Films, movie_id: int) -> tuple[str, int | None] | None:
+    film = films.by_id.get(movie_id)
+    return None if film is None else (film["title"], film["release_year"])
+
+
+def _unfit(served: Served, found: Fit) -> str:
+    present = int(found.present.sum())
+    return (
+        f"version {served.champion.version} is of another catalogue and not served: this one has {present} of"
+        f" its {len(found.present)} films, and {found.share:.0%} of these with their titles. The most popular"
+        " films are shown until the next batch trains a model (bin/dataflix-pipeline run)"
+    )
+
+
+def _newest_first(films: Films, movie_ids: Iterable[int]) -> list[int]:
+    return sorted(
+        movie_ids,
+        key=lambda movie_id: (films.by_id[movie_id]["release_year"] or 0, movie_id),
+        reverse=True,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ from dataflix_backend.recommendations.schemas import (
 )
 from dataflix_backend.recommendations.serving import Serving
 from dataflix_backend.users import no_user
-from dataflix_recommender import similar
+from dataflix_recommender import Model, similar
 
 recommendations = APIBlueprint("recommendations", __name__)
 
@@ -98,8 +99,7 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
         raise no_movie()
     if serving.served is None:
         return _json({"items": [], "model": None})
-    found = similar(serving.served.model, movie_id, wanted.limit)
-    scores = dict(zip(found.item_ids.tolist(), found.scores.tolist(), strict=True))
+    scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit)
     with context().pool.connection() as connection:
         movies = read_movies(connection, scores)
     items = [
@@ -119,9 +119,21 @@ def model() -> Response:
     if found is None:
         raise HTTPError(
             HTTPStatus.NOT_FOUND,
-            "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
+            _serving().unfit
+            or "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
         )
     return _json(found)
+
+
+def _scores_alike(serving: Serving, model: Model, movie_id: int, count: int) -> dict[int, float]:
+    """The films like one, of those that may be shown: scores by id, best first."""
+    if serving.present is None:
+        found = similar(model, movie_id, count)
+        return dict(zip(found.item_ids.tolist(), found.scores.tolist(), strict=True))
+    found = similar(model, movie_id, len(model.item_ids))
+    kept = serving.present[model.items(found.item_ids)] & serving.present[model.items([movie_id])]
+    fitting = zip(found.item_ids[kept].tolist(), found.scores[kept].tolist(), strict=True)
+    return dict(islice(fitting, count))
 
 
 def _shown(serving: Serving) -> dict[str, Any] | None:
