@@ -5,22 +5,27 @@ import secrets
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from dataflix_checker import pipeline, registry
+from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_contract import Settings, tables
 from dataflix_recommender.model import UNKNOWN
 from support.batch import run_batch
 from support.leaks import files_with
 from support.models import registered_by, whole
 from support.stack import Stack
+from support.waiting import wait_until
 
 # A run takes a minute or so on two cores, and may have to try again.
 pytestmark = pytest.mark.timeout(900)
 
 FAN = 80_000_000
+#: A row of the warehouse that the source does not have, far from every id that PostgreSQL gives.
+STRANGER = 1 << 60
 
 
 def test_one_trigger_takes_fresh_ratings_to_a_champion(
@@ -77,6 +82,45 @@ def test_the_pipeline_is_watched_from_a_terminal(stack: Stack, settings: Setting
     last = pipeline.last_run(settings)
     assert last is not None
     assert told["run_id"] == last.run_id
+
+
+def test_a_failed_dbt_test_is_named_with_its_model_wherever_the_run_is_shown(
+    stack: Stack, settings: Settings
+) -> None:
+    owner = warehouse_owner.connect(settings)
+    run_id = pipeline.trigger(settings)
+    try:
+        for task in pipeline.wait(settings, run_id, 600):
+            if (task.task, task.state) == ("dbt.run", "running"):
+                # not before: the reconciliation would repair it
+                owner.command(
+                    "INSERT INTO raw.users (user_id, email, created_at, updated_at, _version)"
+                    f" VALUES ({STRANGER}, 'eve@example.org', now64(6), now64(6), 1)"
+                )
+    finally:
+        owner.command(
+            f"ALTER TABLE raw.users DELETE WHERE user_id = {STRANGER}", settings={"mutations_sync": 1}
+        )
+        owner.close()
+    named = "stg_users_email_is_a_pseudonym on stg_users"
+    outcome = pipeline.outcome(settings, run_id)
+    assert outcome is not None
+    assert outcome["state"] == "failed"
+    assert outcome["details"]["reason"].startswith("dbt: dbt tests failed: ")
+    assert named in outcome["details"]["reason"]
+    assert "eve@" not in json.dumps(outcome["details"])
+    told = stack.run("bin/dataflix-pipeline", "status", run_id, check=False)
+    assert told.returncode == 1
+    assert named in told.stdout
+    status = stack.run("bin/dataflix-status", check=False).stdout
+    assert f"last run: run {run_id} failed: dbt: dbt tests failed: " in status
+    assert named in status
+
+    def shown() -> bool:
+        last = httpx.get(f"{settings.backend_url}/pipeline", timeout=30).json()["last_run"]
+        return bool(last and last["run_id"] == run_id and named in last["reason"])
+
+    wait_until(shown, "the page has the reason", seconds=60)
 
 
 def _rate_films(source: psycopg.Connection, user_id: int, films: int) -> dict[int, Decimal]:

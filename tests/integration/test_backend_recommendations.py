@@ -25,6 +25,7 @@ from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
 from support.champion import from_all, serve, served_by_all
 from support.stack import Stack
+from support.training import train
 from support.waiting import wait_until
 
 USERS, SIMILAR, NEAR = 200, 10, 2
@@ -201,6 +202,58 @@ def test_a_change_of_the_catalogue_is_shown(
     finally:
         source.execute(rename, [best["title"], best["movie_id"]])
     wait_until(lambda: first_titles() == {best["title"]}, "every process has the old title", seconds=20)
+
+
+def test_who_has_watched_all_that_the_model_knows_gets_new_films(
+    settings: Settings, api: httpx.Client, user: int, source: psycopg.Connection
+) -> None:
+    source.execute("INSERT INTO watched_movies SELECT %s, movie_id FROM movies", [user])
+    assert recommended(api, user)["items"] == []
+    tag = api.get(f"/recommendations/{user}").headers["ETag"]
+    add = "INSERT INTO movies (title, release_year, genres) VALUES (%s, %s, %s) RETURNING movie_id"
+    added = [
+        source.execute(add, [f"New {place}", year, genres]).fetchone()
+        for place, (year, genres) in enumerate([(1999, ["Drama"]), (2024, ["Comedy"]), (None, ["DRAMA "])])
+    ]
+    old, new, undated = (row[0] for row in added if row)
+    try:
+
+        def shown(**query: Any) -> set[tuple[int, ...]]:
+            path = str(httpx.URL(f"/recommendations/{user}", params=query))
+            return {tuple(ids(reply)) for reply in from_all(settings, path)}
+
+        wait_until(lambda: shown() == {(new, old, undated)}, "every process fills the list", seconds=20)
+        reply = api.get(f"/recommendations/{user}", headers={"If-None-Match": tag})
+        assert reply.status_code == 200
+        assert {(item["stars"], item["score"], item["because"]) for item in reply.json()["items"]} == {
+            (None, None, None)
+        }
+        assert shown(n=2) == {(new, old)}
+        for genre in ("drama", "Drama", " DRAMA "):
+            assert shown(genre=genre) == {(old, undated)}
+            of_it = api.get("/movies", params={"genre": genre, "q": "New"}).json()["items"]
+            assert {old, undated} <= {film["movie_id"] for film in of_it}
+        everything = ids(recommended(api, user, n=100, exclude_watched=False))
+        assert len(set(everything)) == 100
+        assert api.get(f"/movies/{new}/similar").json()["items"] == []
+    finally:
+        source.execute("DELETE FROM movies WHERE movie_id = ANY(%s)", [[old, new, undated]])
+    wait_until(lambda: shown() == {()}, "they are gone again", seconds=20)
+
+
+def test_a_champion_deleted_in_mlflow_serves_on_and_is_no_rival(
+    stack: Stack, settings: Settings, tracking: Tracking, other: int, user: int
+) -> None:
+    serve(settings, tracking, other)
+    tracking.client.delete_model_version(MODEL, str(other))
+    wait_until(lambda: served_by_all(settings) == {(other, "disk")}, "it is served from the disk")
+    with api_client(settings) as client:
+        assert "MLflow names no champion" in str(client.get("/health/ready").json()["warnings"])
+        assert recommended(client, user)["model"]["version"] == other
+    trained = train(stack, f"test-after-deletion-{other}")
+    assert (trained["alias"], trained["reasons"]) == ("champion", ["no champion to compare with"])
+    version = trained["model_version"]
+    wait_until(lambda: served_by_all(settings) == {(version, "registry")}, "the new champion is served")
 
 
 def test_the_processes_share_the_model_s_memory(stack: Stack, api: httpx.Client) -> None:
