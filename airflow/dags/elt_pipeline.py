@@ -125,7 +125,7 @@ def elt_pipeline() -> None:
         summary.keep(outcome)
         if outcome.missing_parts:
             raise AirflowFailException(f"the run is not complete: {', '.join(outcome.missing_parts)}")
-        return {name: value for name, value in outcome.row.items() if name != "details"}
+        return outcome.shown
 
     reports, dbt_run, model = reconcile(), dbt(), train()
     (

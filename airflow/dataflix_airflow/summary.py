@@ -41,6 +41,15 @@ class Outcome:
     reports: Sequence[Mapping[str, Any]]
     reason: str = ""
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The row as Airflow shows it: without details, and without NaN, which JSON does not have."""
+        figures = {name: value for name, value in self.row.items() if name != "details"}
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in figures.items()
+        } | {"reason": self.reason}
+
 
 def fold(  # noqa: PLR0913, PLR0917 - the results of all tasks
     run_id: str,

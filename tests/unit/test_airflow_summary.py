@@ -82,6 +82,9 @@ def test_a_training_that_was_skipped_is_a_success_with_a_reason() -> None:
     assert (outcome.row["state"], outcome.missing_parts) == ("success", [])
     assert (outcome.row["model_version"], outcome.row["alias"]) == (0, "")
     assert outcome.reason == "no model was trained: 12 ratings are too few"
+    shown = json.loads(json.dumps(outcome.shown, allow_nan=False))
+    assert (shown["rmse"], shown["state"], shown["reason"]) == (None, "success", outcome.reason)
+    assert "details" not in shown
 
 
 def test_a_model_that_is_not_good_enough_is_a_success_with_a_reason() -> None:
