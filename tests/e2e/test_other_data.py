@@ -79,7 +79,7 @@ def test_too_few_ratings_are_no_failure_and_the_popular_films_are_shown(
     assert shown
     source.execute("UPDATE ratings SET rating = 5")
     most = "SELECT movie_id, count(*) FROM ratings GROUP BY 1 ORDER BY 2 DESC, 1"
-    by_count = dict(source.execute(most).fetchall())
+    by_count: dict[int, int] = dict(source.execute(most).fetchall())
 
     def by_how_many() -> bool:
         with api_client(settings) as api:

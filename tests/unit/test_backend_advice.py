@@ -142,7 +142,9 @@ def served_of(films: Films) -> Served:
     """The small model, trained with these films."""
     model = small_model()
     known = [films.by_id.get(one) for one in model.item_ids.tolist()]
-    titles, years = identities(film and (film["title"], film["release_year"]) for film in known)
+    titles, years = identities(
+        None if film is None else (film["title"], film["release_year"]) for film in known
+    )
     return Served(CHAMPION, replace(model, item_titles=titles, item_years=years))
 
 

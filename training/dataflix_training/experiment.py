@@ -27,6 +27,11 @@ PATIENCE = 3
 WORTH_CHANGING = 0.001
 FEWEST_RATINGS, FEWEST_JUDGES = 1000, 20
 
+_MEANWHILE = (
+    "The last model of this catalogue serves on, or else the most popular films are shown, until there are"
+    " more ratings (dataflix-import, dataflix-seed)"
+)
+
 #: How many pairs, at most, the errors after each epoch are taken from.
 _TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
 _TUNING_PEOPLE = 1500
@@ -84,23 +89,22 @@ def why_not(ratings: Ratings) -> str:
     None of these is a fault: a young service has few ratings, and people who only like give equal ones. What
     is popular can be shown without a model.
     """
-    advice = "the most popular films are shown until there are more (dataflix-import, dataflix-seed)"
     if len(ratings) < FEWEST_RATINGS:
-        return f"{len(ratings)} ratings are too few, {FEWEST_RATINGS} are needed: {advice}"
+        return f"{len(ratings)} ratings are too few, {FEWEST_RATINGS} are needed. {_MEANWHILE}"
     if np.ptp(ratings.stars) == 0:
         return (
-            f"all {len(ratings)} ratings are of {ratings.stars[0]:g} stars, which says nothing about taste:"
-            " the most popular films are shown until people give different ratings"
+            f"all {len(ratings)} ratings are of {ratings.stars[0]:g} stars, which teach nothing about taste."
+            f" {_MEANWHILE}"
         )
     rest, test = split_latest(ratings, TEST_SHARE)
     judges = len(evaluation.jury(rest, test).user_ids)
     if judges < FEWEST_JUDGES:
         return (
             f"{judges} people have rated {FEWEST_TO_SPLIT} films or more and liked one of the latest of them,"
-            f" {FEWEST_JUDGES} are needed to judge a model: {advice}"
+            f" {FEWEST_JUDGES} are needed to judge a model. {_MEANWHILE}"
         )
     if not len(evaluation.jury(*split_latest(rest, VALIDATION_SHARE)).user_ids):
-        return f"nobody has rated enough films to choose between models: {advice}"
+        return f"nobody has rated enough films to choose between models. {_MEANWHILE}"
     return ""
 
 

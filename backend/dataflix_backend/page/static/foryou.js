@@ -108,6 +108,6 @@ function basis({ based_on: { ratings, fresh_ratings: fresh }, strategy, model })
       ? `What most people like: you have rated ${counted(ratings, "film")}`
       : `From ${counted(ratings, "rating")} of yours`;
   const newer = fresh && model ? `, ${fresh.toLocaleString("en")} newer than the model` : "";
-  const by = model ? `. Model ${model.version}, trained ${ago(model.trained_at)}${model.source === "disk" ? ", from disk" : ""}.` : ". There is no model yet.";
+  const by = model ? `. Model ${model.version}, trained ${ago(model.trained_at)}${model.source === "disk" ? ", from disk" : ""}.` : ". There is no model of these films yet.";
   return `${kind}${newer}${by}`;
 }
