@@ -122,8 +122,8 @@ class Settings(BaseSettings):
     clickhouse_admin_password: SecretStr = Field(
         SecretStr("dataflix_admin"), description="The owner's password."
     )
-    clickhouse_user: str = Field("dataflix", description="People and programs that only read.")
-    clickhouse_password: SecretStr = Field(SecretStr("dataflix"), description="The readers' password.")
+    clickhouse_user: str = Field("default", description="People and programs that only read.")
+    clickhouse_password: SecretStr = Field(SecretStr("clickhouse123"), description="The readers' password.")
 
     clickhouse_batch_user: str = Field(
         "dataflix_batch", description="The daily batch: loads and repairs raw, keeps its reports in ops."

@@ -43,6 +43,7 @@ CLUSTER = {
     "kafka_ca_file": "/var/run/dataflix/kafka/ca.crt",
     "connect_host": "connect-connect-api",
     "clickhouse_host": "clickhouse",
+    "clickhouse_user": "dataflix",  # the operator keeps `default` to itself
     "airflow_host": "airflow-api-server",
     "dbt_host": "dbt",
     "mlflow_host": "mlflow",
@@ -271,6 +272,7 @@ def clickhouse_files() -> Resource:
     values = {f"{role}_user": names[part] for role, part in roles.items()} | {
         f"{role}_password_sha256": f"@clickhouse_{part}password@" for role, part in roles.items()
     }
+    values["reader_is_engine"] = False
     text = templates.get_template("users.xml.j2").render(values)
     users_file = re.sub(
         r"<password_sha256_hex>@(\w+)@</password_sha256_hex>",

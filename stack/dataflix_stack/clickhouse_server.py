@@ -1,8 +1,8 @@
 """ClickHouse as a server process, out of the ``chdb`` wheel.
 
 The wheel holds the whole server in one shared library. Asked to open its ports and then
-to read a FIFO that nobody writes to, the library serves HTTP and the native protocol until
-a line is written there. Run it as ``python -m dataflix_stack.clickhouse_server``.
+to call a function of ours that returns when the server is to stop, the library serves HTTP and
+the native protocol meanwhile. Run it as ``python -m dataflix_stack.clickhouse_server``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import importlib
 import importlib.util
 import os
 import re
+import secrets
 import signal
+import socket
 import sys
 import threading
-import time
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,15 +27,21 @@ from typing import Any
 
 import jinja2
 import structlog
+from pydantic import SecretStr
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_stack import paths
+from dataflix_stack.clickhouse_gate import Gate, serve_gate
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STOP_POLL_SECONDS = 0.05
+#: Who the engine's own session logs in as, natively; in a container, a user like any other.
+_ENGINE_USER = "default"
+_PORT_POLL_SECONDS = 0.2
+#: How often the ports are opened before the server gives up.
+_OPENINGS = 20
 
 log = structlog.get_logger(__name__)
 
@@ -49,31 +56,39 @@ class _Files:
         self.home = self.root / "home"
         #: The engine looks for its configuration here, below its HOME.
         self.config = self.home / ".clickhouse-local"
-        #: A line written here stops the server.
-        self.fifo = self.root / "stop.fifo"
         #: Locked while a server runs on this data.
         self.lock = self.root / "lock"
 
 
-def render_config(settings: Settings, layout: Layout) -> dict[Path, str]:
+def render_config(settings: Settings, layout: Layout, gate_url: str) -> dict[Path, str]:
     """The server's configuration files: text by path.
 
+    ``gate_url`` is where the server asks whether somebody may log in as ``default``.
+
     Raises:
-        StackError: a user's name cannot be used.
+        StackError: a user's name or password cannot be used.
     """
     files = _Files(layout)
     own = {"native.xml.j2": files.config / "config.xml", "native-users.xml.j2": files.config / "users.xml"}
-    return _render(settings, files.config, own, log_dir=files.logs)
+    reader_is_engine = settings.clickhouse_user == _ENGINE_USER
+    return _render(
+        settings,
+        files.config,
+        own,
+        log_dir=files.logs,
+        gate_url=gate_url,
+        reader_is_engine=reader_is_engine,
+    )
 
 
 def render_container_config(settings: Settings, folder: Path) -> dict[Path, str]:
     """The configuration files of a server of the official image, below ``folder``: text by path.
 
     Raises:
-        StackError: a user's name cannot be used.
+        StackError: a user's name or password cannot be used.
     """
     own = {"container.xml.j2": folder / "config.xml", "container-users.xml.j2": folder / "users.xml"}
-    return _render(settings, folder, own)
+    return _render(settings, folder, own, reader_is_engine=False)
 
 
 def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values: object) -> dict[Path, str]:
@@ -84,7 +99,7 @@ def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values:
         "dbt": (settings.clickhouse_dbt_user, settings.clickhouse_dbt_password),
         "reader": (settings.clickhouse_user, settings.clickhouse_password),
     }
-    _check_users([name for name, _ in users.values()])
+    _check_users(users)
     values |= {
         "bind": settings.bind,
         "http_port": settings.clickhouse_http_port,
@@ -107,13 +122,18 @@ def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values:
     return {path: templates.get_template(name).render(values) for name, path in targets.items()}
 
 
-def _check_users(names: Sequence[str]) -> None:
-    for name in names:
-        if not _USER_NAME.fullmatch(name) or name == "default":
+def _check_users(users: Mapping[str, tuple[str, SecretStr]]) -> None:
+    for role, (name, password) in users.items():
+        if not _USER_NAME.fullmatch(name):
+            raise StackError(f"the ClickHouse user {name!r} must be letters, digits and underscores")
+        if name == _ENGINE_USER and role != "reader":
             raise StackError(
-                f"the ClickHouse user {name!r} must be letters, digits and underscores, and not 'default'"
+                f"the ClickHouse user {name!r} can only read: give the {role} user another name"
+                f" (DATAFLIX_CLICKHOUSE_{role.upper()}_USER)"
             )
-    if len(set(names)) < len(names):
+        if not password.get_secret_value():
+            raise StackError(f"the ClickHouse user {name!r} must have a password: set it in .env")
+    if len({name for name, _ in users.values()}) < len(users):
         raise StackError("ClickHouse's users must differ: see DATAFLIX_CLICKHOUSE_*USER")
 
 
@@ -128,8 +148,6 @@ def _prepare(texts: dict[Path, str], files: _Files) -> None:
     for path, text in texts.items():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    files.fifo.unlink(missing_ok=True)
-    os.mkfifo(files.fifo, 0o600)
 
 
 @contextlib.contextmanager
@@ -161,46 +179,80 @@ def _load_engine() -> Any:
 
 
 class _Engine(threading.Thread):
-    """Runs the engine until the FIFO is written to; ``failure`` is why it ended otherwise."""
+    """Runs the engine until it is told to stop; ``failure`` is why it ended otherwise."""
 
-    def __init__(self, files: _Files) -> None:
+    def __init__(self, data: Path, gate: Gate, ports: Sequence[tuple[str, int]]) -> None:
+        """Keep the data in ``data``, tell the gate when the engine is in, and keep the ports open."""
         super().__init__(name="clickhouse", daemon=True)
-        self._files = files
+        self._data = data
+        self._gate = gate
+        self._ports = ports
+        self._closed: list[int] = []
+        self._stop_asked = threading.Event()
+        #: Everybody who logs in can call the function below; without this it does nothing.
+        self._token = secrets.token_hex(16)
         self.failure: Exception | None = None
 
     def run(self) -> None:
-        fifo = str(self._files.fifo).replace("\\", "\\\\").replace("'", "\\'")
-        sql = f"SYSTEM START LISTEN QUERIES ALL; SELECT * FROM file('{fifo}', LineAsString) FORMAT Null"
+        """Log in, close the gate to the empty password, and only then open the ports and wait.
+
+        The one who may open ports may also close them, and ``readonly`` does not hold in HTTP sessions that
+        have a ``session_id``: the engine does not apply the gate's settings to them. So ports that a person
+        closed are opened again; a server whose ports are closed very often ends, and is started again.
+        """
+        listen = (
+            "SYSTEM START LISTEN QUERIES ALL;"
+            f" SELECT dataflix_engine('listening', '{self._token}')"
+            " SETTINGS timeout_overflow_mode = 'break' FORMAT Null;"
+        )
+        sql = f"SELECT dataflix_engine('logged in', '{self._token}') FORMAT Null; {listen * _OPENINGS}"
         try:
-            _load_engine().query(sql, "TSV", path=str(self._files.data))
+            engine = _load_engine()
+            engine.create_function("dataflix_engine", self._reached, ["String", "String"], "UInt8")
+            engine.query(sql, "TSV", path=str(self._data))
         except Exception as error:  # noqa: BLE001 - whatever it is, the main thread reports it
             self.failure = error
 
     def stop(self) -> None:
-        """Write to the FIFO as soon as the engine reads it, and wait for the end."""
-        while self.is_alive():
-            with contextlib.suppress(_NoReaderError):
-                _write_line(self._files.fifo)
-                break
-            time.sleep(_STOP_POLL_SECONDS)
+        """Let the engine's session end, and wait until the engine is down."""
+        self._stop_asked.set()
         self.join()
 
+    def _reached(self, step: str, token: str) -> int:
+        """The SQL function of the engine's session, which calls it several times for one statement."""
+        if secrets.compare_digest(token.encode(), self._token.encode()):
+            if step == "logged in":
+                self._gate.engine_is_in()
+            else:
+                self._wait()
+        return 0
 
-class _NoReaderError(Exception):
-    """Nobody has the FIFO open for reading yet."""
+    def _wait(self) -> None:
+        """Return when the server is to stop or one of its ports is closed."""
+        while not self._closed_ports():
+            if self._stop_asked.wait(_PORT_POLL_SECONDS):
+                return
+
+    def _closed_ports(self) -> list[int]:
+        closed = [port for host, port in self._ports if _can_bind(host, port)]
+        if closed != self._closed:  # said once, not for each call of the function
+            self._closed = closed
+            log.warning("somebody closed or opened ports: they are kept open", closed=closed)
+        return closed
 
 
-def _write_line(fifo: Path) -> None:
-    try:
-        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            raise _NoReaderError from error
-        raise
-    try:
-        os.write(descriptor, b"stop\n")
-    finally:
-        os.close(descriptor)
+def _can_bind(host: str, port: int) -> bool:
+    """Whether nobody listens there. Nothing connects, so the server does not log it."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
 
 
 def serve(settings: Settings, layout: Layout) -> None:
@@ -213,10 +265,15 @@ def serve(settings: Settings, layout: Layout) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     files = _Files(layout)
-    with _only_server(files):
-        _prepare(render_config(settings, layout), files)
+    people = settings.clickhouse_user == _ENGINE_USER
+    gate = Gate(settings.clickhouse_password.get_secret_value() if people else None)
+    with _only_server(files), serve_gate(gate) as gate_url:
+        _prepare(render_config(settings, layout, gate_url), files)
         os.environ["HOME"] = str(files.home)
-        engine = _Engine(files)
+        ports = [
+            (settings.bind, port) for port in (settings.clickhouse_http_port, settings.clickhouse_tcp_port)
+        ]
+        engine = _Engine(files.data, gate, ports)
         engine.start()
         log.info("starting", http_port=settings.clickhouse_http_port, tcp_port=settings.clickhouse_tcp_port)
         while engine.is_alive() and not asked.wait(timeout=0.5):

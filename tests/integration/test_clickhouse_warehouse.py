@@ -1,9 +1,11 @@
 """The warehouse on a running server: repeatable, closed to strangers, unharmed by what is no row."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 
+import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -12,6 +14,7 @@ from confluent_kafka import Producer
 from dataflix_clickhouse import plan, warehouse
 from dataflix_contract import Column, ColumnType, PiiClass, Settings, Table, tables
 from support.logins import login
+from support.waiting import wait_until
 
 _PATIENCE_SECONDS = 30
 _ROW = {
@@ -100,9 +103,35 @@ def test_a_wrong_password_is_refused(settings: Settings, user: str) -> None:
         login(settings, getattr(settings, user), "wrong")
 
 
-def test_the_default_user_is_refused(settings: Settings) -> None:
+@pytest.mark.parametrize("password", ["", "wrong"])
+def test_default_without_the_password_is_refused(settings: Settings, password: str) -> None:
     with pytest.raises(ClickHouseError):
-        login(settings, "default", "")
+        login(settings, "default", password)
+
+
+def test_the_logins_of_the_original_document_work(settings: Settings) -> None:
+    reader = login(settings, "default", "clickhouse123")
+    assert reader.command("SELECT currentUser()") == "default"
+    assert reader.command("SELECT count() >= 0 FROM raw.users") == 1
+    reader.close()
+
+
+def test_ports_that_a_reader_closed_are_opened_again(settings: Settings) -> None:
+    reader = clickhouse_connect.get_client(
+        host=settings.clickhouse_host,
+        port=settings.clickhouse_http_port,
+        username=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+    )
+    reader.command("SYSTEM STOP LISTEN TCP")
+    reader.close()
+
+    def native_port_is_open() -> bool:
+        with socket.socket() as probe:
+            address = (settings.clickhouse_host, settings.clickhouse_tcp_port)
+            return probe.connect_ex(address) == 0
+
+    wait_until(native_port_is_open, "the native port is open again", seconds=_PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +142,14 @@ def test_the_default_user_is_refused(settings: Settings) -> None:
         "SELECT * FROM file('/etc/hosts', LineAsString)",
         "SELECT * FROM raw.users_queue SETTINGS stream_like_engine_allow_direct_select = 1",
         "SELECT 1 SETTINGS max_memory_usage = 100000000000",
+        "SELECT 1 SETTINGS max_memory_usage = 0",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SYSTEM STOP LISTEN HTTP",
+        "SELECT query FROM system.processes",
+        "SELECT * FROM system.users",
+        "KILL QUERY WHERE user = 'default'",
+        "CREATE TEMPORARY TABLE mine (a Int8)",
+        "SELECT * FROM url('http://127.0.0.1/', LineAsString)",
     ],
 )
 def test_readers_only_read(settings: Settings, query: str) -> None:

@@ -7,13 +7,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dataflix_contract import Settings
-from dataflix_stack.clickhouse_server import render_config
+from dataflix_stack.clickhouse_gate import READER_SETTINGS
+from dataflix_stack.clickhouse_server import render_config, render_container_config
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
+GATE = "http://127.0.0.1:1/gate"
+
 
 def rendered(tmp_path: Path, **values: object) -> dict[str, ET.Element]:
-    files = render_config(Settings.model_validate(values), Layout(tmp_path))
+    files = render_config(Settings.model_validate(values), Layout(tmp_path), GATE)
     return {path.name: ET.fromstring(text) for path, text in files.items() if path.name != "dataflix.xml"}
 
 
@@ -24,25 +27,68 @@ def test_ports_and_address_come_from_the_settings(tmp_path: Path) -> None:
 
 def test_passwords_are_stored_as_hashes_only(tmp_path: Path) -> None:
     files = render_config(
-        Settings.model_validate({"clickhouse_password": "p<&'\"é"}),
+        Settings.model_validate({"clickhouse_user": "reader", "clickhouse_password": "p<&'\"é"}),
         Layout(tmp_path),
+        GATE,
     )
     text = "".join(files.values())
     assert hashlib.sha256("p<&'\"é".encode()).hexdigest() in text
     assert "p&lt;" not in text
 
 
-def test_the_default_user_may_have_one_session_the_engines_own(tmp_path: Path) -> None:
-    users = rendered(tmp_path)["users.xml"]
-    assert users.findtext("users/default/profile") == "engine"
-    assert users.findtext("profiles/engine/max_sessions_for_user") == "1"
-    assert users.find("profiles/engine/constraints/max_sessions_for_user/const") is not None
+def user_of(files: dict[Path, str], name: str) -> ET.Element:
+    (text,) = (text for path, text in files.items() if path.parent.name == "users.d")
+    found = ET.fromstring(text).find(f"users/{name}")
+    assert found is not None
+    return found
 
 
-@pytest.mark.parametrize("name", ["default", "a b", "<x>", "1a"])
+def test_people_who_are_default_pass_the_gate_and_hold_no_password_in_the_file(tmp_path: Path) -> None:
+    files = render_config(Settings.model_validate({}), Layout(tmp_path), GATE)
+    reader = user_of(files, "default")
+    assert reader.findtext("http_authentication/server") == "gate"
+    assert reader.find("password_sha256_hex") is None
+    granted = {query.text for query in reader.iterfind("grants/query")}
+    assert not [query for query in granted if query and "FILE" in query]
+    assert rendered(tmp_path)["config.xml"].findtext("http_authentication_servers/gate/uri") == GATE
+
+
+def test_the_gate_makes_sessions_as_readonly_as_the_readers_profile(tmp_path: Path) -> None:
+    files = render_config(Settings.model_validate({}), Layout(tmp_path), GATE)
+    (users,) = (ET.fromstring(text) for path, text in files.items() if path.parent.name == "users.d")
+    assert users.findtext("profiles/dataflix_reader/readonly") == READER_SETTINGS["readonly"]
+
+
+def test_with_another_reader_default_only_opens_the_ports(tmp_path: Path) -> None:
+    users = rendered(tmp_path, clickhouse_user="dataflix")["users.xml"]
+    granted = [query.text for query in users.iterfind("users/default/grants/query")]
+    assert granted == ["GRANT SYSTEM LISTEN ON *.*"]
+    files = render_config(Settings.model_validate({"clickhouse_user": "dataflix"}), Layout(tmp_path), GATE)
+    assert user_of(files, "dataflix").find("password_sha256_hex") is not None
+
+
+def test_in_a_container_default_is_a_reader_with_a_password(tmp_path: Path) -> None:
+    reader = user_of(render_container_config(Settings.model_validate({}), tmp_path), "default")
+    assert reader.findtext("password_sha256_hex") == hashlib.sha256(b"clickhouse123").hexdigest()
+    assert reader.findtext("profile") == "dataflix_reader"
+
+
+@pytest.mark.parametrize("role", ["admin", "batch", "dbt"])
+def test_nobody_but_the_readers_can_be_default(tmp_path: Path, role: str) -> None:
+    values = {"clickhouse_user": "dataflix", f"clickhouse_{role}_user": "default"}
+    with pytest.raises(StackError, match="can only read"):
+        render_config(Settings.model_validate(values), Layout(tmp_path), GATE)
+
+
+def test_an_empty_password_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="must have a password"):
+        render_container_config(Settings.model_validate({"clickhouse_password": ""}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a b", "<x>", "1a", ""])
 def test_a_user_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(StackError, match="letters, digits"):
-        render_config(Settings.model_validate({"clickhouse_user": name}), Layout(tmp_path))
+        render_config(Settings.model_validate({"clickhouse_user": name}), Layout(tmp_path), GATE)
 
 
 def test_two_users_with_one_name_are_refused(tmp_path: Path) -> None:
@@ -50,4 +96,5 @@ def test_two_users_with_one_name_are_refused(tmp_path: Path) -> None:
         render_config(
             Settings.model_validate({"clickhouse_user": "same", "clickhouse_admin_user": "same"}),
             Layout(tmp_path),
+            GATE,
         )
