@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check that all of Dataflix works; plain python3 is enough.
 
-This finds the checker's own environment, which ./run.sh has made, and hands over to it.
+This hands over to the checker in its own environment, which ./run.sh has made.
 """
 
 import os
@@ -17,8 +17,8 @@ def main() -> None:
     python = home / "envs" / "checker" / "bin" / "python"
     if not python.exists():
         sys.exit("check_all_works.py: nothing is installed yet; start Dataflix first: ./run.sh")
-    os.environ.setdefault("DATAFLIX_ENV_FILE", str(ROOT / ".env"))
-    os.execv(python, [str(python), "-m", "dataflix_checker", *sys.argv[1:]])  # noqa: S606 - our own path
+    program = str(ROOT / "bin" / "dataflix-check")
+    os.execv(program, [program, *sys.argv[1:]])  # noqa: S606 - our own path
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ make_settings() {
     fi
     DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
     export DATAFLIX_ENV_FILE
+    profile=$("$root/scripts/settings" "$DATAFLIX_ENV_FILE" DATAFLIX_PROFILE) ||
+        die "the settings cannot be used: see above"
 }
 
 # --- Containers
@@ -90,8 +92,5 @@ CHECK
 
 make_settings
 
-# the environment wins over the file, as everywhere; what cannot be read here is judged by the stack
-profile=$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?DATAFLIX_PROFILE[[:space:]]*=[[:space:]]*[\"']?([a-z]*).*/\2/p" \
-    "$DATAFLIX_ENV_FILE" | tail -n 1)
-DATAFLIX_PROFILE=${DATAFLIX_PROFILE:-${profile:-full}} "$root/scripts/envs"
-exec "${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack" up
+DATAFLIX_PROFILE=$profile "$root/scripts/envs"
+exec "$root/bin/dataflix-stack" up

@@ -35,8 +35,14 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-[ -e "$settings" ] || [ "$settings" = "$root/.env" ] || die "$settings does not exist" 2
-DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+DATAFLIX_ENV_FILE=''
+if [ -e "$settings" ]; then
+    DATAFLIX_ENV_FILE=$(cd "$(dirname "$settings")" && pwd)/$(basename "$settings")
+    "$root/scripts/settings" "$DATAFLIX_ENV_FILE" DATAFLIX_PROFILE >/dev/null ||
+        die "the settings cannot be used: see above"
+elif [ "$settings" != "$root/.env" ]; then
+    die "$settings does not exist" 2
+fi
 export DATAFLIX_ENV_FILE
 
 # --- Containers, if there are any of this stack
@@ -60,4 +66,4 @@ if [ ! -x "$stack" ]; then
     echo "nothing was ever started here"
     exit 0
 fi
-exec "$stack" down ${options[@]+"${options[@]}"}
+exec "$root/bin/dataflix-stack" down ${options[@]+"${options[@]}"}

@@ -15,7 +15,7 @@ bin=${DATAFLIX_HOME:-.dataflix}/envs/tests/bin
 step lint
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/lock scripts/browser scripts/generate bin/_exec
+"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/settings scripts/lock scripts/browser scripts/generate bin/_exec
 
 step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from apiflask import APIBlueprint
+from apiflask.exceptions import HTTPError
 from flask import Response, jsonify
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from dataflix_backend.access import public
 from dataflix_backend.context import context
-from dataflix_backend.recommendations import status
+from dataflix_backend.problems import RETRY_SECONDS
+from dataflix_backend.recommendations import Status, status
+from dataflix_backend.replies import reply
+from dataflix_backend.schemas import Health
 
-health = APIBlueprint("health", __name__, url_prefix="/health", enable_openapi=False)
+health = APIBlueprint("health", __name__, url_prefix="/health")
+
+
+@health.get("")
+@public
+@health.output(Health)
+def show() -> Response:
+    """Say whether requests can be served now; no token is asked for."""
+    serving, faults = _look()
+    if faults:
+        raise HTTPError(
+            HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(faults), headers={"Retry-After": RETRY_SECONDS}
+        )
+    return reply(Health(status="ok", warnings=serving.warnings, model=serving.model))
 
 
 @health.get("/live")
 @public
+@health.doc(hide=True)
 def live() -> Response:
     """The process answers."""
     return jsonify({"status": "ok"})
@@ -23,15 +43,10 @@ def live() -> Response:
 
 @health.get("/ready")
 @public
+@health.doc(hide=True)
 def ready() -> tuple[Response, int]:
-    """Whether requests can be served now, and what is missing."""
-    serving = status()
-    faults = list(serving.faults)
-    try:
-        with context().pool.connection() as connection:
-            connection.execute("SELECT 1")
-    except (PoolTimeout, OperationalError):
-        faults.append("PostgreSQL does not answer")
+    """What ``/health`` says, in one document for both outcomes: for probes and the stack's status."""
+    serving, faults = _look()
     body = {
         "status": "not ready" if faults else "ok",
         "faults": faults,
@@ -39,3 +54,15 @@ def ready() -> tuple[Response, int]:
         "model": serving.model,
     }
     return jsonify(body), 503 if faults else 200
+
+
+def _look() -> tuple[Status, list[str]]:
+    """How serving is, and why no request can be answered now."""
+    serving = status()
+    faults = list(serving.faults)
+    try:
+        with context().pool.connection() as connection:
+            connection.execute("SELECT 1")
+    except (PoolTimeout, OperationalError):
+        faults.append("PostgreSQL does not answer")
+    return serving, faults

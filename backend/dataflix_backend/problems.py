@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 #: When PostgreSQL is away: how soon to come back, in seconds.
-_RETRY_SECONDS = "1"
+RETRY_SECONDS = "1"
 _STRANGE_HOST = (
     "without a token this server answers to this machine's names only: ask for localhost,"
     " or set DATAFLIX_BACKEND_TOKEN"
@@ -85,19 +86,20 @@ def _of_database(fault: Exception) -> Response:
             " Send a POST with the same Idempotency-Key: it is not done twice"
         )
     answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
-    answer.headers["Retry-After"] = _RETRY_SECONDS
+    answer.headers["Retry-After"] = RETRY_SECONDS
     return answer
 
 
 def _of_fault(fault: Exception) -> Response:
     # its text may hold what the client sent: the log gets the place only
-    trace = fault.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
+    calls = [
+        f"{frame.f_globals.get('__name__')}:{line}" for frame, line in traceback.walk_tb(fault.__traceback__)
+    ]
     log.error(
         "a request failed",
         route=request.url_rule and request.url_rule.rule,
         kind=type(fault).__name__,
-        at=trace and f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}",
+        at=calls[-1] if calls else None,
     )
+    log.debug("the calls that led to the failure", calls=calls)
     return _of_http(InternalServerError("this is the server's fault: its log tells more, by X-Request-Id"))

@@ -71,6 +71,14 @@ class Page(Query):
     cursor: Cursor = None
 
 
+class Health(Reply):
+    """Requests can be served."""
+
+    status: Literal["ok"]
+    warnings: Annotated[list[str], Field(description="What is not as it should be.")]
+    model: Annotated[dict[str, Any] | None, Field(description="The model in service; null: popularity.")]
+
+
 class Problem(Reply):
     """What went wrong and what to do about it (RFC 9457)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -117,15 +118,23 @@ def _response(status: HTTPStatus, body: str) -> bytes:
     return (head + body).encode("ascii")
 
 
+def _configure_logging(settings: Settings) -> None:
+    """Debug messages, where they are wanted, are our own: those of libraries may quote what clients send."""
+    configure_logging("backend", logging.DEBUG if settings.backend_debug else logging.INFO)
+    logging.getLogger().setLevel(logging.INFO)
+    if settings.backend_debug:
+        logging.getLogger("dataflix_backend").setLevel(logging.DEBUG)
+
+
 def main() -> int:
     """Entry point: serve until SIGTERM or SIGINT; 1 after a fault."""
-    configure_logging("backend")
     try:
         settings = load_settings()
         counts = folders.home(settings) / "metrics"
     except SettingsError as fault:
         sys.stderr.write(f"dataflix-backend: {fault}\n")
         return 1
+    _configure_logging(settings)
     metrics.clear(counts)
     Server(settings).run()
     return 0

@@ -24,6 +24,8 @@ _BLUEPRINTS = (users, movies, opinions, recommendations, pipeline, site, health,
 def create_app(shared: Context) -> APIFlask:
     """The application of one process; its pool must be open before the first request."""
     app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path=None)
+    # Flask would take it from FLASK_DEBUG: no request may change how errors are handled, whatever is exported
+    app.debug = False
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.extensions["dataflix"] = shared
     with_token = bool(shared.settings.backend_token.get_secret_value())

@@ -12,13 +12,14 @@ from typing import Any
 import typer
 
 from dataflix_cli.faults import UsageFault
+from dataflix_contract import settings_file
+from dataflix_contract.settings_file import ENV_FILE_VARIABLE, ENV_PREFIX
 
 #: The settings that the file may hold.
 KEYS = ("api_url", "token", "user")
 #: The backend's place where nothing says otherwise; a test compares it with the stack's settings.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "5002"
 
-_ENV_FILE = "DATAFLIX_ENV_FILE"
 _FROM_ENVIRONMENT = {
     "api_url": "DATAFLIX_API_URL",
     "token": "DATAFLIX_BACKEND_TOKEN",
@@ -86,7 +87,7 @@ def resolve(
         candidates = [
             Value(flags.get(key) or "", f"--{key.replace('_', '-')}"),
             Value(environ.get(variable, ""), variable),
-            Value(stack.get(variable, ""), f"{variable} in {environ.get(_ENV_FILE, '.env')}"),
+            Value(stack.get(variable, ""), f"{variable} in {environ.get(ENV_FILE_VARIABLE, '.env')}"),
             _address(environ, stack) if key == "api_url" else Value("", ""),
             Value(file.get(key, ""), str(config_path())),
         ]
@@ -120,18 +121,23 @@ def _address(environ: Mapping[str, str], stack: Mapping[str, str]) -> Value:
     if not host and not port:
         return Value("", "")
     inside = any(environ.get(name) for name in names)
-    source = " and ".join(names) + ("" if inside else f" in {environ.get(_ENV_FILE, '.env')}")
+    source = " and ".join(names) + ("" if inside else f" in {environ.get(ENV_FILE_VARIABLE, '.env')}")
     return Value(f"http://{host or DEFAULT_HOST}:{port or DEFAULT_PORT}", source)
 
 
 def _stack_file() -> Mapping[str, str]:
-    """The stack's settings file, if there is one: what ``dataflix_contract`` reads too."""
-    path = Path(os.environ.get(_ENV_FILE, ".env"))
-    if not path.is_file():
-        return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - not before it is needed
+    """What the stack's settings file says, if there is one, by variable.
 
-    return {name: value for name, value in dotenv_values(path).items() if value}
+    Raises:
+        UsageFault: the file has lines that cannot be used.
+    """
+    try:
+        path = settings_file.chosen_file()
+        content = settings_file.read(path, settings_file.template()) if path else settings_file.Content()
+    except settings_file.SettingsError as fault:
+        raise UsageFault(str(fault), "repair the stack's settings file") from fault
+    stack = {f"{ENV_PREFIX}{name.upper()}": value for name, value in content.values.items()}
+    return {**stack, **content.others}
 
 
 def read_file(path: Path) -> dict[str, str]:

@@ -1,8 +1,24 @@
-"""What the services of Dataflix agree on: tables, masking, settings."""
+"""What the services of Dataflix agree on: tables, masking, settings.
 
-from dataflix_contract.masking import MaskedRow, Masking
-from dataflix_contract.schema import Column, ColumnType, ContractError, PiiClass, Table, tables
-from dataflix_contract.settings import Settings, SettingsError, load_settings
+The names below are imported when they are first used: pydantic, which the settings are made with, takes
+long to import, and the program ``dataflix`` and the shell scripts read the settings file without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataflix_contract.masking import MaskedRow, Masking
+    from dataflix_contract.schema import Column, ColumnType, ContractError, PiiClass, Table, tables
+    from dataflix_contract.settings import Settings, SettingsError, load_settings
+
+_MODULES = {
+    "masking": ("MaskedRow", "Masking"),
+    "schema": ("Column", "ColumnType", "ContractError", "PiiClass", "Table", "tables"),
+    "settings": ("Settings", "SettingsError", "load_settings"),
+}
 
 __all__ = [
     "Column",
@@ -17,3 +33,13 @@ __all__ = [
     "load_settings",
     "tables",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and keep it for the next time."""
+    for module, names in _MODULES.items():
+        if name in names:
+            found = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

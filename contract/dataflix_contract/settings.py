@@ -1,34 +1,63 @@
 """Every setting of the stack, read from the environment and from ``.env``.
 
-The environment wins over the file, the file over the defaults here. ``.env.example``
-is printed by ``python -m dataflix_contract.env_example``, and a test
-holds the two together.
+Each field is ``DATAFLIX_<NAME>`` in the environment, which wins over the file, and the file over the
+defaults here. In the file most fields have the same name; those that users know from elsewhere, such as
+``POSTGRES_PASSWORD``, have that name there. ``dataflix_contract.settings_file`` reads the file.
 
-The file is ``$DATAFLIX_ENV_FILE``, or ``.env`` in the working directory.
+``.env.example`` is printed by ``python -m dataflix_contract.env_example``, and a test holds the two together.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dataflix_contract import settings_file
+from dataflix_contract.settings_file import (
+    AIRFLOW_ADDRESS,
+    ENV_PREFIX,
+    FILE_NAMES,
+    S3_ADDRESS,
+    SettingsError,
+    chosen_file,
+)
+
+__all__ = ["ENV_PREFIX", "Settings", "SettingsError", "load_settings", "read_settings", "render_env_example"]
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 KeyText = Annotated[SecretStr, Field(min_length=16)]
 KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
 
-ENV_PREFIX = "DATAFLIX_"
 #: How a client proves who it is to a Kafka that asks.
 KAFKA_SASL_MECHANISM = "SCRAM-SHA-512"
 LOCAL_ONLY_MASKING_KEY = "local-only-masking-key-change-me"
 LOCAL_ONLY_AIRFLOW_SECRET = "local-only-airflow-secret-of-32-bytes-change-me"  # noqa: S105 - public
-
-
-class SettingsError(ValueError):
-    """A setting cannot be used."""
+#: Lines of the file that stand for no one setting, after the setting that they follow.
+_LINES_AFTER = {
+    "airflow_db_password": (
+        AIRFLOW_ADDRESS,
+        "postgresql+psycopg2://airflow:airflow@airflow-db:5432/airflow",
+        (
+            "Airflow's own database, its owner and the owner's password. The database is in Dataflix's\n"
+            "PostgreSQL, which is called airflow-db:5432 here, wherever it listens."
+        ),
+    ),
+    "s3_bucket": (
+        S3_ADDRESS,
+        "http://minio:9000",
+        (
+            "Where MLflow finds the S3 store. It is always Dataflix's own, which is called minio:9000 here,\n"
+            "wherever it listens."
+        ),
+    ),
+}
 
 
 class Settings(BaseSettings):
@@ -38,7 +67,6 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX,
         extra="ignore",
         frozen=True,
-        env_file_encoding="utf-8",
         env_ignore_empty=True,
     )
 
@@ -51,9 +79,9 @@ class Settings(BaseSettings):
     # --- PostgreSQL: the source
     postgres_host: str = Field("127.0.0.1", description="Where clients find PostgreSQL.")
     postgres_port: Port = Field(5432, description="PostgreSQL's port.")
-    postgres_db: str = Field("dataflix", description="The database.")
+    postgres_db: str = Field("dataflix_db", description="The database.")
     postgres_user: str = Field("dataflix", description="Owner of the tables.")
-    postgres_password: SecretStr = Field(SecretStr("dataflix"), description="The owner's password.")
+    postgres_password: SecretStr = Field(SecretStr("dataflix123"), description="The owner's password.")
     postgres_admin_user: str = Field(
         "postgres", description="Superuser; used to set up, by nothing that runs."
     )
@@ -188,6 +216,16 @@ class Settings(BaseSettings):
     backend_rate_limit: int = Field(
         6000, ge=0, description="Requests that one client may send a minute, to each process; 0: no limit."
     )
+    flask_env: Literal["development", "production"] = Field(
+        "development", description="Whether the backend heeds FLASK_DEBUG (development) or not (production)."
+    )
+    flask_debug: bool = Field(
+        default=True,
+        description=(
+            "1: the backend's log has debug messages too, such as the calls that led to a failed request.\n"
+            "No value of it serves a debugger."
+        ),
+    )
 
     # --- Kafka UI: topics and records in the browser
     kafka_ui_host: str = Field("127.0.0.1", description="Where people find the Kafka UI.")
@@ -265,25 +303,90 @@ class Settings(BaseSettings):
         """Whether the masking key is the public default."""
         return self.masking_key.get_secret_value() == LOCAL_ONLY_MASKING_KEY
 
-
-def env_file() -> Path:
-    """The settings file: ``$DATAFLIX_ENV_FILE``, or ``.env`` in the working directory."""
-    return Path(os.environ.get("DATAFLIX_ENV_FILE", ".env"))
+    @property
+    def backend_debug(self) -> bool:
+        """Whether the backend's log has debug messages."""
+        return self.flask_debug and self.flask_env == "development"
 
 
 def load_settings() -> Settings:
     """Read the settings from the environment and the settings file, if there is one.
 
+    What the person who keeps the file should know is said on stderr, once.
+
     Raises:
         SettingsError: a setting cannot be used; the message names it, and never quotes its value.
     """
+    return read_settings(chosen_file())
+
+
+def read_settings(path: Path | None) -> Settings:
+    """Read the settings from the environment and this file; None: from the environment alone.
+
+    Raises:
+        SettingsError: a setting cannot be used; the message names it, and never quotes its value.
+    """
+    content = settings_file.read(path, _file_defaults()) if path else settings_file.Content()
+    for notice in content.notices:
+        _say(f"{path}: {notice}")
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    _refuse_empty(environment)
+    from_file = {
+        name: value
+        for name, value in content.values.items()
+        if not environment.get(f"{ENV_PREFIX}{name.upper()}")
+    }
     try:
-        return Settings(_env_file=env_file())
+        return Settings.model_validate(from_file)
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
-        lines = [f"{ENV_PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in faults]
+        lines = []
+        for fault in faults:
+            name = str(fault["loc"][0])
+            where = content.origins[name] if name in from_file else f"{ENV_PREFIX}{name.upper()}"
+            lines.append(f"{where}: {fault['msg']}")
+        place = f"{path} or the environment" if path else "the environment"
         # Not from the error: its text quotes the values, and one of them may be a secret.
-        raise SettingsError(f"in {env_file()} or the environment: {'; '.join(lines)}") from None
+        raise SettingsError(f"in {place}: {'; '.join(lines)}") from None
+
+
+@functools.cache
+def _say(notice: str) -> None:
+    """Tell the person who keeps the file, once in a process."""
+    sys.stderr.write(f"{notice}\n")
+
+
+def _refuse_empty(environment: Mapping[str, str]) -> None:
+    """Refuse an empty secret of the environment: the public default would take its place."""
+    for name, field in Settings.model_fields.items():
+        variable = f"{ENV_PREFIX}{name.upper()}"
+        if environment.get(variable) == "" and isinstance(field.default, SecretStr) and _text(field.default):
+            raise SettingsError(f"{variable} is empty in the environment: give it a value, or unset it")
+
+
+@functools.cache
+def _file_defaults() -> Mapping[str, str]:
+    """The names that a settings file may have, with their defaults."""
+    return {name: default for name, default, _ in _file_settings()}
+
+
+def _file_settings() -> Iterator[tuple[str, str, str]]:
+    """The settings of the file in its order: name, default, description."""
+    for name, field in Settings.model_fields.items():
+        called = FILE_NAMES.get(name, f"{ENV_PREFIX}{name.upper()}")
+        if called != AIRFLOW_ADDRESS:
+            yield called, _text(field.default), field.description or ""
+        if name in _LINES_AFTER:
+            yield _LINES_AFTER[name]
+
+
+def _text(value: object) -> str:
+    """A default as the file has it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def render_env_example() -> str:
@@ -291,12 +394,10 @@ def render_env_example() -> str:
     lines = [
         "# Settings of Dataflix. ./run.sh copies this file to .env at the first start.",
         "# Printed by: python -m dataflix_contract.env_example (a test compares the two).",
+        "# A value with a blank and a #, or with a $, goes in single quotes.",
     ]
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        if isinstance(default, SecretStr):
-            default = default.get_secret_value()
+    for name, default, description in _file_settings():
         lines.append("")
-        lines.extend(f"# {line}" for line in (field.description or "").splitlines())
-        lines.append(f"{ENV_PREFIX}{name.upper()}={'' if default is None else default}")
+        lines.extend(f"# {line}" for line in description.splitlines())
+        lines.append(f"{name}={default}")
     return "\n".join(lines) + "\n"

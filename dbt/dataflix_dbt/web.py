@@ -70,6 +70,7 @@ class Service:
 def create_app(service: Service) -> Flask:
     """The application for one service."""
     app = Flask(__name__, static_folder=None)
+    app.debug = False  # Flask would take it from FLASK_DEBUG, whoever exports that
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.extensions["dataflix"] = service
     app.register_blueprint(_runs)
@@ -143,6 +144,7 @@ def live() -> Response:
     return jsonify({"status": "ok"})
 
 
+@_open.get("/health")
 @_open.get("/health/ready")
 def ready() -> tuple[Response, int]:
     """Whether a run that is asked for now could be done."""

@@ -14,6 +14,7 @@ from dataflix_contract.schema import (
     CATALOGUE_VERSION,
     HEARTBEAT_TABLE,
     IDEMPOTENCY_TABLE,
+    SLOT,
     SOURCE_SCHEMA,
 )
 from dataflix_postgres.faults import Fault
@@ -53,7 +54,7 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
     names = _stream_roles(settings)
     if len(set(names)) < len(names):
         raise Fault(
-            "DATAFLIX_POSTGRES_ADMIN_USER, DATAFLIX_POSTGRES_USER, DATAFLIX_POSTGRES_API_USER and"
+            "DATAFLIX_POSTGRES_ADMIN_USER, POSTGRES_USER, DATAFLIX_POSTGRES_API_USER and"
             " DATAFLIX_DEBEZIUM_USER must be four different roles"
         )
     _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
@@ -69,6 +70,33 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
             sql.Identifier(settings.postgres_api_user),
         )
     )
+
+
+def refuse_orphans(admin: psycopg.Connection, settings: Settings) -> None:
+    """Refuse settings with which data that is there would be left behind, beside a new and empty database.
+
+    Raises:
+        Fault: the data was made with another name of the database, or with another owner.
+    """
+    captured = admin.execute(
+        "SELECT database FROM pg_replication_slots WHERE slot_name = %s AND database <> %s",
+        [SLOT, settings.postgres_db],
+    ).fetchone()
+    owner = admin.execute(
+        "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [settings.postgres_db]
+    ).fetchone()
+    if captured and owner is None:
+        raise Fault(
+            f"the data of this PostgreSQL is in the database {captured[0]}, and the settings name"
+            f" {settings.postgres_db}, which does not exist: set POSTGRES_DB={captured[0]} in the settings"
+            " file to go on with this data, or delete it (./stop.sh --wipe)"
+        )
+    if owner and owner[0] != settings.postgres_user:
+        raise Fault(
+            f"the database {settings.postgres_db} belongs to the role {owner[0]}, and the settings name"
+            f" {settings.postgres_user}: set POSTGRES_USER={owner[0]} in the settings file to go on with this"
+            " data, or delete it (./stop.sh --wipe)"
+        )
 
 
 def ensure_service_databases(admin: psycopg.Connection, settings: Settings) -> list[str]:
@@ -96,12 +124,13 @@ def _refuse_shared_names(settings: Settings) -> None:
     roles = [*_stream_roles(settings), settings.airflow_db_user, settings.mlflow_db_user]
     if len(set(databases)) < len(databases):
         raise Fault(
-            "DATAFLIX_POSTGRES_DB, DATAFLIX_AIRFLOW_DB and DATAFLIX_MLFLOW_DB must be three databases"
+            "POSTGRES_DB, DATAFLIX_MLFLOW_DB and the database in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+            " must be three databases"
         )
     if len(set(roles)) < len(roles):
         raise Fault(
-            "DATAFLIX_AIRFLOW_DB_USER and DATAFLIX_MLFLOW_DB_USER must be roles of their own:"
-            " neither each other's, nor PostgreSQL's administrator, owner, API or replication role"
+            "DATAFLIX_MLFLOW_DB_USER and the user in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN must be roles of"
+            " their own: neither each other's, nor PostgreSQL's administrator, owner, API or replication role"
         )
 
 

@@ -48,6 +48,6 @@ def _connect(settings: Settings, database: str, user: str, password: SecretStr) 
         reason = " ".join(str(error).split())
         raise Fault(
             f"cannot connect to PostgreSQL at {settings.postgres_host}:{settings.postgres_port}"
-            f" as {user}: {reason}\nIs it running (./run.sh), and are the DATAFLIX_POSTGRES_ settings"
-            " right? The database and its owner are made by dataflix-migrate."
+            f" as {user}: {reason}\nIs it running (./run.sh), and are the settings POSTGRES_ and"
+            " DATAFLIX_POSTGRES_ right? The database and its owner are made by dataflix-migrate."
         ) from error

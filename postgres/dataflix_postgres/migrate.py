@@ -9,6 +9,7 @@ from dataflix_postgres.bootstrap import (
     ensure_roles_and_database,
     grant_api_rights,
     grant_replication_rights,
+    refuse_orphans,
     sole_migration,
 )
 from dataflix_postgres.database import connect_admin, connect_owner
@@ -24,6 +25,8 @@ def main() -> None:
     """Create or update database, roles, tables and publication; running it again changes nothing."""
     with exit_on_fault():
         settings = load_settings()
+        with connect_admin(settings) as admin:
+            refuse_orphans(admin, settings)
         applied, notes = set_up(settings)
     for migration in applied:
         typer.echo(f"applied {migration.name}")

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
-from dataflix_contract.settings import ENV_PREFIX, env_file
+from dataflix_contract.settings import ENV_PREFIX
+from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
 from dataflix_stack import config, ports, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.code import digest_of
@@ -66,7 +67,7 @@ class Stack:
         """What programs of this stack find their settings by, wherever they are started."""
         given = {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
         return given | {
-            "DATAFLIX_ENV_FILE": str(self.settings_file),
+            ENV_FILE_VARIABLE: str(self.settings_file) if self.settings_file.exists() else "",
             "DATAFLIX_DATA_DIR": str(self.layout.data),
             "DATAFLIX_HOME": str(home()),
         }
@@ -88,9 +89,8 @@ class Stack:
 def load_stack(console: Console) -> Stack:
     """The stack of ``$DATAFLIX_ENV_FILE``."""
     settings = load_settings()
-    return Stack(
-        settings, env_file().absolute(), layout(settings), wanted_servers(), postgres_account(), console
-    )
+    file = (chosen_file() or repo_root() / ".env").absolute()
+    return Stack(settings, file, layout(settings), wanted_servers(), postgres_account(), console)
 
 
 def up(stack: Stack) -> None:

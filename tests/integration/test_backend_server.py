@@ -58,7 +58,9 @@ def test_with_the_token_all_is_served(api: Api) -> None:
     assert api.http.get("/genres", headers={"Authorization": f"bearer  {TOKEN}"}).is_success
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"]
+)
 def test_some_need_no_token(url: str, path: str) -> None:
     assert Api(url).http.get(path).is_success
 
@@ -126,6 +128,9 @@ def test_it_starts_without_postgresql_and_says_so(stack: Stack, settings: Settin
         ready = api.http.get("/health/ready")
         assert ready.status_code == 503
         assert "PostgreSQL does not answer" in ready.json()["faults"]
+        health = api.http.get("/health")
+        assert "PostgreSQL does not answer" in problem(health, 503)["detail"]
+        assert health.headers["Retry-After"]
         for _ in range(3):
             answer = api.http.get("/genres")
             assert "try again" in problem(answer, 503)["detail"]

@@ -50,6 +50,8 @@ def plain(value: object) -> str:
     """A setting's value as .env has it."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(int(value))
     return "" if value is None else str(value)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflix_contract import Settings
-from dataflix_contract.settings import ENV_PREFIX
+from dataflix_contract.settings import read_settings
+from dataflix_contract.settings_file import ENV_PREFIX, FILE_NAMES
 from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,16 +130,19 @@ def running_stack(root: Path = ROOT, **overrides: str) -> Iterator[Stack]:
             | {"data_dir": str(data_dir), "batch_schedule": "off", "backend_rate_limit": "0"}
             | overrides
         )
-        env_file.write_text(
-            "".join(f"{ENV_PREFIX}{name.upper()}={value}\n" for name, value in values.items())
-        )
-        stack = Stack(env_file, data_dir, Settings(_env_file=env_file), root)
+        env_file.write_text("".join(map(setting_line, values, values.values())))
+        stack = Stack(env_file, data_dir, read_settings(env_file), root)
         try:
             stack.up()
             yield stack
         finally:
             stack.down("--wipe", "--yes")
             shutil.rmtree(folder)
+
+
+def setting_line(field: str, value: str) -> str:
+    """A setting as a settings file has it, with the name that it has there."""
+    return f"{FILE_NAMES.get(field, ENV_PREFIX + field.upper())}={value}\n"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ Captured = pytest.CaptureFixture[str]
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings of whoever runs the tests, and nothing behind the API's address."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("DATAFLIX_ENV_FILE", str(tmp_path / "none.env"))
+    monkeypatch.setenv("DATAFLIX_ENV_FILE", "")
     monkeypatch.setenv("DATAFLIX_API_URL", "http://127.0.0.1:1")
     monkeypatch.delenv("DATAFLIX_USER", raising=False)
 

@@ -107,7 +107,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("name", "text", "wanted"),
     [
         (".env", "", ("full", "dataflix")),
-        (".env", "DATAFLIX_PROFILE=core # the stream\n", ("core", "dataflix")),
+        (".env", "DATAFLIX_PROFILE='core' # the stream\n", ("core", "dataflix")),
         ("second.env", "export DATAFLIX_PROFILE='core'\n", ("core", "dataflix-second")),
     ],
 )
@@ -175,14 +175,13 @@ def test_containers_without_an_engine_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("profiles", ["core", "full,cli"])
 def test_docker_compose_itself_takes_the_file(tmp_path: Path, profiles: str) -> None:
-    compose = shutil.which("docker-compose") or shutil.which("docker")
-    command = [compose, "compose"] if compose and compose.endswith("docker") else [compose]
-    if not compose or subprocess.run([*command, "version"], check=False, capture_output=True).returncode:
+    version = ["docker", "compose", "version"]
+    if not shutil.which("docker") or subprocess.run(version, check=False, capture_output=True).returncode:
         pytest.skip("docker compose is not installed: the schema alone was checked")
     settings = tmp_path / "some.env"
     shutil.copy(ROOT / ".env.example", settings)
     done = subprocess.run(
-        [*command, "--file", COMPOSE_FILE, "--env-file", settings, "config", "--format", "json"],
+        [ROOT / "scripts/compose", "--env-file", settings, "config", "--format", "json"],
         check=True,
         capture_output=True,
         text=True,

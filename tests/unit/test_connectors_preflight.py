@@ -12,7 +12,7 @@ from dataflix_contract import Settings, tables
 SETTINGS = Settings()
 DATABASE_TYPES = {"timestamptz": "timestamp with time zone"}
 ALL = frozenset({*(f"public.{name}" for name in tables()), "public.debezium_heartbeat"})
-SLOT = SlotFacts("pgoutput", "dataflix", 77, "debezium", "reserved", 1000, 10, 5000)
+SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000)
 
 
 def sound_table(name: str) -> TableFacts:

@@ -11,7 +11,7 @@ from dataflix_connectors.slot import SlotState, slot_health
 from dataflix_connectors.source import SlotFacts
 from dataflix_connectors.status import capture_status
 
-SLOT = SlotFacts("pgoutput", "dataflix", 77, "debezium", "reserved", 1000, 10, 5000)
+SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000)
 LOST = dataclasses.replace(SLOT, wal_status="lost", active_pid=None)
 RUNNING = ConnectorStatus("RUNNING", "RUNNING")
 STOPPED = ConnectorStatus("STOPPED", "ABSENT")

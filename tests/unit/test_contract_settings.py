@@ -15,6 +15,7 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"DATAFLIX_{name.upper()}", raising=False)
     file = tmp_path / "settings"
+    file.touch()
     monkeypatch.setenv("DATAFLIX_ENV_FILE", str(file))
     return file
 
@@ -26,7 +27,7 @@ def test_the_template_is_printed_by_the_settings() -> None:
 def test_the_template_gives_the_defaults(env_file: Path) -> None:
     env_file.write_text(render_env_example(), encoding="utf-8")
     from_template = load_settings()
-    env_file.unlink()
+    env_file.write_text("")
     assert from_template == load_settings()
 
 
@@ -49,6 +50,35 @@ def test_the_public_key_is_known_as_such(env_file: Path) -> None:
     assert load_settings().local_only_key
     env_file.write_text("DATAFLIX_MASKING_KEY=a key of one's own\n", encoding="utf-8")
     assert not load_settings().local_only_key
+
+
+def test_an_empty_secret_of_the_environment_is_no_public_default(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAFLIX_MASKING_KEY", "")
+    with pytest.raises(SettingsError, match="DATAFLIX_MASKING_KEY is empty in the environment"):
+        load_settings()
+    monkeypatch.delenv("DATAFLIX_MASKING_KEY")
+    monkeypatch.setenv("DATAFLIX_BACKEND_TOKEN", "")
+    env_file.write_text("DATAFLIX_BACKEND_TOKEN=of-the-file\n")
+    assert load_settings().backend_token.get_secret_value() == "of-the-file"
+
+
+def test_a_bad_line_of_the_file_is_named_as_it_stands_there(env_file: Path) -> None:
+    env_file.write_text("\nFLASK_DEBUG=perhaps\n")
+    with pytest.raises(SettingsError, match="line 2: FLASK_DEBUG: "):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("environment", "debug", "wanted"),
+    [("development", "1", True), ("development", "0", False), ("production", "1", False)],
+)
+def test_debug_messages_are_for_development(
+    env_file: Path, environment: str, debug: str, wanted: bool
+) -> None:
+    env_file.write_text(f"FLASK_ENV={environment}\nFLASK_DEBUG={debug}\n")
+    assert load_settings().backend_debug is wanted
 
 
 def test_kafka_clients_log_in_over_tls_where_a_user_is_set() -> None:

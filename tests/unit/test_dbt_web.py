@@ -131,6 +131,13 @@ def test_health_says_what_is_missing(client: FlaskClient) -> None:
     thread, warehouse = answer.json["faults"]
     assert thread == "no thread takes runs"
     assert f"ClickHouse at 127.0.0.1:{UNUSED_PORT} does not answer" in warehouse
+    habitual = client.get("/health")
+    assert (habitual.status_code, habitual.json) == (answer.status_code, answer.json)
+
+
+def test_an_exported_flask_debug_has_no_say(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    assert not create_app(service).debug
 
 
 def test_metrics_count_what_waits(client: FlaskClient) -> None:

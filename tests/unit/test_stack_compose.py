@@ -98,7 +98,7 @@ def test_files_are_written_where_each_container_sees_its_own(tmp_path: Path) -> 
 def test_a_setting_that_cannot_be_used_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DATAFLIX_ENV_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("DATAFLIX_ENV_FILE", "")
     monkeypatch.setenv("DATAFLIX_KAFKA_PORT", "19092")
     assert compose.main([str(tmp_path), "127.0.0.1"]) == 1
     assert "set DATAFLIX_KAFKA_PORT" in capsys.readouterr().err

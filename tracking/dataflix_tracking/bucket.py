@@ -45,5 +45,6 @@ def ensure_bucket(settings: Settings) -> bool:
 def _told(settings: Settings, fault: Exception) -> BucketError:
     return BucketError(
         f"cannot make the bucket {settings.s3_bucket} at {settings.s3_url}: {fault}."
-        " Does the store run (bin/dataflix-status), and are the DATAFLIX_S3_ settings its own?"
+        " Does the store run (bin/dataflix-status), and are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in"
+        " the settings file its own?"
     )
