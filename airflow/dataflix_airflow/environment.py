@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dataflix_contract import Settings, SettingsError
+from dataflix_contract.postgres import OPTIONS_VARIABLE, options
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 
@@ -82,10 +83,10 @@ def airflow_environment(settings: Settings, home: Path, dags: Path) -> dict[str,
     }
     configuration = {
         f"AIRFLOW__{section.upper()}__{key.upper()}": value
-        for section, options in sections.items()
-        for key, value in options.items()
+        for section, chosen in sections.items()
+        for key, value in chosen.items()
     }
-    return {"AIRFLOW_HOME": str(home), **configuration}
+    return {"AIRFLOW_HOME": str(home), OPTIONS_VARIABLE: options(), **configuration}
 
 
 def _core(settings: Settings, home: Path, dags: Path) -> dict[str, str]:

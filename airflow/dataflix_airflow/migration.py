@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dataflix_contract import Settings
+from dataflix_contract.postgres import parameters
 
 _DISTRIBUTIONS = ("apache-airflow", "apache-airflow-providers-postgres", "apache-airflow-providers-standard")
 
@@ -49,12 +50,14 @@ def _schema(settings: Settings) -> list[str]:
 
     try:
         opened = psycopg2.connect(
-            host=settings.postgres_host,
-            port=settings.postgres_port,
-            dbname=settings.airflow_db,
-            user=settings.airflow_db_user,
-            password=settings.airflow_db_password.get_secret_value(),
-            connect_timeout=10,
+            **parameters(
+                settings,
+                settings.airflow_db_user,
+                settings.airflow_db_password,
+                program="dataflix-airflow",
+                connect_seconds=10,
+                database=settings.airflow_db,
+            )
         )
     except psycopg2.OperationalError as error:
         raise ConnectionError(

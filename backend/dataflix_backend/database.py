@@ -10,11 +10,11 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from dataflix_contract import Settings
+from dataflix_contract.postgres import parameters
 
 #: Each process's connections: as many as its threads.
 MOST_CONNECTIONS = 8
 _CONNECT_SECONDS = 2
-_STATEMENT_MILLISECONDS = 5_000
 #: How long a request waits for a connection: at first, and while PostgreSQL is known to be away.
 _WAIT_SECONDS, _SHORT_WAIT_SECONDS = 2.0, 0.2
 #: After so long the pool gives an attempt up, and the next request begins a new one at once. With the
@@ -23,6 +23,13 @@ _RECONNECT_SECONDS = 2.0
 #: What a search takes for the same word. "amelie" and "Amélie" have 0.4: no letter of a short word may be
 #: wrong with PostgreSQL's default of 0.6.
 _LEAST_SIMILARITY = 0.39
+#: A statement that takes longer than five seconds serves nobody. Policies on rows are somebody's will: the
+#: API shows and writes what they let through.
+_SESSION = {
+    "statement_timeout": "5s",
+    "row_security": "on",
+    "pg_trgm.word_similarity_threshold": str(_LEAST_SIMILARITY),
+}
 
 
 class Pool(ConnectionPool[Connection[TupleRow]]):
@@ -55,16 +62,15 @@ def make_pool(settings: Settings) -> Pool:
     logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
     return Pool(
         kwargs={
-            "host": settings.postgres_host,
-            "port": settings.postgres_port,
-            "dbname": settings.postgres_db,
-            "user": settings.postgres_api_user,
-            "password": settings.postgres_api_password.get_secret_value(),
-            "connect_timeout": _CONNECT_SECONDS,
-            "application_name": "dataflix-backend",
+            **parameters(
+                settings,
+                settings.postgres_api_user,
+                settings.postgres_api_password,
+                program="dataflix-backend",
+                connect_seconds=_CONNECT_SECONDS,
+                own=_SESSION,
+            ),
             "autocommit": True,
-            "options": f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c timezone=UTC"
-            f" -c pg_trgm.word_similarity_threshold={_LEAST_SIMILARITY}",
         },
         min_size=1,
         max_size=MOST_CONNECTIONS,

@@ -8,6 +8,8 @@ import clickhouse_connect
 import psycopg
 from confluent_kafka import Consumer
 
+from dataflix_contract.postgres import parameters
+
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
@@ -23,12 +25,13 @@ def open_postgres(settings: Settings) -> psycopg.Connection:
         psycopg.OperationalError: PostgreSQL cannot be reached or refuses the login.
     """
     return psycopg.connect(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        dbname=settings.postgres_db,
-        user=settings.postgres_user,
-        password=settings.postgres_password.get_secret_value(),
-        connect_timeout=_CONNECT_SECONDS,
+        **parameters(
+            settings,
+            settings.postgres_user,
+            settings.postgres_password,
+            program="dataflix-check",
+            connect_seconds=_CONNECT_SECONDS,
+        ),
         autocommit=True,
     )
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from dataflix_contract import Settings
+from dataflix_contract.postgres import parameters
 
 Probe = Callable[[Settings], None]
 
@@ -54,12 +55,14 @@ def postgres(settings: Settings) -> None:
 def postgres_connection(settings: Settings, database: str) -> psycopg.Connection[Any]:
     """A connection of the superuser's that commits each statement."""
     return psycopg.connect(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        user=settings.postgres_admin_user,
-        password=settings.postgres_admin_password.get_secret_value(),
-        dbname=database,
-        connect_timeout=_SECONDS,
+        **parameters(
+            settings,
+            settings.postgres_admin_user,
+            settings.postgres_admin_password,
+            program="dataflix-status",
+            connect_seconds=_SECONDS,
+            database=database,
+        ),
         autocommit=True,
     )
 

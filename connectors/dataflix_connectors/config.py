@@ -6,6 +6,7 @@ from importlib.resources import files
 from string import Template
 
 from dataflix_contract import Settings, tables
+from dataflix_contract.postgres import options
 from dataflix_contract.schema import (
     FENCE_HEADER,
     HEARTBEAT_TABLE,
@@ -54,6 +55,7 @@ def _values(settings: Settings, fence: int) -> dict[str, str]:
         "postgres_port": str(settings.postgres_port),
         "postgres_db": settings.postgres_db,
         "debezium_user": settings.debezium_user,
+        "session": options(),
         "slot": SLOT,
         "publication": PUBLICATION,
         "table_include_list": ",".join(name.replace(".", r"\.") for name in published_tables()),

@@ -9,9 +9,11 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
+from pydantic import SecretStr
 
 from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings, tables
+from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
 _CONNECT_TIMEOUT_S = 5
@@ -84,7 +86,7 @@ def connect_as_debezium(settings: Settings, program: str = _PROGRAM) -> Connecti
     Raises:
         Fault: PostgreSQL is away or refuses the role.
     """
-    return _connect(settings, settings.debezium_user, settings.debezium_password.get_secret_value(), program)
+    return _connect(settings, settings.debezium_user, settings.debezium_password, program)
 
 
 def connect_as_admin(settings: Settings) -> Connection:
@@ -93,9 +95,7 @@ def connect_as_admin(settings: Settings) -> Connection:
     Raises:
         Fault: PostgreSQL is away or refuses the role.
     """
-    return _connect(
-        settings, settings.postgres_admin_user, settings.postgres_admin_password.get_secret_value(), _PROGRAM
-    )
+    return _connect(settings, settings.postgres_admin_user, settings.postgres_admin_password, _PROGRAM)
 
 
 def read_facts(connection: Connection) -> SourceFacts:
@@ -120,16 +120,10 @@ def read_wal_position(connection: Connection) -> int:
     return int(_one(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS position")["position"])
 
 
-def _connect(settings: Settings, user: str, password: str, program: str) -> Connection:
+def _connect(settings: Settings, user: str, password: SecretStr, program: str) -> Connection:
     try:
         return psycopg.connect(
-            host=settings.postgres_host,
-            port=settings.postgres_port,
-            dbname=settings.postgres_db,
-            user=user,
-            password=password,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            application_name=program,
+            **parameters(settings, user, password, program=program, connect_seconds=_CONNECT_TIMEOUT_S),
             autocommit=True,
             row_factory=dict_row,
         )

@@ -6,6 +6,7 @@ import psycopg
 from pydantic import SecretStr
 
 from dataflix_contract import Settings
+from dataflix_contract.postgres import parameters
 from dataflix_postgres.faults import Fault
 
 _CONNECT_SECONDS = 10
@@ -36,13 +37,14 @@ def connect_admin(settings: Settings) -> psycopg.Connection:
 def _connect(settings: Settings, database: str, user: str, password: SecretStr) -> psycopg.Connection:
     try:
         return psycopg.connect(
-            host=settings.postgres_host,
-            port=settings.postgres_port,
-            dbname=database,
-            user=user,
-            password=password.get_secret_value(),
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="dataflix-postgres",
+            **parameters(
+                settings,
+                user,
+                password,
+                program="dataflix-postgres",
+                connect_seconds=_CONNECT_SECONDS,
+                database=database,
+            )
         )
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())

@@ -17,6 +17,7 @@ from psycopg.errors import LockNotAvailable
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.source import Connection
 from dataflix_contract import Settings, Table
+from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 
 #: Names the sessions in ``pg_stat_activity``.
@@ -86,13 +87,13 @@ def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
         adbc_driver_manager.Error: PostgreSQL is away, or refuses.
     """
     conninfo = make_conninfo(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        dbname=settings.postgres_db,
-        user=settings.debezium_user,
-        password=settings.debezium_password.get_secret_value(),
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        application_name=PROGRAM,
+        **parameters(
+            settings,
+            settings.debezium_user,
+            settings.debezium_password,
+            program=PROGRAM,
+            connect_seconds=_CONNECT_TIMEOUT_S,
+        )
     )
     with (
         contextlib.closing(dbapi.connect(conninfo, autocommit=False)) as connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from dataflix_contract import Settings
+from dataflix_contract.postgres import OPTIONS_VARIABLE, options
 
 #: versitygw's region unless it is told another one; signatures name it.
 REGION = "us-east-1"
@@ -26,6 +27,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """
     database = backend_uri(settings)
     return {
+        OPTIONS_VARIABLE: options(),
         "_MLFLOW_SERVER_FILE_STORE": database,
         "_MLFLOW_SERVER_REGISTRY_STORE": database,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",

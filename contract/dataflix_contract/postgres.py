@@ -1,0 +1,99 @@
+"""How every program of Dataflix opens a session in PostgreSQL.
+
+A database and a role can have settings of their own (``ALTER DATABASE … SET``, ``ALTER ROLE … SET``), and
+so can a whole server: another ``DateStyle``, a ``statement_timeout``, a ``search_path``. Programs that rely
+on the defaults then read dates wrongly, stop in the middle of a snapshot or do not find their tables. So a
+program states what it relies on when it connects: what is stated there wins over all of these.
+
+Connect with :func:`parameters` (psycopg, psycopg2, ADBC). Servers of others that open their own sessions,
+such as Airflow and MLflow, get :func:`options` in the environment variable :data:`OPTIONS_VARIABLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from dataflix_contract.schema import SOURCE_SCHEMA
+from dataflix_contract.settings import Settings
+
+#: What every session relies on. A time of 0 means that there is no limit.
+SESSION: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # how values are written and read
+        "client_encoding": "UTF8",
+        "datestyle": "ISO, MDY",
+        "intervalstyle": "postgres",
+        "timezone": "UTC",
+        "bytea_output": "hex",
+        "extra_float_digits": "1",
+        "standard_conforming_strings": "on",
+        # which tables and rows are meant: a row that a policy hides is an error, and not a missing row
+        "search_path": SOURCE_SCHEMA,
+        "role": "none",
+        "row_security": "off",
+        # what a transaction is
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "off",
+        "default_transaction_deferrable": "off",
+        # how long a statement, a wait and a pause may take
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "idle_session_timeout": "0",
+    }
+)
+
+
+#: Where libpq looks for ``options`` when a program gives it none.
+OPTIONS_VARIABLE: Final = "PGOPTIONS"
+
+
+def options(own: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The settings as libpq's ``options`` takes them: ``-c name=value`` for each.
+
+    Args:
+        own: settings that a program wants otherwise, or in addition.
+    """
+    return " ".join(f"-c {name}={_escaped(value)}" for name, value in {**SESSION, **own}.items())
+
+
+def parameters(  # noqa: PLR0913 - a connection has as many
+    settings: Settings,
+    user: str,
+    password: SecretStr,
+    *,
+    program: str,
+    connect_seconds: int,
+    database: str = "",
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The connection parameters of libpq, by their names; ``psycopg.connect`` takes them as they are.
+
+    Args:
+        settings: where PostgreSQL is.
+        user: the role that logs in.
+        password: its password.
+        program: names the session in ``pg_stat_activity``.
+        connect_seconds: how long connecting may take.
+        database: empty: the one with the contract's tables.
+        own: settings that this program wants otherwise than :data:`SESSION` has them, or in addition.
+    """
+    return {
+        "host": settings.postgres_host,
+        "port": settings.postgres_port,
+        "dbname": database or settings.postgres_db,
+        "user": user,
+        "password": password.get_secret_value(),
+        "connect_timeout": connect_seconds,
+        "application_name": program,
+        "options": options(own),
+    }
+
+
+def _escaped(value: str) -> str:
+    """A value within ``options``, where a blank ends it unless a backslash is before it."""
+    return value.replace("\\", r"\\").replace(" ", r"\ ")
