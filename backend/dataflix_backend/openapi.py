@@ -9,11 +9,12 @@ from typing import Any
 
 from apiflask import APIFlask
 from pydantic import BaseModel
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, ValidationError
 
 from dataflix_backend.problems import CONTENT_TYPE
-from dataflix_backend.schemas import MOST_ID, Problem
+from dataflix_backend.schemas import Problem
 from dataflix_backend.writes import KEY_HEADER, KEY_PATTERN, REPLAYED_HEADER
+from dataflix_contract.schema import LEAST_ID, MOST_ID
 
 Document = dict[str, Any]
 
@@ -34,7 +35,10 @@ _WITHOUT_TOKEN = {401: "The token is missing or wrong."}
 _WITH_RETRY_AFTER = ("429", "503")
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+#: Reading thousands of digits takes long; an id has 20 characters at most.
+_MOST_DIGITS = 20
 _IDS = {"user_id": "The user's id.", "movie_id": "The film's id."}
+_ID_SCHEMA = {"type": "integer", "minimum": LEAST_ID, "maximum": MOST_ID, "examples": [1]}
 _KEY_PARAMETER = {
     "name": KEY_HEADER,
     "in": "header",
@@ -46,14 +50,20 @@ _KEY_PARAMETER = {
 
 
 class IdConverter(BaseConverter):
-    """``<id:...>`` in a route: any number; those that PostgreSQL does not take become 0, which nobody has."""
+    """``<id:...>`` in a route: any id. No path has a number that PostgreSQL cannot hold."""
 
-    regex = "[0-9]+"
+    regex = "-?[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """The id."""
-        number = int(value)
-        return number if number <= MOST_ID else 0
+        """The id.
+
+        Raises:
+            ValidationError: the number is out of range.
+        """
+        number = int(value) if len(value) <= _MOST_DIGITS else None
+        if number is None or not LEAST_ID <= number <= MOST_ID:
+            raise ValidationError
+        return number
 
 
 def install(app: APIFlask, *, with_token: bool) -> None:
@@ -98,7 +108,7 @@ def _complete_parameters(method: str, operation: Document) -> None:
         if parameter["in"] == "path":
             parameter["required"] = True
             parameter["description"] = _IDS[parameter["name"]]
-            parameter["schema"] = {"type": "integer", "minimum": 1, "maximum": MOST_ID, "examples": [1]}
+            parameter["schema"] = _ID_SCHEMA
         else:
             parameter.update(_described(parameter["schema"]))
     if method == "post":

@@ -54,10 +54,12 @@ RETURNING rated_at, updated_at, xmax = 0 AS is_new,
 _UNWATCH = "DELETE FROM watched_movies WHERE user_id = %s AND movie_id = %s"
 _UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
 
+# In the row comparisons of both lists ~movie_id stands for a falling order of ids: unlike -movie_id it
+# exists for each bigint.
 _WATCHED_LIST = f"""
 SELECT {catalogue.COLUMNS}, w.watched_at, o.rating::float8 FROM (
     SELECT movie_id, watched_at FROM watched_movies
-    WHERE user_id = %(user_id)s AND (watched_at, -movie_id) < (%(at)s::timestamptz, -%(movie_id)s::bigint)
+    WHERE user_id = %(user_id)s AND (watched_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
     ORDER BY watched_at DESC, movie_id LIMIT %(limit)s + 1
 ) w JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
 LEFT JOIN ratings o ON o.user_id = %(user_id)s AND o.movie_id = m.movie_id
@@ -66,7 +68,7 @@ ORDER BY w.watched_at DESC, m.movie_id
 _RATED_LIST = f"""
 SELECT {catalogue.COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
     SELECT movie_id, rating, rated_at, updated_at FROM ratings
-    WHERE user_id = %(user_id)s AND (updated_at, -movie_id) < (%(at)s::timestamptz, -%(movie_id)s::bigint)
+    WHERE user_id = %(user_id)s AND (updated_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
     ORDER BY updated_at DESC, movie_id LIMIT %(limit)s + 1
 ) o JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
 ORDER BY o.updated_at DESC, m.movie_id

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 # whoever has schemas also wants them validated as it says there
 from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
+from dataflix_contract.schema import LEAST_ID, MOST_ID
 
-MOST_ID = 2**63 - 1
 MOST_ITEMS = 100
 
 
@@ -23,7 +23,8 @@ def _whole(value: Any) -> Any:
 
 
 _Whole = BeforeValidator(_whole)
-Id = Annotated[int, Field(ge=1, le=MOST_ID), _Whole]
+#: Of a user or a film.
+Id = Annotated[int, Field(ge=LEAST_ID, le=MOST_ID), _Whole]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items in one reply.")]
 Cursor = Annotated[
     str | None,

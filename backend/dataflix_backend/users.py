@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated
 
 from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
 from flask import Response
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow, class_row
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from dataflix_backend import cursors
 from dataflix_backend.context import context
 from dataflix_backend.replies import reply
-from dataflix_backend.schemas import MOST_ID, NewUser, User, UserName, UserPage, UserSearch
+from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
 from dataflix_backend.text import part
 from dataflix_backend.writes import Written, write
+from dataflix_contract.schema import ADVANCE_IDENTITIES, LEAST_ID
 
 users = APIBlueprint("users", __name__, url_prefix="/users")
 
@@ -30,7 +31,16 @@ _SHOW = f"SELECT {_COLUMNS} FROM users WHERE user_id = %s"
 _LIST = "SELECT user_id, name FROM users WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s + 1"
 # a statement of its own: one plan for both would not use the index of names
 _LIST_NAMED = _LIST.replace("ORDER BY", "AND name ILIKE %(part)s ORDER BY")
-_AFTER: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, le=MOST_ID)])
+_AFTER: TypeAdapter[int] = TypeAdapter(Id)
+#: No bigint: PostgreSQL compares it as a numeric, and every id is above it.
+_BEFORE_ALL = LEAST_ID - 1
+
+_ADVANCE = f"SELECT {ADVANCE_IDENTITIES}()"
+#: How often an id is drawn for a new user. One that rows have brought along is passed over with all of
+#: them; so another is needed only while somebody is adding such rows.
+_MOST_DRAWS = 5
+#: What may be there once only, by the name of the constraint or the index.
+_ID_CONSTRAINT, _EMAIL_CONSTRAINT = "users_pkey", "users_email_key"
 
 
 @users.post("")
@@ -46,13 +56,7 @@ def create(sent: NewUser) -> Response:
         assert user is not None  # noqa: S101 - an INSERT returns its row
         return Written(HTTPStatus.CREATED, user)
 
-    try:
-        written = write(sent, User, insert)
-    except errors.UniqueViolation:
-        raise HTTPError(
-            HTTPStatus.CONFLICT,
-            "another user has this e-mail address: send another one, or find that user with GET /users?name=",
-        ) from None
+    written = _with_a_free_id(lambda: write(sent, User, insert))
     assert isinstance(written.body, User)  # noqa: S101 - as was asked for
     return written.response({"Location": f"/users/{written.body.user_id}"})
 
@@ -63,7 +67,7 @@ def create(sent: NewUser) -> Response:
 def overview(wanted: UserSearch) -> Response:
     """List users by id, or those with a part of a name."""
     query = cursors.fingerprint({"users": wanted.name})
-    after = cursors.decode(wanted.cursor, query, _AFTER) if wanted.cursor else 0
+    after = cursors.decode(wanted.cursor, query, _AFTER) if wanted.cursor else _BEFORE_ALL
     with (
         context().pool.connection() as connection,
         connection.cursor(row_factory=class_row(UserName)) as cursor,
@@ -100,6 +104,39 @@ def erase(user_id: int) -> tuple[str, int]:
     if not erased:
         raise no_user()
     return "", HTTPStatus.NO_CONTENT
+
+
+def _with_a_free_id(make: Callable[[], Written]) -> Written:
+    """Make a user. If the id that was drawn is taken, draw one above the ids that rows have brought along.
+
+    Raises:
+        HTTPError: 409, another user has the same; 503, ids are taken faster than they are drawn.
+    """
+    for _ in range(_MOST_DRAWS):
+        try:
+            return make()
+        except errors.UniqueViolation as fault:
+            if fault.diag.constraint_name != _ID_CONSTRAINT:
+                raise _conflict(fault) from None
+        with context().pool.connection() as connection:
+            connection.execute(_ADVANCE)
+    raise HTTPError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "somebody is loading users with ids of their own: try again in a moment",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _conflict(fault: errors.UniqueViolation) -> HTTPError:
+    """The refusal of a user who has something that another one has."""
+    constraint = fault.diag.constraint_name
+    if constraint == _EMAIL_CONSTRAINT:
+        what = (
+            "another user has this e-mail address: send another one, or find that user with GET /users?name="
+        )
+    else:
+        what = f"another user has what {constraint} allows once: send something else in its place"
+    return HTTPError(HTTPStatus.CONFLICT, what)
 
 
 def require_user(connection: Connection[TupleRow], user_id: int) -> None:

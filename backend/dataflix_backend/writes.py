@@ -45,7 +45,13 @@ WHERE k.created_at < now() - interval '{_REMEMBERED}'
 """
 _FIND = "SELECT request_digest, status, reply FROM idempotency_keys WHERE key_digest = %(key)s"
 _KEEP = "UPDATE idempotency_keys SET status = %(status)s, reply = %(reply)s WHERE key_digest = %(key)s"
-_FORGET = f"DELETE FROM idempotency_keys WHERE created_at < now() - interval '{_REMEMBERED}'"
+# keys that somebody else is at are left for the next time: nobody waits for them, least of all a request
+_FORGET = f"""
+DELETE FROM idempotency_keys WHERE key_digest IN (
+    SELECT key_digest FROM idempotency_keys WHERE created_at < now() - interval '{_REMEMBERED}'
+    FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 class Written(NamedTuple):

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dataflix_cli import __version__
+from dataflix_cli.config import is_id
 from dataflix_cli.faults import ExitCode, Fault, UsageFault
 from dataflix_cli.lazy import LazyGroup
 from dataflix_cli.runtime import Runtime
@@ -103,6 +104,8 @@ def _usage(fault: TyperException) -> Fault:
     command = context.command_path if context else "dataflix"
     message = fault.format_message()
     told = UsageFault(message.replace(": Value error, ", ": "), f"{command} --help explains it")
+    if is_id(getattr(fault, "option_name", None) or ""):
+        told = UsageFault(told.message, f"an id below 0 stands behind two dashes: {command} -- -5")
     if context and message == context.get_help():  # a group without a command
         told = UsageFault(f"{command} needs a command", message)
     return told
@@ -114,7 +117,7 @@ def _tell(fault: Fault, *, as_json: bool) -> None:
         return
     typer.echo(f"dataflix: {fault.message}", err=True)
     for one in fault.details.get("candidates", ()):
-        identity = one.get("movie_id") or one.get("user_id")
+        identity = one.get("movie_id", one.get("user_id"))
         year = f" ({one['release_year']})" if one.get("release_year") else ""
         typer.echo(f"  {identity:>8}  {one.get('title') or one.get('name')}{year}", err=True)
     if fault.hint:

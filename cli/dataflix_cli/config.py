@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ KEYS = ("api_url", "token", "user")
 #: The backend's place where nothing says otherwise; a test compares it with the stack's settings.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "5002"
 
+_ID = re.compile(r"-?[0-9]{1,19}")
 _FROM_ENVIRONMENT = {
     "api_url": "DATAFLIX_API_URL",
     "token": "DATAFLIX_BACKEND_TOKEN",
@@ -110,8 +112,8 @@ def resolve(
 
 
 def is_id(text: str) -> bool:
-    """Whether the text is an id of the API: a positive number of 63 bits."""
-    return text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63
+    """Whether the text is an id of the API: a whole number of 64 bits, as the database has them."""
+    return _ID.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
 
 
 def _address(environ: Mapping[str, str], stack: Mapping[str, str]) -> Value:

@@ -117,8 +117,11 @@ RAW_TOPIC_PREFIX = "cdc"
 SOURCE_SCHEMA = "public"
 #: The table that Debezium's heartbeat writes to; published, and read by nobody else.
 HEARTBEAT_TABLE = "debezium_heartbeat"
-#: One row whose ``version`` rises with every change to the films; seen with the change, not before.
-CATALOGUE_VERSION = "catalogue_version"
+#: The ids of users and films: every bigint, 0 and negative ones included, because that is what
+#: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them.
+LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
+#: The function that brings the sequences of generated ids past the ids that rows have brought along.
+ADVANCE_IDENTITIES = "advance_identities"
 #: The table of the API's requests that were done already; not published.
 IDEMPOTENCY_TABLE = "idempotency_keys"
 #: The logical replication publication and slot that Debezium reads.

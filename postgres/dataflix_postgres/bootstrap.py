@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import (
-    CATALOGUE_VERSION,
+    ADVANCE_IDENTITIES,
     HEARTBEAT_TABLE,
     IDEMPOTENCY_TABLE,
     SLOT,
@@ -144,7 +144,7 @@ def _stream_roles(settings: Settings) -> list[str]:
 
 
 def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
-    """Let the backend's role read and write the contract's tables and its own, and see that films changed."""
+    """Let the backend's role read and write the contract's tables and its own, and draw free ids."""
     role = sql.Identifier(settings.postgres_api_user)
     schema = sql.Identifier(SOURCE_SCHEMA)
     written = [*tables(), IDEMPOTENCY_TABLE]
@@ -153,7 +153,9 @@ def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
         sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
         sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(names, role),
-        sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SOURCE_SCHEMA, CATALOGUE_VERSION), role),
+        sql.SQL("GRANT EXECUTE ON FUNCTION {}() TO {}").format(
+            sql.Identifier(SOURCE_SCHEMA, ADVANCE_IDENTITIES), role
+        ),
     ]
     with owner.transaction():
         for statement in statements:

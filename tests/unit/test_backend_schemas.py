@@ -90,10 +90,16 @@ def test_a_rating_is_finite(number: str) -> None:
     assert refused(NewRating, json.dumps(RATING).replace("4.5", number))
 
 
-@pytest.mark.parametrize("key", [0, -1, 2**63, 10**400, 1.5, "1", None, True])
+@pytest.mark.parametrize("key", [-(2**63) - 1, 2**63, 10**400, 1.5, "1", None, True])
 def test_an_id_is_what_postgresql_takes(key: object) -> None:
     assert "user_id" in refused(NewRating, json.dumps(RATING | {"user_id": key}))
     assert "movie_id" in refused(NewRating, json.dumps(RATING | {"movie_id": key}))
+
+
+@pytest.mark.parametrize("key", [-(2**63), -5, 0, 2**63 - 1])
+def test_an_id_is_any_that_postgresql_takes(key: int) -> None:
+    taken = read(NewRating, json.dumps(RATING | {"user_id": key, "movie_id": key}))
+    assert taken == NewRating(user_id=key, movie_id=key, rating=4.5)
 
 
 def test_a_whole_number_may_have_a_point() -> None:

@@ -62,10 +62,15 @@ def test_an_address_of_something_else_is_refused_by_its_source() -> None:
         config.resolve({}, {"DATAFLIX_API_URL": "ftp://a"}, {}, {})
 
 
-@pytest.mark.parametrize("user", ["0", "-1", "x", str(2**63), "9" * 30, "٣"])
+@pytest.mark.parametrize("user", ["--1", "-", "x", str(2**63), str(-(2**63) - 1), "9" * 30, "٣", "1\n"])
 def test_a_user_is_an_id(user: str) -> None:
     with pytest.raises(UsageFault, match="no user's id"):
         config.resolve({}, {"DATAFLIX_USER": user}, {}, {})
+
+
+@pytest.mark.parametrize("user", ["0", "-5", str(2**63 - 1), str(-(2**63))])
+def test_a_user_has_any_id_that_postgresql_takes(user: str) -> None:
+    assert config.resolve({}, {"DATAFLIX_USER": user}, {}, {}).user.text == user
 
 
 def test_the_file_is_the_owners_alone_and_survives_changes(tmp_path: Path) -> None:

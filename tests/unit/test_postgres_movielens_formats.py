@@ -97,7 +97,7 @@ def test_users_have_a_year_of_birth_near_the_truth() -> None:
         (b"1,31,5.5,1260759144\n", Reason.RATING),
         (b"1,31,nan,1260759144\n", Reason.RATING),
         (b"1,31,2.5,10413792000\n", Reason.TIME),
-        (b"0,31,2.5,1\n", Reason.ID),
+        (b"-9223372036854775809,31,2.5,1\n", Reason.ID),
         (b"1,9223372036854775808,2.5,1\n", Reason.ID),
         (b'1,"31,2.5,1260759144\n', Reason.QUOTES),
         (b"\xff\xfe,1,2.5,1\n", Reason.ENCODING),

@@ -19,7 +19,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from dataflix_backend.database import Pool
 from dataflix_backend.recommendations.champion import Note
 from dataflix_backend.recommendations.counts import Counts
-from dataflix_backend.recommendations.films import catalogue_version, read_films, read_popularity
+from dataflix_backend.recommendations.films import Catalogue, read_popularity
 from dataflix_backend.recommendations.serving import Served, Serving, Source, combine
 from dataflix_backend.recommendations.shelf import Shelf
 from dataflix_backend.recommendations.watcher import Watcher
@@ -60,6 +60,7 @@ class Keeper:
         self._shelf = Shelf(folder)
         self._watcher = Watcher(settings, self._shelf, self.counts)
         self._stopped = threading.Event()
+        self._catalogue = Catalogue()
         self._note = Note()
         self._mapped: Served | None = None
         self._popular_until = 0.0
@@ -116,9 +117,7 @@ class Keeper:
         mapped = self._newest(self._mapped)
         source = _source(mapped, self._note)
         with self._pool.connection() as connection:
-            films = before.films if before else None
-            if films is None or catalogue_version(connection) != films.version:
-                films = read_films(connection)
+            films = self._catalogue.films(connection)
         renewed = before is None or films is not before.films or mapped is not self._mapped
         self._mapped = mapped
         if before is None or renewed:

@@ -118,7 +118,7 @@ class _Session:
 
     def _found(self, text: str) -> Document:
         """The film meant: a row of the list that was shown last, an id, or a title."""
-        if is_id(text) and int(text) <= len(self._listed):
+        if is_id(text) and 0 < int(text) <= len(self._listed):
             return self._api.get(f"/movies/{self._listed[int(text) - 1]['movie_id']}")
         return choice.find_movie(self._api, text)
 

@@ -12,7 +12,7 @@ from dataflix_cli.faults import Fault
 from dataflix_cli.session.terminal import Terminal
 
 _NEW = "+"
-_LABELLED = re.compile(r".* #(\d+)")
+_LABELLED = re.compile(r".* #(-?\d+)")
 _KEYS = "type a name: yours, or a new one | Tab, arrows: choose | Ctrl-D: leave"
 
 

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dataflix_contract.schema import LEAST_ID, MOST_ID
 from dataflix_postgres.movielens.titles import split_title
 
 
@@ -64,7 +65,6 @@ _HALVES = {f"{half / 2:.1f}" for half in range(1, 11)}
 #: Every spelling of a valid rating: 4 and 4.0 both occur.
 _STARS = {half: half for half in _HALVES} | {half[0]: half for half in _HALVES if half.endswith(".0")}
 
-_MAX_ID = 2**63 - 1
 _MOST_DIGITS = 20  # reading thousands of digits takes long
 _MAX_TIME = 10_413_791_999  # 2299-12-31T23:59:59Z, the last second that ClickHouse's DateTime64 holds
 _MAX_AGE = 120
@@ -82,9 +82,10 @@ def whole_number(text: str) -> int:
 
 
 def identity(text: str) -> int:
-    """Read an id: 1 or more, within a bigint."""
-    number = whole_number(text)
-    if not 1 <= number <= _MAX_ID:
+    """Read an id: any that the tables take."""
+    digits = text.strip(" ").removeprefix("-")
+    number = -whole_number(digits) if digits != text.strip(" ") else whole_number(digits)
+    if not LEAST_ID <= number <= MOST_ID:
         raise BadLineError(Reason.ID)
     return number
 

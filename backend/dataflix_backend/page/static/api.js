@@ -30,7 +30,7 @@ export const get = (path, parameters = {}, signal = undefined) => {
 
 /** A write has a key of its own: sent again after a broken connection, it is not done again. */
 export const post = (path, body) => {
-  const options = { body: JSON.stringify(body), key: randomKey() };
+  const options = { body: written(body), key: randomKey() };
   return send("POST", path, options).catch((problem) => {
     if (problem.status !== 0) throw problem;
     return send("POST", path, options);
@@ -56,8 +56,12 @@ async function send(method, path, options) {
   // another request may have asked for the token meanwhile
   if (answer.status === 401 && (token() !== used || (await askForToken(used !== null)))) return send(method, path, options);
   if (!answer.ok) throw await problemOf(answer);
-  return answer.status === 204 ? null : answer.json();
+  return answer.status === 204 ? null : read(await answer.text());
 }
+
+// An id may have more digits than a JavaScript number holds: such ids are kept as text.
+const read = (text) => JSON.parse(text.replace(/"(user_id|movie_id)":\s*(-?\d{16,})/g, '"$1":"$2"'));
+const written = (body) => JSON.stringify(body).replace(/"(user_id|movie_id)":"(-?\d+)"/g, '"$1":$2');
 
 function headers({ body, key }) {
   const made = { Accept: "application/json" };

@@ -26,7 +26,7 @@ export function enter(somebody) {
 /** Be who was here last time, if they still exist. */
 export async function enterAgain() {
   const id = localStorage.getItem(REMEMBERED);
-  if (!/^[1-9]\d*$/.test(id ?? "")) return;
+  if (!/^-?\d+$/.test(id ?? "")) return;
   try {
     enter(await get(`/users/${id}`));
   } catch (problem) {

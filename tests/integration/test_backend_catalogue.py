@@ -1,0 +1,123 @@
+"""The films that a running backend recommends are PostgreSQL's, however these were changed; and nobody who
+changes a film waits for whoever changes another one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dataflix_backend import writes
+from dataflix_backend.database import Pool, make_pool
+from dataflix_backend.recommendations.films import Catalogue, catalogue_version
+from dataflix_contract import Settings
+from dataflix_postgres.database import connect_owner
+from support.backend import Api, running_backend
+from support.waiting import wait_until
+
+FILMS = "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 6) AS n"
+
+
+@pytest.fixture
+def pool(migrated: Settings) -> Iterator[Pool]:
+    with make_pool(migrated) as pool:
+        yield pool
+
+
+def restore(settings: Settings, *statements: str) -> None:
+    """Change rows as pg_restore, and the worker of a subscription, change them: no trigger fires."""
+    admin = settings.model_copy(update={"postgres_user": settings.postgres_admin_user})
+    admin = admin.model_copy(update={"postgres_password": settings.postgres_admin_password})
+    with connect_owner(admin) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_films_are_followed_where_no_trigger_fires(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute(FILMS)
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        user = api.new_user()
+
+        def shown() -> set[str]:
+            """The titles that each of several connections, and so each process, is recommended."""
+            replies = [api.get(f"/recommendations/{user}", n=100) for _ in range(6)]
+            titles = [frozenset(one["title"] for one in reply["items"]) for reply in replies]
+            return set(titles[0]) if len(set(titles)) == 1 else {"different ones"}
+
+        def arrives(*titles: str) -> None:
+            wait_until(lambda: shown() == set(titles), f"{titles} are recommended, and nothing else")
+
+        arrives(*(f"Film {n}" for n in range(1, 7)))
+        restore(
+            migrated,
+            "SET session_replication_role = replica",
+            "UPDATE movies SET title = 'Renamed' WHERE movie_id = 1",
+            "DELETE FROM movies WHERE movie_id > 2",
+        )
+        arrives("Renamed", "Film 2")
+        restore(
+            migrated,
+            "ALTER TABLE movies DISABLE TRIGGER ALL",
+            "UPDATE movies SET movie_id = 3, title = 'Moved' WHERE movie_id = 2",
+            "ALTER TABLE movies ENABLE TRIGGER ALL",
+        )
+        arrives("Renamed", "Moved")
+        restore(
+            migrated, "SET session_replication_role = replica", "TRUNCATE movies CASCADE", "COMMIT", FILMS
+        )
+        arrives(*(f"Film {n}" for n in range(1, 7)))
+
+
+def test_a_change_is_seen_when_it_is_committed_and_not_before(
+    migrated: Settings, empty: psycopg.Connection, pool: Pool
+) -> None:
+    empty.execute(FILMS)
+    catalogue = Catalogue()
+    with pool.connection() as reader, connect_owner(migrated) as writer:
+        before = catalogue.films(reader)
+        writer.execute("UPDATE movies SET genres = '{Drama}' WHERE movie_id = 4")
+        assert catalogue_version(reader) == before.version
+        writer.commit()
+        wait_until(lambda: catalogue.films(reader) is not before, "the change is seen")
+        changed = catalogue.films(reader)
+        assert changed.by_id[4]["genres"] == ["Drama"]
+        writer.execute("UPDATE movies SET overview = 'Nothing that is kept in memory.'")
+        writer.commit()
+        assert catalogue_version(reader) == changed.version
+        writer.execute("UPDATE movies SET genres = '{}' WHERE movie_id = 4")
+        writer.commit()
+        assert catalogue_version(reader) == before.version, "equal films, the same tag"
+
+
+def test_who_changes_a_film_waits_for_nobody_who_changes_another_one(
+    migrated: Settings, empty: psycopg.Connection
+) -> None:
+    empty.execute(FILMS)
+    rename = "UPDATE movies SET title = title || '!' WHERE movie_id = %s"
+    with connect_owner(migrated) as one, connect_owner(migrated) as other:
+        for connection in (one, other):
+            connection.execute("SET lock_timeout = '5s'")
+        one.execute(rename, [1])
+        other.execute(rename, [2])
+        other.execute("INSERT INTO movies (movie_id, title) VALUES (7, 'New')")
+        other.execute("DELETE FROM movies WHERE movie_id = 6")
+        one.execute(rename, [3])
+        other.commit()
+        one.commit()
+    assert empty.execute("SELECT count(*) FROM movies WHERE title LIKE '%!'").fetchone() == (3,)
+
+
+def test_no_request_waits_for_a_key_that_somebody_else_holds(
+    migrated: Settings, empty: psycopg.Connection, pool: Pool
+) -> None:
+    empty.execute(
+        "INSERT INTO idempotency_keys (key_digest, request_digest, created_at)"
+        " VALUES ('held', '', now() - interval '2 days'), ('free', '', now() - interval '2 days')"
+    )
+    with connect_owner(migrated) as holder, pool.connection() as api:
+        holder.execute("DELETE FROM idempotency_keys WHERE key_digest = 'held'")
+        assert api.execute(writes._FORGET.encode()).rowcount == 1
+        holder.rollback()
