@@ -6,15 +6,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from clickhouse_connect.driver.client import Client
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from dataflix_checker.clients import open_postgres
 from dataflix_checker.probes import postgres_connection
+from dataflix_connectors.connect import ConnectClient
 from dataflix_connectors.fence import take_fence
 from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
 from dataflix_contract import Settings, tables
 from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options
+from dataflix_contract.schema import HEARTBEAT_TABLE
 from dataflix_postgres.bootstrap import ensure_roles_and_database
 from dataflix_postgres.catalogue import catalogue
 from dataflix_postgres.database import connect_admin, connect_owner
@@ -24,6 +27,7 @@ from dataflix_postgres.migrations import shipped_migrations
 from dataflix_postgres.seed import load, sample_rows
 from dataflix_reconciliation.source import take_snapshot
 from support.backend import Api, running_backend
+from support.waiting import wait_until
 
 #: What an administrator may have chosen, each of which has broken a program somewhere.
 CHOSEN = {
@@ -46,19 +50,26 @@ CHOSEN = {
 }
 
 
+def choose(admin: psycopg.Connection, settings: Settings) -> None:
+    """Have the sessions of a database begin with these settings from now on."""
+    for name, value in CHOSEN.items():
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                sql.Identifier(settings.postgres_db),
+                sql.Identifier(name),
+                sql.SQL(", ").join(map(sql.Literal, value.split(", "))),
+            )
+        )
+
+
 @pytest.fixture
 def chosen(unmigrated: Settings) -> Iterator[Settings]:
     """An empty database with these settings, in which the owner's sessions begin as another role."""
     group = f"{unmigrated.postgres_db}_group"
     with connect_admin(unmigrated) as admin:
         ensure_roles_and_database(admin, unmigrated)
+        choose(admin, unmigrated)
         database, owner = sql.Identifier(unmigrated.postgres_db), sql.Identifier(unmigrated.postgres_user)
-        for name, value in CHOSEN.items():
-            admin.execute(
-                sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-                    database, sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, value.split(", ")))
-                )
-            )
         admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(group)))
         admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), owner))
         admin.execute(
@@ -137,3 +148,39 @@ def api_writes_and_reads(settings: Settings, folder: Path) -> None:
         recommended = api.get(f"/recommendations/{user['user_id']}")["items"]
         assert recommended
         assert not {one["movie_id"] for one in recommended} & set(rated)
+
+
+def test_capture_works_whatever_the_database_sets(
+    settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    moment = datetime(2024, 3, 4, 5, 6, 7, 123456, UTC)
+    with connect_admin(settings) as admin:
+        choose(admin, settings)
+        try:
+            restart_capture(settings)
+            row = source.execute(
+                "INSERT INTO users (name, created_at) VALUES ('Zoë', %s) RETURNING user_id", [moment]
+            ).fetchone()
+            query = "SELECT created_at FROM raw.masked_users WHERE user_id = {id:Int64}"
+            assert row
+
+            def arrived() -> list[datetime]:
+                found = warehouse.query(query, {"id": row[0]}).result_rows
+                return [one[0].replace(tzinfo=UTC) for one in found]
+
+            assert wait_until(arrived, "the row is in the warehouse", seconds=60) == [moment]
+            ((beat,),) = source.execute(f"SELECT beat_at FROM {HEARTBEAT_TABLE}").fetchall()
+            later = f"SELECT 1 FROM {HEARTBEAT_TABLE} WHERE beat_at > %s"
+            wait_until(lambda: source.execute(later, [beat]).fetchone(), "the heart beats", seconds=60)
+        finally:
+            admin.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(settings.postgres_db)))
+    source.execute("DELETE FROM users WHERE user_id = %s", row)
+    restart_capture(settings)
+
+
+def restart_capture(settings: Settings) -> None:
+    """Have Debezium open its sessions anew, and wait until its task is at work."""
+    with ConnectClient(settings) as connect:
+        connect.stop()
+        connect.resume()
+        wait_until(lambda: connect.status().running, "the connector is running", seconds=60)
