@@ -1,78 +1,147 @@
-"""``dataflix-import``: load a MovieLens release."""
+"""``dataflix-import``: load a MovieLens data set."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
+from psycopg import sql
 from rich.console import Console
 
-from dataflix_contract import Settings, load_settings
+from dataflix_contract import Settings, load_settings, tables
 from dataflix_postgres.database import connect_owner
-from dataflix_postgres.faults import exit_on_fault
+from dataflix_postgres.faults import Fault, exit_on_fault
 from dataflix_postgres.movielens import ledger
-from dataflix_postgres.movielens.formats import recognise
+from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
+from dataflix_postgres.movielens.replacement import Replacement
 from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table, reject_lines
-from dataflix_postgres.movielens.runner import load_release
-from dataflix_postgres.movielens.source import open_release
+from dataflix_postgres.movielens.runner import UnusableFileError, load_release
+from dataflix_postgres.movielens.source import open_source
 
 app = typer.Typer(add_completion=False)
+
+#: Any number that nobody else locks in this database; one import runs at a time.
+_LOCK = 0xDA7AF119
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did: the data set's name, and what became of each file."""
+
+    data_set: str
+    files: list[FileReport]
 
 
 @app.command()
 def main(
-    path: Annotated[Path, typer.Argument(exists=True, help="Folder or zip archive of a MovieLens release.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, help="Folder or archive (zip, tar.gz) of a data set, or one of its files."
+        ),
+    ],
     replace: Annotated[
-        bool, typer.Option("--replace", help="First delete all users, movies, viewings and ratings.")
+        bool, typer.Option("--replace", help="Delete all users, movies, viewings and ratings that are there.")
     ] = False,
     rejects: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write rejected lines there, as CSV.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Import users, movies and ratings of MovieLens in any of its formats.
+    """Import users, movies and ratings of MovieLens, in any of its releases and as Kaggle has them.
 
-    The tables must be empty, hold a part of the same release (a killed import goes on where
-    it was), or be emptied by --replace: ids of the sample data collide with MovieLens's.
+    The tables must be empty, hold a part of the same files (a killed import goes on where it was),
+    or be replaced by --replace: ids of the sample data collide with MovieLens's. With --replace the
+    old rows stay until the new ones have been read and checked, and both change places at once.
+    Encoding, separator and columns are told from what the files hold.
     MovieLens names nobody: names and addresses of users are made up, the same ones each time.
     """
     started = time.monotonic()
     with exit_on_fault():
-        reports = import_release(load_settings(), path, replace=replace, rejects=rejects)
+        done = import_release(load_settings(), path, replace=replace, rejects=rejects)
     seconds = time.monotonic() - started
     if as_json:
-        typer.echo(json.dumps({"seconds": round(seconds, 3), "files": [each.as_json() for each in reports]}))
+        files = [each.as_json() for each in done.files]
+        typer.echo(json.dumps({"data_set": done.data_set, "seconds": round(seconds, 3), "files": files}))
         return
-    Console().print(as_table(reports))
-    for line in reject_lines(reports):
+    Console().print(as_table(done.files))
+    for line in reject_lines(done.files):
         typer.echo(line)
     typer.echo(f"done in {seconds:.1f} s")
 
 
 def import_release(
     settings: Settings, path: Path, *, replace: bool = False, rejects: Path | None = None
-) -> list[FileReport]:
-    """Load the release at ``path``, or what is left of it.
+) -> Imported:
+    """Load the data set at ``path``, or what is left of it.
 
     Raises:
-        Fault: it is no release, or the tables hold something else and ``replace`` is not given.
+        Fault: it is none, or the tables hold something else and ``replace`` is not given. With
+            ``replace``, what the tables hold is still there then.
     """
-    with open_release(path) as entries, connect_owner(settings) as connection:
+    console = Console(stderr=True)
+    with open_source(path, FILE_NAMES) as folders, connect_owner(settings) as connection:
         # Autocommit: each batch has its own transaction, and a lock of the session outlives them.
         connection.autocommit = True
-        release = recognise(entries)
-        digests = {name: entries[name].sha256() for name in release.file_names}
-        with connection.transaction():
-            resume = ledger.claim(connection, digests, replace=replace)
-        with RejectsFile(rejects, resume=resume) as rejects_file:
-            console = Console(stderr=True)
-            reports = list(load_release(connection, release, entries, rejects_file, console))
+        _lock(connection)
+        release = recognise(*choose(folders))
+        console.print(str(release), highlight=False, markup=False)
+        recorded = ledger.digests(connection)
+        if replace and (recorded or _hold_rows(connection)):
+            reports = _replace(connection, release, rejects, console)
+        else:
+            resume = _claim(connection, release.digests, recorded)
+            with RejectsFile(rejects, resume=resume) as rejects_file:
+                reports = list(load_release(connection, release, rejects_file, console, staged=False))
         _refresh_statistics(connection)
-        return reports
+        return Imported(release.name, reports)
+
+
+def _lock(connection: psycopg.Connection) -> None:
+    if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
+        raise Fault("another dataflix-import is at work: wait until it has ended")
+
+
+def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded: Mapping[str, str]) -> bool:
+    """Record that these files are being loaded; returns whether an earlier import of them goes on."""
+    if recorded == digests:
+        return True
+    if recorded or _hold_rows(connection):
+        held = "another MovieLens release, or another version of it" if recorded else "other data"
+        raise Fault(
+            f"the tables hold {held}, whose ids would collide with those of the import."
+            " Run again with --replace to delete all users, movies, viewings and ratings first"
+        )
+    with connection.transaction():
+        ledger.open_files(connection, digests)
+    return False
+
+
+def _hold_rows(connection: psycopg.Connection) -> bool:
+    parts = [sql.SQL("(SELECT 1 FROM {} LIMIT 1)").format(sql.Identifier(name)) for name in tables()]
+    return connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchone() is not None
+
+
+def _replace(
+    connection: psycopg.Connection, release: Release, rejects: Path | None, console: Console
+) -> list[FileReport]:
+    """Stage the release, and put it in the place of what the tables hold."""
+    replacement = Replacement(connection, console)
+    resume = replacement.prepare(release.digests)
+    try:
+        with RejectsFile(rejects, resume=resume) as rejects_file, replacement.staged():
+            reports = list(load_release(connection, release, rejects_file, console, staged=True))
+    except UnusableFileError:
+        replacement.discard()
+        raise
+    replacement.move()
+    return reports
 
 
 def _refresh_statistics(connection: psycopg.Connection) -> None:

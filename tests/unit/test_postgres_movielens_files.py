@@ -1,7 +1,10 @@
 """Reading releases from folders and archives, and reporting what became of them."""
 
 import csv
+import gzip
+import hashlib
 import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -11,59 +14,130 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.formats import LONGEST_LINE
+from dataflix_postgres.movielens.encodings import UTF_8
 from dataflix_postgres.movielens.records import Reason
+from dataflix_postgres.movielens.releases import FILE_NAMES, choose
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, as_table, reject_lines
-from dataflix_postgres.movielens.source import chunks, open_release
+from dataflix_postgres.movielens.source import (
+    LONGEST_LINE,
+    Entry,
+    Files,
+    chunks,
+    lines,
+    open_source,
+    survey,
+)
 
 
-def test_a_folder_and_its_archive_hold_the_same_files(tmp_path: Path) -> None:
+def _files(path: Path) -> Files:
+    with open_source(path, FILE_NAMES) as folders:
+        return choose(folders)[1]
+
+
+def _entry(content: bytes) -> Entry:
+    return Entry("ratings.csv", lambda: io.BytesIO(content))
+
+
+def test_a_folder_and_its_archives_hold_the_same_files(tmp_path: Path) -> None:
     folder = tmp_path / "ml-tiny"
     folder.mkdir()
+    (folder / "movies.csv").write_bytes(b"1,Heat (1995),Crime\n")
     (folder / "ratings.csv").write_bytes(b"header\n1,2,3.0,4\n")
     archive = tmp_path / "ml-tiny.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
-        writer.writestr("__MACOSX/ml-tiny/ratings.csv", b"not this one")
-        writer.write(folder / "ratings.csv", "ml-tiny/ratings.csv")
-    with open_release(folder) as plain, open_release(archive) as packed:
-        assert plain.keys() == packed.keys() == {"ratings.csv"}
-        assert plain["ratings.csv"].size == packed["ratings.csv"].size == 17
-        assert plain["ratings.csv"].sha256() == packed["ratings.csv"].sha256()
+        for name in ("movies.csv", "ratings.csv"):
+            writer.writestr(f"__MACOSX/ml-tiny/._{name}", b"not this one")
+            writer.write(folder / name, f"one/more/{name}")
+    packed = tmp_path / "ml-tiny.tar.gz"
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(folder, "ml-tiny")
+    for path in (folder, folder / "ratings.csv", archive, packed):
+        with open_source(path, FILE_NAMES) as folders:
+            _, files = choose(folders)
+            found = survey(files["ratings.csv"], holds_text=False)
+            assert (files.keys(), found.lines) == ({"movies.csv", "ratings.csv"}, 2)
+            assert found.sha256 == hashlib.sha256(b"header\n1,2,3.0,4\n").hexdigest()
+
+
+def test_a_set_is_found_a_folder_up_in_an_archive_in_a_folder_and_without_regard_to_case(
+    tmp_path: Path,
+) -> None:
+    inner = tmp_path / "downloads" / "kaggle" / "ml"
+    inner.mkdir(parents=True)
+    (inner / "Movies.CSV.gz").write_bytes(gzip.compress(b"1,Heat (1995),Crime\n"))
+    (inner / "RATINGS.csv").write_bytes(b"1,1,3.0,4\n")
+    (inner / ".movies.csv").write_bytes(b"hidden")
+    for path in (tmp_path / "downloads", inner):
+        files = _files(path)
+        assert [each.name for each in files.values()] == ["Movies.CSV.gz", "RATINGS.csv"]
+        with files["movies.csv"].open() as stream:
+            assert stream.read() == b"1,Heat (1995),Crime\n"
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as writer:
+        for name, entry in files.items():
+            with entry.open() as stream:
+                writer.writestr(name, stream.read())
+    (inner / "RATINGS.csv").unlink()
+    assert set(_files(tmp_path)) == {"movies.csv", "ratings.csv"}
+
+
+def test_two_sets_side_by_side_are_named_and_not_guessed(tmp_path: Path) -> None:
+    for name in ("ml-1m", "ml-10m"):
+        (tmp_path / name).mkdir()
+        for file in ("movies.dat", "ratings.dat"):
+            (tmp_path / name / file).write_bytes(b"x")
+    with pytest.raises(Fault, match=r"several data sets.*ml-10m \(MovieLens 10M.*ml-1m \("):
+        _files(tmp_path)
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no archive")
-    with pytest.raises(Fault, match="must be a folder or a zip archive"), open_release(text):
-        pass
+    with pytest.raises(Fault, match="must be a folder or an archive"):
+        _files(text)
+
+
+def test_an_encrypted_archive_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "ml.zip"
+    with zipfile.ZipFile(path, "w") as writer:
+        writer.writestr("movies.csv", b"x")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the directory
+    path.write_bytes(content)
+    with pytest.raises(Fault, match="is encrypted: unpack it"):
+        _files(path)
 
 
 @given(
-    st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line), max_size=30),
+    st.lists(st.text(max_size=20, alphabet="ab,1\u00e9"), max_size=30),
     st.integers(1, 7),
     st.integers(0, 10),
 )
-def test_reading_goes_on_from_where_any_chunk_ended(lines: list[bytes], at_once: int, stop: int) -> None:
-    content = b"\n".join(lines)
-    stream = io.BytesIO(content)
-    before: list[bytes] = []
-    end = done = 0
-    for chunk in list(chunks(stream, 0, at_once))[:stop]:
+def test_reading_goes_on_from_where_any_chunk_ended(texts: list[str], at_once: int, stop: int) -> None:
+    entry = _entry("".join(f"{text}\n" for text in texts).encode())
+    before: list[str] = []
+    done = 0
+    for chunk in list(chunks(lines(entry, UTF_8), 0, at_once))[:stop]:
         assert chunk.first_line == done + 1
         before += chunk.lines
-        end, done = chunk.end, done + len(chunk.lines)
-    rest = io.BytesIO(content)
-    rest.seek(end)
-    after = [line for chunk in chunks(rest, done, at_once) for line in chunk.lines]
-    assert before + after == list(io.BytesIO(content))
+        done = chunk.last_line
+    after = [line for chunk in chunks(lines(entry, UTF_8), done, at_once) for line in chunk.lines]
+    assert before + after == texts
 
 
 def test_a_line_without_end_is_cut_and_the_next_one_is_whole() -> None:
     content = b"1,2\n" + b"x" * (3 * LONGEST_LINE + 5) + b"\n3,4\n"
-    found = list(chunks(io.BytesIO(content), 0, 2))
-    assert [len(line) for chunk in found for line in chunk.lines] == [4, LONGEST_LINE, 4]
-    assert found[0].end == len(content) - 4
+    found = list(chunks(lines(_entry(content), UTF_8), 0, 2))
+    assert [len(line) for chunk in found for line in chunk.lines] == [3, LONGEST_LINE, 3]
     assert found[1].first_line == 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+def test_lines_are_the_same_whatever_ends_them_and_whatever_they_are_encoded_in(end: str, codec: str) -> None:
+    texts = ["movieId,title,genres", "1,Am\u00e9lie (2001),Comedy", "2,\u00c5ke (1999),Drama"]
+    entry = _entry("".join(text + end for text in texts).encode(codec))
+    found = survey(entry, holds_text=True)
+    assert (list(lines(entry, found.encoding)), found.lines) == (texts, 3)
 
 
 def test_rejects_are_written_as_csv_and_added_to(tmp_path: Path) -> None:

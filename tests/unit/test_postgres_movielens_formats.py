@@ -1,57 +1,55 @@
 """Every format of MovieLens: good lines become records, bad ones a reason."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.formats import LONGEST_LINE, RELEASES, recognise
+from dataflix_postgres.movielens import layouts
+from dataflix_postgres.movielens.encodings import UTF_8
+from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
 from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
-
-CSV, ML_1M, ML_10M, ML_100K = RELEASES
-
-ITEM = b"1|Toy Story (1995)|01-Jan-1995||http://us.imdb.com/x|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0\n"
+from dataflix_postgres.movielens.source import LONGEST_LINE
 
 
-@pytest.mark.parametrize(
-    ("names", "release"),
-    [
-        (["movies.csv", "ratings.csv", "links.csv", "tags.csv", "README.txt"], "csv"),
-        (["movies.dat", "ratings.dat", "users.dat", "README"], "1m"),
-        (["movies.dat", "ratings.dat", "tags.dat"], "10m"),
-        (["u.data", "u.item", "u.user", "u.genre", "ua.base"], "100k"),
-    ],
-)
-def test_a_release_is_recognised_by_its_files(names: list[str], release: str) -> None:
-    assert recognise(names).name == release
+def _format(layout: Layout[Any], *first_lines: str) -> FileFormat[Any]:
+    return recognise_format("file", first_lines, [layout], UTF_8)
 
 
-@pytest.mark.parametrize("names", [[], ["movies.csv"], ["u.data", "u.item"], ["ratings.csv", "movies.dat"]])
-def test_other_folders_are_refused(names: list[str]) -> None:
-    with pytest.raises(Fault, match=r"no MovieLens release.*movies.csv, ratings.csv"):
-        recognise(names)
+ITEM = "1|Toy Story (1995)|01-Jan-1995||http://us.imdb.com/x|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0"
+
+
+CSV_MOVIES = _format(layouts.MOVIES, "movieId,title,genres")
+CSV_RATINGS = _format(layouts.RATINGS, "userId,movieId,rating,timestamp")
+COLON_MOVIES = _format(layouts.MOVIES, "1::Toy Story (1995)::Comedy")
+COLON_RATINGS = _format(layouts.RATINGS, "1::1193::5::978300760")
+COLON_USERS = _format(layouts.USERS_1M, "1::F::1::10::48067")
+PIPE_MOVIES = _format(layouts.MOVIES_100K, ITEM)
+TAB_RATINGS = _format(layouts.RATINGS, "196\t242\t3\t881250949")
+PIPE_USERS = _format(layouts.USERS_100K, "1|24|M|technician|85711")
 
 
 @pytest.mark.parametrize(
     ("parsed", "expected"),
     [
-        (CSV.movies.parse(b"1,Toy Story (1995),Adventure|Children\r\n"),
+        (CSV_MOVIES.parse("1,Toy Story (1995),Adventure|Children"),
          Movie(1, "Toy Story", 1995, ("Adventure", "Children"))),
-        (CSV.movies.parse(b'11,"American President, The (1995)",Comedy\n'),
+        (CSV_MOVIES.parse('11,"American President, The (1995)",Comedy'),
          Movie(11, "The American President", 1995, ("Comedy",))),
-        (CSV.movies.parse(b'7789,"11\'09""01 - September 11 (2002)",Drama'),
+        (CSV_MOVIES.parse('7789,"11\'09""01 - September 11 (2002)",Drama'),
          Movie(7789, "11'09\"01 - September 11", 2002, ("Drama",))),
-        (CSV.movies.parse(b"5,Paterson,(no genres listed)\n"), Movie(5, "Paterson", None, ())),
-        (CSV.movies.parse("6,Amélie (2001),Comedy|Comedy|".encode()), Movie(6, "Amélie", 2001, ("Comedy",))),
-        (ML_1M.movies.parse("73::Mis\xe9rables, Les (1995)::Children's|Musical\n".encode("latin-1")),
+        (CSV_MOVIES.parse("5,Paterson,(no genres listed)"), Movie(5, "Paterson", None, ())),
+        (CSV_MOVIES.parse("6,Amélie (2001),Comedy|Comedy|"), Movie(6, "Amélie", 2001, ("Comedy",))),
+        (COLON_MOVIES.parse("73::Misérables, Les (1995)::Children's|Musical"),
          Movie(73, "Les Misérables", 1995, ("Children", "Musical"))),
-        (ML_10M.movies.parse("73::Misérables, Les (1995)::Drama\n".encode()),
+        (COLON_MOVIES.parse("73::Misérables, Les (1995)::Drama"),
          Movie(73, "Les Misérables", 1995, ("Drama",))),
-        (ML_100K.movies.parse(ITEM), Movie(1, "Toy Story", 1995, ("Animation", "Children", "Comedy"))),
-        (ML_100K.movies.parse(b"267|unknown||||1" + b"|0" * 18), Movie(267, "unknown", None, ())),
-        (ML_100K.movies.parse(b"9|Heat|02-Feb-1996|||0|1" + b"|0" * 17), Movie(9, "Heat", 1996, ("Action",))),
+        (PIPE_MOVIES.parse(ITEM), Movie(1, "Toy Story", 1995, ("Animation", "Children", "Comedy"))),
+        (PIPE_MOVIES.parse("267|unknown||||1" + "|0" * 18), Movie(267, "unknown", None, ())),
+        (PIPE_MOVIES.parse("9|Heat|02-Feb-1996|||0|1" + "|0" * 17), Movie(9, "Heat", 1996, ("Action",))),
     ],
 )  # fmt: skip
 def test_films(parsed: Movie, expected: Movie) -> None:
@@ -61,12 +59,12 @@ def test_films(parsed: Movie, expected: Movie) -> None:
 @pytest.mark.parametrize(
     ("parsed", "expected"),
     [
-        (CSV.ratings.parse(b"1,31,2.5,1260759144\r\n"), Rating(1, 31, "2.5", 1260759144)),
-        (CSV.ratings.parse(b"1,3168,4.0,964982495 \r\n"), Rating(1, 3168, "4.0", 964982495)),
-        (CSV.ratings.parse(b'"1","31","5","0"'), Rating(1, 31, "5.0", 0)),
-        (ML_1M.ratings.parse(b"1::1193::5::978300760\n"), Rating(1, 1193, "5.0", 978300760)),
-        (ML_10M.ratings.parse(b"1::122::0.5::838985046\n"), Rating(1, 122, "0.5", 838985046)),
-        (ML_100K.ratings.parse(b"196\t242\t3\t881250949\n"), Rating(196, 242, "3.0", 881250949)),
+        (CSV_RATINGS.parse("1,31,2.5,1260759144"), Rating(1, 31, "2.5", 1260759144)),
+        (CSV_RATINGS.parse("1,3168,4.0,964982495 "), Rating(1, 3168, "4.0", 964982495)),
+        (CSV_RATINGS.parse('"1","31","5","0"'), Rating(1, 31, "5.0", 0)),
+        (COLON_RATINGS.parse("1::1193::5::978300760"), Rating(1, 1193, "5.0", 978300760)),
+        (COLON_RATINGS.parse("1::122::0.5::838985046"), Rating(1, 122, "0.5", 838985046)),
+        (TAB_RATINGS.parse("196\t242\t3\t881250949"), Rating(196, 242, "3.0", 881250949)),
     ],
 )
 def test_ratings(parsed: Rating, expected: Rating) -> None:
@@ -74,86 +72,158 @@ def test_ratings(parsed: Rating, expected: Rating) -> None:
 
 
 def test_users_have_a_year_of_birth_near_the_truth() -> None:
-    assert ML_1M.users is not None
-    assert ML_1M.users.parse(b"1::F::25::10::48067\n") == User(1, 1970)
-    assert ML_100K.users is not None
-    assert ML_100K.users.parse(b"1|24|M|technician|85711\n") == User(1, 1974)
+    assert COLON_USERS.parse("1::F::25::10::48067") == User(1, 1970)
+    assert PIPE_USERS.parse("1|24|M|technician|85711") == User(1, 1974)
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"1,31,2.5\n", Reason.FIELDS),
-        (b"1,31,2.5,1260759144,x\n", Reason.FIELDS),
-        (b"\n", Reason.FIELDS),
-        (b"one,31,2.5,1260759144\n", Reason.NUMBER),
-        (b"1,31,good,1260759144\n", Reason.NUMBER),
-        (b"1,31,2.5,-1\n", Reason.NUMBER),
-        (b"1,31,2.5,1e9\n", Reason.NUMBER),
-        ("1,31,2.5,\u0661\n".encode(), Reason.NUMBER),
-        (b"1,31,2.5," + b"9" * 3000, Reason.NUMBER),
-        (b"1,31,0.3,1260759144\n", Reason.RATING),
-        (b"1,31,0,1260759144\n", Reason.RATING),
-        (b"1,31,5.5,1260759144\n", Reason.RATING),
-        (b"1,31,nan,1260759144\n", Reason.RATING),
-        (b"1,31,2.5,10413792000\n", Reason.TIME),
-        (b"-9223372036854775809,31,2.5,1\n", Reason.ID),
-        (b"1,9223372036854775808,2.5,1\n", Reason.ID),
-        (b'1,"31,2.5,1260759144\n', Reason.QUOTES),
-        (b"\xff\xfe,1,2.5,1\n", Reason.ENCODING),
-        (b"1" * LONGEST_LINE, Reason.LENGTH),
+        ("1,31,2.5", Reason.FIELDS),
+        ("1,31,2.5,1260759144,x", Reason.FIELDS),
+        ("", Reason.FIELDS),
+        ("one,31,2.5,1260759144", Reason.NUMBER),
+        ("1,31,good,1260759144", Reason.NUMBER),
+        ("1,31,2.5,-1", Reason.NUMBER),
+        ("1,31,2.5,1e9", Reason.NUMBER),
+        ("1,31,2.5,\u0661", Reason.NUMBER),
+        ("1,31,2.5," + "9" * 3000, Reason.NUMBER),
+        ("1,31,0.3,1260759144", Reason.RATING),
+        ("1,31,0,1260759144", Reason.RATING),
+        ("1,31,5.5,1260759144", Reason.RATING),
+        ("1,31,nan,1260759144", Reason.RATING),
+        ("1,31,2.5,10413792000", Reason.TIME),
+        ("-9223372036854775809,31,2.5,1", Reason.ID),
+        ("1,9223372036854775808,2.5,1", Reason.ID),
+        ('1,"31,2.5,1260759144', Reason.QUOTES),
+        ("\udcff\udcfe,1,2.5,1", Reason.ENCODING),
+        ("1" * LONGEST_LINE, Reason.LENGTH),
     ],
 )
-def test_bad_ratings_have_a_reason(line: bytes, reason: Reason) -> None:
+def test_bad_ratings_have_a_reason(line: str, reason: Reason) -> None:
     with pytest.raises(BadLineError) as caught:
-        CSV.ratings.parse(line)
+        CSV_RATINGS.parse(line)
     assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"1,Toy Story (1995)\n", Reason.FIELDS),
-        (b"1,Heat, the film,Action\n", Reason.FIELDS),
-        (b"1,,Action\n", Reason.TITLE),
-        (b"1,He\0at (1995),Action\n", Reason.TITLE),
-        (b"x,Heat (1995),Action\n", Reason.NUMBER),
-        (b'1,"Heat (1995),Action\n', Reason.QUOTES),
+        ("1,Toy Story (1995)", Reason.FIELDS),
+        ("1,Heat, the film,Action", Reason.FIELDS),
+        ("1,,Action", Reason.TITLE),
+        ("1,He\0at (1995),Action", Reason.TITLE),
+        ("x,Heat (1995),Action", Reason.NUMBER),
+        ('1,"Heat (1995),Action', Reason.QUOTES),
     ],
 )
-def test_bad_films_have_a_reason(line: bytes, reason: Reason) -> None:
+def test_bad_films_have_a_reason(line: str, reason: Reason) -> None:
     with pytest.raises(BadLineError) as caught:
-        CSV.movies.parse(line)
+        CSV_MOVIES.parse(line)
     assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"1|24|M|technician\n", Reason.FIELDS),
-        (b"1|old|M|technician|85711\n", Reason.NUMBER),
-        (b"1|99|M|technician|85711\n", Reason.AGE),
-        (b"1|124|M|technician|85711\n", Reason.AGE),
+        ("1|24|M|technician", Reason.FIELDS),
+        ("1|old|M|technician|85711", Reason.NUMBER),
+        ("1|99|M|technician|85711", Reason.AGE),
+        ("1|124|M|technician|85711", Reason.AGE),
     ],
 )
-def test_bad_users_have_a_reason(line: bytes, reason: Reason) -> None:
-    assert ML_100K.users is not None
+def test_bad_users_have_a_reason(line: str, reason: Reason) -> None:
     with pytest.raises(BadLineError) as caught:
-        ML_100K.users.parse(line)
+        PIPE_USERS.parse(line)
     assert caught.value.reason is reason
 
 
 def test_flags_of_100k_are_counted_and_checked() -> None:
     with pytest.raises(BadLineError, match=Reason.FIELDS.value):
-        ML_100K.movies.parse(ITEM.replace(b"|0\n", b"\n"))
+        PIPE_MOVIES.parse(ITEM.removesuffix("|0"))
     with pytest.raises(BadLineError, match=Reason.NUMBER.value):
-        ML_100K.movies.parse(ITEM.replace(b"|0\n", b"|2\n"))
+        PIPE_MOVIES.parse(ITEM.removesuffix("|0") + "|2")
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_record_or_a_reason(line: bytes) -> None:
-    for release in RELEASES:
-        for file in (release.movies, release.ratings, release.users):
-            if file is not None:
-                with suppress(BadLineError):
-                    assert file.parse(line)
+    text = line.decode("utf-8", "surrogateescape")
+    for file in (CSV_MOVIES, CSV_RATINGS, COLON_MOVIES, COLON_USERS, PIPE_MOVIES, TAB_RATINGS, PIPE_USERS):
+        with suppress(BadLineError):
+            assert file.parse(text)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("userId,movieId,rating,timestamp", "USERID,MOVIEID,RATING,TIMESTAMP"),
+        *('"userId","movieId","rating","timestamp"', "userId;movieId;rating;timestamp"),
+        *("user_id\tmovie_id\trating\ttimestamp", "UserID::MovieID::Rating::Timestamp"),
+        "user_id|item_id|rating|timestamp",
+    ],
+)
+def test_headers_are_known_however_they_are_written(header: str) -> None:
+    separator = next(each for each in ("::", "\t", ";", "|", ",") if each in header)
+    line = separator.join(["1", "31", "2.5", "1260759144"])
+    for lines in ([header, line], [f"sep={separator}", header, line]):
+        file = _format(layouts.RATINGS, *lines)
+        assert file.header_lines == len(lines) - 1
+        assert file.parse(line) == Rating(1, 31, "2.5", 1260759144)
+
+
+def test_columns_are_found_by_their_names() -> None:
+    file = _format(layouts.RATINGS, ",timestamp,rating,movieId,userId", "0,1260759144,2.5,31,1")
+    assert file.parse("0,1260759144,2.5,31,1") == Rating(1, 31, "2.5", 1260759144)
+    with pytest.raises(BadLineError, match=Reason.FIELDS.value):
+        file.parse("1260759144,2.5,31,1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["userId,movieId,rating", "1,1,4"], "there is no column timestamp"),
+        (["item,person,stars,time", *["1,2,4.0,1000"] * 50], "does not begin with userId,movieId"),
+        (["userId,movieId,rating,rating,timestamp"], "two columns rating"),
+        (["", " "], "is empty"),
+        ([], "is empty"),
+    ],
+)
+def test_files_without_the_columns_are_refused_by_what_is_missing(lines: list[str], message: str) -> None:
+    with pytest.raises(Fault, match=message):
+        _format(layouts.RATINGS, *lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (["1.0", "31.0", "2.5", "1260759144.0"], Rating(1, 31, "2.5", 1260759144)),
+        (["1", "31", "2,5", "1260759144"], Rating(1, 31, "2.5", 1260759144)),
+        (["1", "31", "2.50", "1260759144000"], Rating(1, 31, "2.5", 1260759144)),
+        (["1", "31", "5.00", "1260759144000000"], Rating(1, 31, "5.0", 1260759144)),
+        (["1", "31", "5", "1260759144000000000"], Rating(1, 31, "5.0", 1260759144)),
+        (["1", "2", "3.5", "2005-04-02 23:53:47"], Rating(1, 2, "3.5", 1112486027)),
+        (["1", "2", "3.5", "2005-04-03T01:53:47+02:00"], Rating(1, 2, "3.5", 1112486027)),
+        (["1", "2", "3.5", "2005-04-02T23:53:47.250Z"], Rating(1, 2, "3.5", 1112486027)),
+    ],
+)
+def test_numbers_and_moments_are_read_as_other_programs_write_them(
+    fields: list[str], expected: Rating
+) -> None:
+    assert layouts.RATINGS.make(fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (["1.5", "31", "2.5", "1"], Reason.NUMBER),
+        (["1e0", "31", "2.5", "1"], Reason.NUMBER),
+        (["1", "31", "2.5", "2005-13-02 23:53:47"], Reason.TIME),
+        (["1", "31", "2.5", "9999-12-31 23:59:59"], Reason.TIME),
+        (["1", "31", "2.5", "1969-12-31 23:59:59"], Reason.TIME),
+        (["1", "31", "2.5", "0001-01-01T00:00:00+23:59"], Reason.TIME),
+        (["1", "31", "2.5", "2" + "0" * 40 + "-"], Reason.NUMBER),
+    ],
+)
+def test_what_is_no_number_and_no_moment_is_rejected(fields: list[str], reason: Reason) -> None:
+    with pytest.raises(BadLineError, match=reason.value):
+        layouts.RATINGS.make(fields)

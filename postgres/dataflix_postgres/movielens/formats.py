@@ -1,63 +1,68 @@
-"""The formats that MovieLens releases come in, and how to tell them apart.
-
-======================  ===========================  =========  ==============================
-releases                files                        encoding   lines
-======================  ===========================  =========  ==============================
-latest, 20m, 25m, 32m   movies.csv, ratings.csv      UTF-8      CSV with a header
-1m                      movies.dat, ratings.dat,     Latin-1    fields between ``::``
-                        users.dat
-10m                     movies.dat, ratings.dat      UTF-8      fields between ``::``
-100k                    u.item, u.data, u.user       Latin-1    ``|``, tab (u.data), ``|``
-======================  ===========================  =========  ==============================
-"""
+"""The formats of single files: separators, headers and columns, told from a file's first lines."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.records import (
-    BadLineError,
-    Movie,
-    Rating,
-    Reason,
-    User,
-    birth_year,
-    identity,
-    movie,
-    rating,
-    whole_number,
-)
-from dataflix_postgres.movielens.titles import split_title
+from dataflix_postgres.movielens.encodings import UTF_8, Encoding, undecodable
+from dataflix_postgres.movielens.records import BadLineError, Reason
+from dataflix_postgres.movielens.source import LONGEST_LINE
 
 R = TypeVar("R")
+Split = Callable[[str], Sequence[str]]
+Make = Callable[[Sequence[str]], R]
 
-#: No line of a release comes near this, and what it holds fits the tables (0005_text_limits.sql).
-LONGEST_LINE = 4096
+#: In the order in which they are tried: a comma is in many titles, and ``|`` is between genres.
+_SEPARATORS = {"::": "::", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "|"}
+_QUOTED = frozenset({",", ";"})
+#: Other names of columns, without capitals, blanks and underscores.
+_OTHER_NAMES = {"itemid": "movieid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[R]):
+    """One way in which the lines of a file can be made up.
+
+    Attributes:
+        columns: the columns that a record is made of, as a header names them.
+        make: makes a record of their fields, or raises `BadLineError`.
+        fields: how many fields a line without header has; None where there must be a header.
+        separators: what can stand between fields.
+    """
+
+    columns: tuple[str, ...]
+    make: Make[R]
+    fields: int | None = None
+    separators: Collection[str] = tuple(_SEPARATORS)
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat(Generic[R]):
-    """How one file of a release is read.
+    """How one file of a data set is read.
 
     Attributes:
         name: the file's name.
-        encoding: its encoding.
         split: makes fields of a line's text.
         make: makes a record of the fields, or raises `BadLineError`.
-        header: the first line, where it is no record.
+        separator: what stands between fields, for people.
+        header_lines: how many lines stand before the first record.
+        encoding: how the file is encoded.
     """
 
     name: str
-    encoding: str
-    split: Callable[[str], Sequence[str]]
-    make: Callable[[Sequence[str]], R]
-    header: str | None = None
+    split: Split
+    make: Make[R]
+    separator: str
+    header_lines: int = 0
+    encoding: Encoding = UTF_8
 
-    def parse(self, line: bytes) -> R:
+    def parse(self, line: str) -> R:
         """Make a record of a line.
 
         Raises:
@@ -65,144 +70,112 @@ class FileFormat(Generic[R]):
         """
         if len(line) >= LONGEST_LINE:
             raise BadLineError(Reason.LENGTH)
-        try:
-            text = line.decode(self.encoding)
-        except UnicodeDecodeError:
-            raise BadLineError(Reason.ENCODING) from None
-        return self.make(self.split(text.rstrip("\r\n")))
+        if not line.isascii():
+            if undecodable(line):
+                raise BadLineError(Reason.ENCODING)
+            line = self.encoding.repair(line)
+        return self.make(self.split(line))
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The files of a release; without a users' file, the ratings say which users there are."""
-
-    name: str
-    movies: FileFormat[Movie]
-    ratings: FileFormat[Rating]
-    users: FileFormat[User] | None = None
-
-    @property
-    def file_names(self) -> tuple[str, ...]:
-        """The files that must be there."""
-        files = (self.movies, self.users, self.ratings)
-        return tuple(file.name for file in files if file is not None)
-
-
-def recognise(names: Collection[str]) -> Release:
-    """Tell the release by the names of its files.
+def recognise_format(
+    name: str, first_lines: Sequence[str], layouts: Sequence[Layout[R]], encoding: Encoding
+) -> FileFormat[R]:
+    """Tell the format of a file from its first lines: by its header, or by what its lines hold.
 
     Raises:
-        Fault: it is none that we know.
+        Fault: it is none of the layouts.
     """
-    for release in RELEASES:
-        if set(release.file_names) <= set(names):
-            return release
-    known = "; ".join(", ".join(release.file_names) for release in RELEASES)
-    raise Fault(f"this is no MovieLens release: it needs the files of one of these: {known}")
+    # Excel can be told the separator in a line of its own.
+    skipped = 1 if first_lines and first_lines[0].lower().startswith("sep=") else 0
+    sample = first_lines[skipped:]
+    if not any(line.strip() for line in sample):
+        raise Fault(f"{name} is empty")
+    for layout in layouts:
+        for separator in layout.separators:
+            found = _with_header(name, sample[0], layout, separator)
+            if found is not None:
+                return FileFormat(name, *found, _SEPARATORS[separator], skipped + 1, encoding)
+    for layout in layouts:
+        for separator in layout.separators:
+            split = _splitter(separator, quoted=separator in _QUOTED)
+            found_format = FileFormat(name, split, layout.make, _SEPARATORS[separator], skipped, encoding)
+            if layout.fields is not None and _fits(found_format, layout.fields, sample):
+                return found_format
+    raise Fault(_why_none(name, sample[0], layouts))
 
 
-def split_csv(text: str) -> Sequence[str]:
-    """Split one line of CSV; each line stands alone, so that a stray quote spoils no other line."""
-    if '"' not in text:
-        return text.split(",")
+def _why_none(name: str, header: str, layouts: Sequence[Layout[R]]) -> str:
+    wanted = " or ".join(",".join(layout.columns) for layout in layouts)
+    named = {plain_name(title) for title in re.split(r"[,;|\t]|::", header)}
+    missing = [each for each in layouts[0].columns if plain_name(each) not in named]
+    hint = f"; there is no column {', '.join(missing)}" if len(missing) < len(layouts[0].columns) else ""
+    return (
+        f"{name} does not begin with {wanted}, and its lines are not made up so{hint}: this is no file of a"
+        " MovieLens release. Give it a first line that names its columns; between them can be"
+        " a comma, a semicolon, a tab, | or ::"
+    )
+
+
+def _with_header(name: str, header: str, layout: Layout[R], separator: str) -> tuple[Split, Make[R]] | None:
     try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error:
-        raise BadLineError(Reason.QUOTES) from None
+        titles = _splitter(separator, quoted=True)(header)
+    except BadLineError:
+        return None
+    found = [plain_name(title) for title in titles]
+    wanted = [plain_name(column) for column in layout.columns]
+    if not set(wanted) <= set(found):
+        return None
+    if twice := {each for each in wanted if found.count(each) > 1}:
+        raise Fault(f"{name} has two columns {', '.join(sorted(twice))}: leave one of them")
+    split = _splitter(separator, quoted=separator in _QUOTED or '"' in header)
+    if found == wanted:
+        return split, layout.make
+    return split, _picking([found.index(each) for each in wanted], len(found), layout.make)
 
 
-def split_colons(text: str) -> Sequence[str]:
-    """Split a line of the 1m and 10m releases."""
-    return text.split("::")
+def plain_name(title: str) -> str:
+    """A column's name as it is compared: movieId, MovieID, "movie_id" and item_id are one."""
+    plain = "".join(letter for letter in title.lower() if letter not in " _-\"'")
+    return _OTHER_NAMES.get(plain, plain)
 
 
-def split_pipes(text: str) -> Sequence[str]:
-    """Split a line of the 100k release's films and users."""
-    return text.split("|")
+def _picking(places: Sequence[int], fields: int, make: Make[R]) -> Make[R]:
+    pick = itemgetter(*places)
+
+    def picked(found: Sequence[str]) -> R:
+        if len(found) != fields:
+            raise BadLineError(Reason.FIELDS)
+        return make(pick(found))
+
+    return picked
 
 
-def split_tabs(text: str) -> Sequence[str]:
-    """Split a line of the 100k release's ratings."""
-    return text.split("\t")
+def _fits(file: FileFormat[R], fields: int, sample: Sequence[str]) -> bool:
+    """Whether the first line, which could be a header of others, and more than half of all are records."""
+    good = 0
+    for place, line in enumerate(sample):
+        if place > good == 0:
+            return False
+        try:
+            if len(file.split(line)) == fields:
+                file.parse(line)
+                good += 1
+        except BadLineError:
+            continue
+    return 2 * good > len(sample)
 
 
-def _movie(fields: Sequence[str]) -> Movie:
-    if len(fields) != 3:  # noqa: PLR2004 - id, title, genres
-        raise BadLineError(Reason.FIELDS)
-    return movie(fields[0], fields[1], fields[2].split("|"))
+def _splitter(separator: str, *, quoted: bool) -> Split:
+    if not quoted or len(separator) > 1:
+        return lambda text: text.split(separator)
 
+    def split(text: str) -> Sequence[str]:
+        """Each line stands alone, so that a stray quote spoils no other line."""
+        if '"' not in text:
+            return text.split(separator)
+        try:
+            return next(csv.reader([text], strict=True, delimiter=separator))
+        except (csv.Error, StopIteration):
+            raise BadLineError(Reason.QUOTES) from None
 
-#: u.genre of the 100k release, in the order of the flags in u.item.
-_GENRES_100K = (
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary"),
-    *("Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi"),
-    *("Thriller", "War", "Western"),
-)
-_FIELDS_BEFORE_FLAGS = 5
-
-
-def _movie_100k(fields: Sequence[str]) -> Movie:
-    if len(fields) != _FIELDS_BEFORE_FLAGS + len(_GENRES_100K):
-        raise BadLineError(Reason.FIELDS)
-    movie_id, title, released = fields[:3]
-    flags = fields[_FIELDS_BEFORE_FLAGS:]
-    if not set(flags) <= {"0", "1"}:
-        raise BadLineError(Reason.NUMBER)
-    found = movie(movie_id, title, [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"])
-    if found.release_year is None:
-        return found._replace(release_year=_year_of_date(released))
-    return found
-
-
-def _year_of_date(text: str) -> int | None:
-    """The year of ``01-Jan-1995``, by the same rule as a title's."""
-    return split_title(f"date ({text[-4:]})")[1]
-
-
-#: 1m gives brackets of age by their lower bound: the middle of each.
-_AGE_OF_BRACKET = {"1": "15", "18": "21", "25": "30", "35": "40", "45": "47", "50": "53", "56": "62"}
-_YEAR_OF_1M = 2000
-_YEAR_OF_100K = 1998
-
-
-def _user_1m(fields: Sequence[str]) -> User:
-    if len(fields) != 5:  # noqa: PLR2004 - id, gender, age, occupation, postcode
-        raise BadLineError(Reason.FIELDS)
-    bracket = fields[2]
-    whole_number(bracket)
-    if bracket not in _AGE_OF_BRACKET:
-        raise BadLineError(Reason.AGE)
-    return User(identity(fields[0]), birth_year(_AGE_OF_BRACKET[bracket], _YEAR_OF_1M))
-
-
-def _user_100k(fields: Sequence[str]) -> User:
-    if len(fields) != 5:  # noqa: PLR2004 - id, age, gender, occupation, postcode
-        raise BadLineError(Reason.FIELDS)
-    return User(identity(fields[0]), birth_year(fields[1], _YEAR_OF_100K))
-
-
-#: Every release; 1m before 10m, whose files are some of its.
-RELEASES = (
-    Release(
-        "csv",
-        FileFormat("movies.csv", "utf-8", split_csv, _movie, "movieId,title,genres"),
-        FileFormat("ratings.csv", "utf-8", split_csv, rating, "userId,movieId,rating,timestamp"),
-    ),
-    Release(
-        "1m",
-        FileFormat("movies.dat", "latin-1", split_colons, _movie),
-        FileFormat("ratings.dat", "latin-1", split_colons, rating),
-        FileFormat("users.dat", "latin-1", split_colons, _user_1m),
-    ),
-    Release(
-        "10m",
-        FileFormat("movies.dat", "utf-8", split_colons, _movie),
-        FileFormat("ratings.dat", "utf-8", split_colons, rating),
-    ),
-    Release(
-        "100k",
-        FileFormat("u.item", "latin-1", split_pipes, _movie_100k),
-        FileFormat("u.data", "latin-1", split_tabs, rating),
-        FileFormat("u.user", "latin-1", split_pipes, _user_100k),
-    ),
-)
+    return split

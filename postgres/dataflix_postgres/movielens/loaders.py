@@ -15,7 +15,7 @@ from dataflix_postgres.people import person
 R = TypeVar("R", Movie, User, Rating)
 
 _COPY_USERS = "COPY users (user_id, name, email, birth_year, city, state, created_at, updated_at) FROM STDIN"
-_COPY_MOVIES = "COPY movies (movie_id, title, release_year, genres) FROM STDIN"
+_COPY_MOVIES = "COPY movies (movie_id, title, release_year, genres, overview) FROM STDIN"
 
 _STAGE = """
 CREATE TEMP TABLE staged (
@@ -79,7 +79,9 @@ class MovieLoader(Loader[Movie]):
         new, refused = _first_of_each(records, self._known)
         with self._connection.cursor() as cursor, cursor.copy(_COPY_MOVIES) as copy:
             for each in new:
-                copy.write_row((each.movie_id, each.title, each.release_year, list(each.genres)))
+                copy.write_row(
+                    (each.movie_id, each.title, each.release_year, list(each.genres), each.overview)
+                )
         return refused
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dataflix_contract.schema import LEAST_ID, MOST_ID
-from dataflix_postgres.movielens.titles import split_title
+from dataflix_postgres.movielens.titles import YEARS, split_title
 
 
 class Reason(enum.Enum):
@@ -23,6 +25,8 @@ class Reason(enum.Enum):
     RATING = "rating is not one of 0.5, 1.0 ... 5.0"
     AGE = "age out of range"
     TITLE = "title empty or with a NUL"
+    GENRES = "genres that cannot be read"
+    METADATA = "no film with this id in the metadata"
     MOVIE = "unknown movie"
     USER = "unknown user"
     DUPLICATE = "duplicate"
@@ -37,12 +41,13 @@ class BadLineError(ValueError):
 
 
 class Movie(NamedTuple):
-    """A line of the films' file."""
+    """A film."""
 
     movie_id: int
     title: str
     release_year: int | None
     genres: tuple[str, ...]
+    overview: str | None = None
 
 
 class Rating(NamedTuple):
@@ -62,23 +67,47 @@ class User(NamedTuple):
 
 
 _HALVES = {f"{half / 2:.1f}" for half in range(1, 11)}
-#: Every spelling of a valid rating: 4 and 4.0 both occur.
-_STARS = {half: half for half in _HALVES} | {half[0]: half for half in _HALVES if half.endswith(".0")}
+#: Every spelling of a valid rating: 4, 4.0, 4.00 and 4,0 all occur.
+_STARS = (
+    {half: half for half in _HALVES}
+    | {half[0]: half for half in _HALVES if half.endswith(".0")}
+    | {f"{half}0": half for half in _HALVES}
+    | {half.replace(".", ","): half for half in _HALVES}
+)
 
 _MOST_DIGITS = 20  # reading thousands of digits takes long
 _MAX_TIME = 10_413_791_999  # 2299-12-31T23:59:59Z, the last second that ClickHouse's DateTime64 holds
+#: Numbers from here on count thousandths, millionths and billionths of seconds: in thousandths,
+#: the first is a moment of 1973, and MovieLens began in 1995.
+_FRACTIONS_OF_SECONDS = (
+    (100_000_000_000_000_000, 10**9),
+    (100_000_000_000_000, 10**6),
+    (100_000_000_000, 10**3),
+)
+_LONGEST_MOMENT = 40
 _MAX_AGE = 120
 
-#: Releases spell two genres differently.
-_GENRES = {"Children's": "Children", "unknown": "", "(no genres listed)": ""}
+#: Releases, and TMDB, spell some genres differently.
+_GENRES = {
+    "Children's": "Children",
+    "Family": "Children",
+    "Science Fiction": "Sci-Fi",
+    "unknown": "",
+    "(no genres listed)": "",
+}
+#: What pandas makes of whole numbers in a column that has gaps.
+_WHOLE_FLOAT = re.compile(r"(?P<whole>[0-9]{1,20})\.0{1,6}", re.ASCII)
 
 
 def whole_number(text: str) -> int:
-    """Read digits; blanks around them do no harm, but signs and other scripts' digits are no number."""
+    """Read digits, or digits and ``.0``; signs and other scripts' digits are no number."""
     text = text.strip(" ")
-    if not (text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS):
+    if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
+        return int(text)
+    match = _WHOLE_FLOAT.fullmatch(text)
+    if match is None:
         raise BadLineError(Reason.NUMBER)
-    return int(text)
+    return int(match["whole"])
 
 
 def identity(text: str) -> int:
@@ -93,10 +122,26 @@ def identity(text: str) -> int:
 def movie(movie_id: str, title: str, genres: Sequence[str]) -> Movie:
     """Make a film of its fields; genres are named as in the newest releases."""
     name, year = split_title(title)
+    return film(movie_id, name, year, genres)
+
+
+def film(
+    movie_id: str, title: str, year: int | None, genres: Sequence[str], overview: str | None = None
+) -> Movie:
+    """Make a film whose title holds neither its year nor a moved article."""
+    name = " ".join(title.split())
     if not name or "\0" in name:
         raise BadLineError(Reason.TITLE)
     known = dict.fromkeys(_GENRES.get(genre, genre).strip() for genre in genres)
-    return Movie(identity(movie_id), name, year, tuple(genre for genre in known if genre))
+    if any("\0" in genre for genre in known):
+        raise BadLineError(Reason.GENRES)
+    return Movie(identity(movie_id), name, year, tuple(genre for genre in known if genre), overview)
+
+
+def year_of(text: str) -> int | None:
+    """The year that a text is, by the same rule as a title's; None if it is none."""
+    year = int(text) if re.fullmatch(r"[0-9]{4}", text) else None
+    return year if year in YEARS else None
 
 
 def rating(fields: Sequence[str]) -> Rating:
@@ -105,13 +150,43 @@ def rating(fields: Sequence[str]) -> Rating:
         user_id, movie_id, stars, time = fields
     except ValueError:
         raise BadLineError(Reason.FIELDS) from None
-    exact = _STARS.get(stars.strip(" "))
+    return Rating(identity(user_id), identity(movie_id), stars_of(stars), moment(time))
+
+
+def stars_of(text: str) -> str:
+    """Read a rating as PostgreSQL takes it."""
+    exact = _STARS.get(text.strip(" "))
     if exact is None:
-        raise BadLineError(_why_no_stars(stars))
-    rated_at = whole_number(time)
-    if rated_at > _MAX_TIME:
+        raise BadLineError(_why_no_stars(text))
+    return exact
+
+
+def moment(text: str) -> int:
+    """Read a moment as seconds since the epoch.
+
+    It is written in seconds, in thousandths, millionths or billionths of them, or like
+    ``2005-04-02 23:53:47``, which is taken as UTC where no zone is named.
+    """
+    if "-" in text:
+        seconds = _date(text)
+    else:
+        seconds = whole_number(text)
+        if seconds > _MAX_TIME:
+            seconds //= next((parts for least, parts in _FRACTIONS_OF_SECONDS if seconds >= least), 1)
+    if not 0 <= seconds <= _MAX_TIME:
         raise BadLineError(Reason.TIME)
-    return Rating(identity(user_id), identity(movie_id), exact, rated_at)
+    return seconds
+
+
+def _date(text: str) -> int:
+    text = text.strip(" ")
+    if not text[:1].isdigit() or len(text) > _LONGEST_MOMENT:
+        raise BadLineError(Reason.NUMBER)
+    try:
+        found = datetime.fromisoformat(text)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise BadLineError(Reason.TIME) from None
 
 
 def birth_year(age: str, year_of_survey: int) -> int:

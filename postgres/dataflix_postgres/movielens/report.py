@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TextIO, cast
+from typing import Any, NamedTuple, Self
 
 from rich.table import Table
 
@@ -21,7 +21,7 @@ _TEXT_SHOWN = 500
 
 
 class Reject(NamedTuple):
-    """A line that was not loaded."""
+    """A line that was not loaded; its text as it was decoded."""
 
     line: int
     reason: Reason
@@ -33,6 +33,8 @@ class FileReport:
     """What became of one file, over all runs that it took.
 
     Attributes:
+        encoding: what its text is encoded in.
+        separator: what stands between its fields.
         loaded: rows that are in the database.
         rejected: refused lines by reason.
         examples: numbers of some lines that this run refused, by reason.
@@ -42,6 +44,8 @@ class FileReport:
     """
 
     file: str
+    encoding: str = ""
+    separator: str = ""
     loaded: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[int]] = field(default_factory=dict)
@@ -53,6 +57,11 @@ class FileReport:
     def read(self) -> int:
         """Lines read, the header not counted."""
         return self.loaded + self.rejected.total()
+
+    @property
+    def unusable(self) -> int:
+        """Lines that are no rows; a second line about the same is no fault of the file's format."""
+        return self.rejected.total() - self.rejected[Reason.DUPLICATE.value]
 
     @property
     def rows_per_second(self) -> int:
@@ -74,6 +83,8 @@ class FileReport:
         """The report as JSON takes it."""
         return {
             "file": self.file,
+            "encoding": self.encoding,
+            "separator": self.separator,
             "read": self.read,
             "loaded": self.loaded,
             "rejected": dict(self.rejected),
@@ -116,21 +127,16 @@ class RejectsFile:
             return
         try:
             csv.writer(self._stream).writerows(
-                (file, each.line, each.reason.value, each.text[:_TEXT_SHOWN]) for each in rejects
+                (file, each.line, each.reason.value, _printable(each.text[:_TEXT_SHOWN])) for each in rejects
             )
             self._stream.flush()
         except OSError as error:
             raise Fault(f"cannot write the rejects: {error}") from error
 
 
-def _open_csv(path: Path, mode: str) -> TextIO:
-    try:
-        stream = cast("TextIO", path.open(mode, encoding="utf-8", newline=""))
-        if stream.tell() == 0:
-            csv.writer(stream).writerow(["file", "line", "reason", "text"])
-    except OSError as error:
-        raise Fault(f"cannot write the rejects: {error}") from error
-    return stream
+def _printable(text: str) -> str:
+    """Text in which bytes that were not in the file's encoding are question marks."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def as_table(reports: Iterable[FileReport]) -> Table:

@@ -12,32 +12,43 @@ from rich.console import Console
 from dataflix_postgres.faults import Fault
 from dataflix_postgres.identities import advance_identities
 from dataflix_postgres.movielens import ledger
-from dataflix_postgres.movielens.formats import FileFormat, Release
+from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
 from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
+from dataflix_postgres.movielens.releases import Release
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile
-from dataflix_postgres.movielens.source import Chunk, Entry, chunks
+from dataflix_postgres.movielens.slots import SlotRoom
+from dataflix_postgres.movielens.source import Chunk, chunks, lines
 from dataflix_postgres.progress import progress
 
 R = TypeVar("R", Movie, User, Rating)
 
 #: Bounds memory and the size of a transaction: a killed import loses at most this much work.
 LINES_AT_ONCE = 50_000
+#: The WAL that so many lines make, and as much again.
+_WAL_AT_ONCE = 128 << 20
+
+
+class UnusableFileError(Fault):
+    """A file most of whose lines cannot be loaded."""
 
 
 def load_release(
-    connection: psycopg.Connection,
-    release: Release,
-    entries: Mapping[str, Entry],
-    rejects: RejectsFile,
-    console: Console,
+    connection: psycopg.Connection, release: Release, rejects: RejectsFile, console: Console, *, staged: bool
 ) -> Iterator[FileReport]:
-    """Load a claimed release, file by file, each from where an earlier run left it.
+    """Load a recorded release, file by file, each from where an earlier run left it.
+
+    Args:
+        connection: its search path says which tables are filled.
+        release: what to load.
+        rejects: where rejected lines are written.
+        console: where progress is shown.
+        staged: whether the tables are staged ones: nobody captures those, or adds rows of their own.
 
     Raises:
-        Fault: a file is not what its name says, or rows of others are in the way.
+        Fault: most lines of a file cannot be loaded, or rows of others are in the way.
     """
-    files = _FileRunner(connection, entries, rejects, console)
+    files = _FileRunner(connection, release, rejects, console, staged=staged)
     yield files.run(release.movies, MovieLoader(connection))
     if release.users is not None:
         yield files.run(release.users, UserLoader(connection))
@@ -50,60 +61,74 @@ class _FileRunner:
     def __init__(
         self,
         connection: psycopg.Connection,
-        entries: Mapping[str, Entry],
+        release: Release,
         rejects: RejectsFile,
         console: Console,
+        *,
+        staged: bool,
     ) -> None:
         self._connection = connection
-        self._entries = entries
+        self._release = release
         self._rejects = rejects
         self._console = console
+        self._staged = staged
+        self._slots = SlotRoom(connection, console)
 
     def run(self, file: FileFormat[R], loader: Loader[R]) -> FileReport:
         """Load what is left of a file."""
         started = time.monotonic()
         done = ledger.position(self._connection, file.name)
-        report = FileReport(file.name, done.loaded, done.rejected, unchanged=done.finished)
+        report = FileReport(
+            file.name, file.encoding.name, file.separator, done.loaded, done.rejected, unchanged=done.finished
+        )
         if not done.finished:
-            self._rest(file, loader, done, report)
+            self._rest(file, loader, max(done.lines_done, file.header_lines), report)
+            self._check(report)
+            with self._connection.transaction():
+                ledger.finish(self._connection, file.name)
         report.seconds = time.monotonic() - started
         return report
 
-    def _rest(
-        self, file: FileFormat[R], loader: Loader[R], done: ledger.Position, report: FileReport
-    ) -> None:
-        entry, lines_done = self._entries[file.name], done.lines_done
-        with (
-            entry.open() as stream,
-            progress(file.name, entry.size, self._console, done.bytes_done) as advance,
-        ):
-            stream.seek(done.bytes_done)
-            if lines_done == 0 and file.header is not None:
-                _check_header(file, stream.readline())
-                lines_done = 1
-            bytes_done = done.bytes_done
-            for chunk in chunks(stream, lines_done, LINES_AT_ONCE):
+    def _rest(self, file: FileFormat[R], loader: Loader[R], lines_done: int, report: FileReport) -> None:
+        total = self._release.surveys[file.name].lines
+        numbered = lines(self._release.entries[file.name], file.encoding)
+        with progress(file.name, total, self._console, lines_done) as advance:
+            for chunk in chunks(numbered, lines_done, LINES_AT_ONCE):
                 self._load_chunk(file, loader, chunk, report)
-                advance(chunk.end - bytes_done)
-                bytes_done = chunk.end
-        with self._connection.transaction():
-            ledger.finish(self._connection, file.name)
+                advance(len(chunk.lines))
 
     def _load_chunk(self, file: FileFormat[R], loader: Loader[R], chunk: Chunk, report: FileReport) -> None:
         records, refused = _parse(file, chunk)
+        if not self._staged:
+            self._slots.wait_for(_WAL_AT_ONCE)
         try:
             with self._connection.transaction():
                 refused |= loader.load(records)
-                rejects = _rejects(file, chunk, refused)
+                rejects = _rejects(chunk, refused)
                 report.add(len(chunk.lines) - len(rejects), rejects)
-                ledger.save(self._connection, report, chunk.end, chunk.first_line + len(chunk.lines) - 1)
-                advance_identities(self._connection)
+                ledger.save(self._connection, report, chunk.last_line)
+                if not self._staged:
+                    advance_identities(self._connection)
                 self._rejects.write(file.name, rejects)
         except psycopg.errors.UniqueViolation as error:
             raise Fault(
                 "rows that are not from this import have taken ids or addresses that it needs:"
                 " run again with --replace to delete them first"
             ) from error
+
+    def _check(self, report: FileReport) -> None:
+        """Refuse a file most of whose lines could not be loaded: it is not what it was taken for."""
+        if report.loaded and 2 * report.unusable <= report.read:
+            return
+        reasons = report.rejected.copy()
+        del reasons[Reason.DUPLICATE.value]
+        why = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
+        left = "nothing was changed" if self._staged else "what could be loaded is in the tables"
+        raise UnusableFileError(
+            f"{report.unusable:,} of {report.read:,} lines of {report.file}, read as {self._release.name} in"
+            f" {report.encoding} with {report.separator} between fields, cannot be loaded: {why}; {left}."
+            " Look at the file, or at the lines that --rejects FILE writes, and run again with --replace"
+        )
 
 
 def _parse(file: FileFormat[R], chunk: Chunk) -> tuple[dict[int, R], dict[int, Reason]]:
@@ -117,15 +142,7 @@ def _parse(file: FileFormat[R], chunk: Chunk) -> tuple[dict[int, R], dict[int, R
     return records, refused
 
 
-def _rejects(file: FileFormat[R], chunk: Chunk, refused: Mapping[int, Reason]) -> list[Reject]:
+def _rejects(chunk: Chunk, refused: Mapping[int, Reason]) -> list[Reject]:
     return [
-        Reject(
-            number, refused[number], chunk.lines[number - chunk.first_line].decode(file.encoding, "replace")
-        )
-        for number in sorted(refused)
+        Reject(number, refused[number], chunk.lines[number - chunk.first_line]) for number in sorted(refused)
     ]
-
-
-def _check_header(file: FileFormat[R], line: bytes) -> None:
-    if line.removeprefix(b"\xef\xbb\xbf").decode(file.encoding, "replace").strip() != file.header:
-        raise Fault(f"{file.name} does not begin with {file.header}: this is no file of a MovieLens release")

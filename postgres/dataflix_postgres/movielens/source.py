@@ -1,92 +1,278 @@
-"""The files of a release, in a folder or in a zip archive, read in bounded memory."""
+"""The files of a data set, in a folder or in an archive, read in bounded memory."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
+import io
+import lzma
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.formats import LONGEST_LINE
+from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
+
+#: No line of a release comes near this, and what it holds fits the tables (0005_text_limits.sql).
+LONGEST_LINE = 4096
+
+_BLOCK = 1 << 20
+#: How far below the given folder a data set is looked for.
+_DEEPEST_FOLDER = 3
+_MOST_FOLDERS = 2_000
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    NotImplementedError,  # a compression that zipfile cannot undo
+)
+_ENCRYPTED = 0x1
+
+#: The files of one folder, by their names in small letters and without ``.gz``.
+Files = Mapping[str, "Entry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file: its size in bytes, and a function that opens it."""
+    """One file: its name, and a function that opens what it holds, decompressed."""
 
-    size: int
+    name: str
     open: Callable[[], IO[bytes]]
 
-    def sha256(self) -> str:
-        """Digest of the content."""
-        with self.open() as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files of one folder, on disk or in an archive.
+
+    Attributes:
+        name: where it is, for people.
+        depth: how far below the given path; archives in a folder come behind everything else.
+        files: what is in it.
+    """
+
+    name: str
+    depth: int
+    files: Files
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one look at the whole of a file tells.
+
+    Attributes:
+        sha256: digest of the content.
+        lines: how many lines there are, give or take one.
+        encoding: how its text is encoded.
+    """
+
+    sha256: str
+    lines: int
+    encoding: Encoding
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some whole lines of a file.
+    """Some whole lines of a file, without their ends; a line that is too long is cut.
 
     Attributes:
         first_line: the number of the first of them, from 1.
-        lines: with their ends; one that is too long is cut at `LONGEST_LINE`.
-        end: where the next chunk begins, in bytes.
+        lines: their text.
     """
 
     first_line: int
-    lines: list[bytes]
-    end: int
+    lines: list[str]
+
+    @property
+    def last_line(self) -> int:
+        """The number of the last of them."""
+        return self.first_line + len(self.lines) - 1
+
+
+class _Gunzipped(gzip.GzipFile):
+    """What a gzipped stream holds; closing it closes the stream too."""
+
+    def __init__(self, compressed: IO[bytes]) -> None:
+        super().__init__(fileobj=compressed, mode="rb")
+        self._compressed = compressed
+
+    def close(self) -> None:
+        super().close()
+        self._compressed.close()
+
+
+def survey(entry: Entry, *, holds_text: bool) -> Survey:
+    """Read a whole file once: its digest, its encoding, how long it is.
+
+    Raises:
+        Fault: its encoding cannot be told.
+    """
+    finder = EncodingFinder(holds_text=holds_text)
+    digest, line_feeds, returns = hashlib.sha256(), 0, 0
+    with entry.open() as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            finder.feed(block)
+            line_feeds += block.count(b"\n")
+            returns += block.count(b"\r")
+    return Survey(digest.hexdigest(), max(line_feeds, returns), finder.encoding(entry.name))
+
+
+def open_text(entry: Entry, encoding: Encoding, newline: str | None = None) -> io.TextIOWrapper:
+    """Open what a file holds as text; bytes that are not in its encoding are marked."""
+    return io.TextIOWrapper(entry.open(), encoding.codec, encoding.errors, newline)
+
+
+def lines(entry: Entry, encoding: Encoding) -> Iterator[str]:
+    """The lines of a file, whatever ends them, without their ends; a line that is too long is cut."""
+    with open_text(entry, encoding) as stream:
+        mark = "\ufeff"
+        while line := stream.readline(LONGEST_LINE):
+            rest = line
+            while len(rest) == LONGEST_LINE and not rest.endswith("\n"):
+                rest = stream.readline(LONGEST_LINE)
+            yield line.removeprefix(mark).removesuffix("\n")
+            mark = ""
+
+
+def chunks(numbered: Iterator[str], lines_done: int, lines_at_once: int) -> Iterator[Chunk]:
+    """Split the lines behind the first ``lines_done`` into chunks of so many."""
+    for _ in islice(numbered, lines_done):
+        pass
+    while found := list(islice(numbered, lines_at_once)):
+        yield Chunk(lines_done + 1, found)
+        lines_done += len(found)
 
 
 @contextlib.contextmanager
-def open_release(path: Path) -> Iterator[Mapping[str, Entry]]:
-    """The files in a folder or a zip archive, by name.
+def open_source(path: Path, known: Collection[str]) -> Iterator[Iterator[Folder]]:
+    """The folders at and below a path, or in an archive, each with its files; the outermost first.
+
+    Archives in a folder are looked into last.
+
+    Args:
+        path: a folder, an archive, or one of the files of a data set, which stands for its folder.
+        known: the names of files of data sets, in small letters.
 
     Raises:
         Fault: it cannot be read.
     """
     try:
-        if path.is_dir():
-            yield {file.name: _file_entry(file) for file in path.iterdir() if file.is_file()}
-        else:
-            with zipfile.ZipFile(path) as archive:
-                yield _archive_entries(archive)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise Fault(f"cannot read {path}, which must be a folder or a zip archive: {error}") from error
+        with contextlib.ExitStack() as stack:
+            yield _folders(path, known, stack)
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise Fault(
+            f"cannot read {path}, which must be a folder or an archive (zip, tar, tar.gz): {reason}"
+        ) from error
 
 
-def chunks(stream: IO[bytes], lines_done: int, lines_at_once: int) -> Iterator[Chunk]:
-    """Read the rest of a file, so many lines at a time."""
-    lines = _lines(stream)
-    while found := list(islice(lines, lines_at_once)):
-        yield Chunk(lines_done + 1, found, stream.tell())
-        lines_done += len(found)
+def _folders(path: Path, known: Collection[str], stack: contextlib.ExitStack) -> Iterator[Folder]:
+    if path.is_dir():
+        yield from _walk(path)
+        archives = [each for each in sorted(path.iterdir()) if _is_archive(each)]
+        packed = [folder for each in archives for folder in _archive(each, _DEEPEST_FOLDER + 1, stack)]
+        yield from sorted(packed, key=lambda folder: folder.depth)
+    elif _plain(path.name) in known:
+        yield Folder(str(path.parent), 0, _by_name(_files_in(path.parent)))
+    else:
+        yield from _archive(path, 0, stack)
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    while line := stream.readline(LONGEST_LINE):
-        rest = line
-        while len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
-            rest = stream.readline(LONGEST_LINE)
-        yield line
+def _is_archive(path: Path) -> bool:
+    return path.is_file() and _visible(path.name) and path.name.lower().endswith(_ARCHIVES)
 
 
-def _file_entry(path: Path) -> Entry:
-    return Entry(path.stat().st_size, lambda: path.open("rb"))
+def _archive(path: Path, depth: int, stack: contextlib.ExitStack) -> Iterator[Folder]:
+    if zipfile.is_zipfile(path):
+        members = _zip_members(stack.enter_context(zipfile.ZipFile(path)))
+    else:
+        members = _tar_members(stack.enter_context(tarfile.TarFile.open(path)))
+    folders: dict[PurePosixPath, list[Entry]] = {}
+    for name, opener in members:
+        at = PurePosixPath(name)
+        if all(_visible(part) for part in at.parts):
+            folders.setdefault(at.parent, []).append(_entry(at.name, opener))
+    for at, entries in sorted(folders.items(), key=lambda folder: (len(folder[0].parts), folder[0])):
+        yield Folder(f"{path / at}", depth + len(at.parts), _by_name(entries))
 
 
-def _archive_entries(archive: zipfile.ZipFile) -> dict[str, Entry]:
-    """The archive's files by name without folder; of files with one name, the outermost."""
-    members = [info for info in archive.infolist() if not info.is_dir()]
-    members.sort(key=lambda info: -info.filename.count("/"))
-    return {PurePosixPath(info.filename).name: _member_entry(archive, info) for info in members}
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    for info in archive.infolist():
+        if info.flag_bits & _ENCRYPTED:
+            raise Fault(f"{archive.filename} is encrypted: unpack it, and import the folder")
+        if not info.is_dir():
+            yield info.filename, _member_opener(archive, info)
 
 
-def _member_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
-    return Entry(info.file_size, lambda: archive.open(info))
+def _member_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    return lambda: archive.open(info)
+
+
+def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    for info in archive:
+        if info.isfile():
+            yield info.name, _tar_opener(archive, info)
+
+
+def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
+    def opened() -> IO[bytes]:
+        stream = archive.extractfile(info)
+        assert stream is not None  # noqa: S101 - it is a regular file
+        return stream
+
+    return opened
+
+
+def _walk(path: Path) -> Iterator[Folder]:
+    """The folder and those below it, level by level."""
+    level, seen = [path], 0
+    for depth in range(_DEEPEST_FOLDER + 1):
+        below: list[Path] = []
+        for folder in level:
+            seen += 1
+            if seen > _MOST_FOLDERS:
+                return
+            with contextlib.nullcontext() if folder == path else contextlib.suppress(PermissionError):
+                yield Folder(str(folder), depth, _by_name(_files_in(folder)))
+                below += [each for each in sorted(folder.iterdir()) if each.is_dir() and _visible(each.name)]
+        level = below
+
+
+def _files_in(folder: Path) -> list[Entry]:
+    return [
+        _entry(file.name, _opener(file))
+        for file in sorted(folder.iterdir())
+        if _visible(file.name) and file.is_file()
+    ]
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: path.open("rb")
+
+
+def _entry(name: str, opener: Callable[[], IO[bytes]]) -> Entry:
+    if not name.lower().endswith(".gz"):
+        return Entry(name, opener)
+    return Entry(name, lambda: io.BufferedReader(_Gunzipped(opener())))
+
+
+def _by_name(entries: Sequence[Entry]) -> Files:
+    """By name in small letters; of names that differ in nothing else, the first wins."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        found.setdefault(_plain(entry.name), entry)
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(".gz")
+
+
+def _visible(name: str) -> bool:
+    """Hidden files, and what macOS puts into archives, are nobody's data."""
+    return not name.startswith(".") and name != "__MACOSX"

@@ -1,0 +1,202 @@
+"""What the lines of each kind of file are made up of, and how they become records."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, TextIO
+
+from dataflix_postgres.faults import Fault
+from dataflix_postgres.movielens.encodings import Encoding, undecodable
+from dataflix_postgres.movielens.formats import Layout, plain_name
+from dataflix_postgres.movielens.records import (
+    BadLineError,
+    Movie,
+    Rating,
+    Reason,
+    User,
+    birth_year,
+    film,
+    identity,
+    moment,
+    movie,
+    rating,
+    stars_of,
+    whole_number,
+    year_of,
+)
+from dataflix_postgres.movielens.titles import split_title
+
+_BETWEEN_GENRES = re.compile(r"[|,]")
+_LONGEST_GENRES = 8_192
+_LONGEST_OVERVIEW = 8_192
+
+
+def _movie(fields: Sequence[str]) -> Movie:
+    try:
+        movie_id, title, genres = fields
+    except ValueError:
+        raise BadLineError(Reason.FIELDS) from None
+    return movie(movie_id, title, _BETWEEN_GENRES.split(genres))
+
+
+#: u.genre of the 100k release, in the order of the flags in u.item.
+_GENRES_100K = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary"),
+    *("Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi"),
+    *("Thriller", "War", "Western"),
+)
+_BEFORE_FLAGS = ("movie id", "title", "release date", "video release date", "IMDb URL")
+
+
+def _movie_100k(fields: Sequence[str]) -> Movie:
+    if len(fields) != len(_BEFORE_FLAGS) + len(_GENRES_100K):
+        raise BadLineError(Reason.FIELDS)
+    movie_id, title, released = fields[:3]
+    flags = fields[len(_BEFORE_FLAGS) :]
+    if not set(flags) <= {"0", "1"}:
+        raise BadLineError(Reason.NUMBER)
+    found = movie(movie_id, title, [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"])
+    if found.release_year is None:
+        return found._replace(release_year=year_of(released[-4:]))
+    return found
+
+
+#: 1m gives brackets of age by their lower bound: the middle of each.
+_AGE_OF_BRACKET = {"1": "15", "18": "21", "25": "30", "35": "40", "45": "47", "50": "53", "56": "62"}
+_YEAR_OF_1M = 2000
+_YEAR_OF_100K = 1998
+
+
+def _user_1m(fields: Sequence[str]) -> User:
+    if len(fields) != 5:  # noqa: PLR2004 - id, gender, age, occupation, postcode
+        raise BadLineError(Reason.FIELDS)
+    bracket = fields[2]
+    whole_number(bracket)
+    if bracket not in _AGE_OF_BRACKET:
+        raise BadLineError(Reason.AGE)
+    return User(identity(fields[0]), birth_year(_AGE_OF_BRACKET[bracket], _YEAR_OF_1M))
+
+
+def _user_100k(fields: Sequence[str]) -> User:
+    if len(fields) != 5:  # noqa: PLR2004 - id, age, gender, occupation, postcode
+        raise BadLineError(Reason.FIELDS)
+    return User(identity(fields[0]), birth_year(fields[1], _YEAR_OF_100K))
+
+
+def _rating_of_date(fields: Sequence[str]) -> Rating:
+    """HetRec's other ratings' file: day, month, year, hour, minute and second, taken as UTC."""
+    try:
+        user_id, movie_id, stars, *parts = fields
+        day, month, year, hour, minute, second = map(whole_number, parts)
+    except BadLineError:
+        raise
+    except ValueError:
+        raise BadLineError(Reason.FIELDS) from None
+    try:
+        rated_at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadLineError(Reason.TIME) from None
+    return Rating(identity(user_id), identity(movie_id), stars_of(stars), moment(rated_at.isoformat()))
+
+
+MOVIES: Layout[Movie] = Layout(("movieId", "title", "genres"), _movie, fields=3)
+MOVIES_100K: Layout[Movie] = Layout(
+    (*_BEFORE_FLAGS, *_GENRES_100K), _movie_100k, len(_BEFORE_FLAGS) + len(_GENRES_100K), ("|",)
+)
+USERS_1M: Layout[User] = Layout(("UserID", "Gender", "Age", "Occupation", "Zip-code"), _user_1m, 5)
+USERS_100K: Layout[User] = Layout(("user id", "age", "gender", "occupation", "zip code"), _user_100k, 5)
+RATINGS: Layout[Rating] = Layout(("userId", "movieId", "rating", "timestamp"), rating, 4)
+RATINGS_OF_DATES: Layout[Rating] = Layout(
+    (
+        *("userID", "movieID", "rating", "date_day", "date_month", "date_year"),
+        *("date_hour", "date_minute", "date_second"),
+    ),
+    _rating_of_date,
+)
+
+
+def hetrec_movies(genres_file: TextIO, encoding: Encoding) -> Layout[Movie]:
+    """HetRec's films: the year has a column of its own, and genres are in a file of their own."""
+    genres: dict[str, list[str]] = {}
+    rows = csv.reader(genres_file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if [plain_name(each) for each in next(rows, [])] != ["movieid", "genre"]:
+        raise Fault("movie_genres.dat does not begin with movieID, a tab and genre: this is no HetRec 2011")
+    for row in rows:
+        if len(row) == 2 and not undecodable(row[1]):  # noqa: PLR2004 - the columns
+            genres.setdefault(row[0].strip(), []).append(encoding.repair(row[1]))
+
+    def make(fields: Sequence[str]) -> Movie:
+        movie_id, title, year = fields
+        name, year_in_title = split_title(title)
+        return film(movie_id, name, year_in_title or year_of(year), genres.get(movie_id.strip(), []))
+
+    return Layout(("id", "title", "year"), make, separators=("\t",))
+
+
+class _Metadata(NamedTuple):
+    title: str
+    year: int | None
+    genres: Sequence[str] | None
+    overview: str | None
+
+
+def tmdb_movies(metadata_file: TextIO, encoding: Encoding) -> Layout[Movie]:
+    """The films of the-movies-dataset: a line of links.csv, completed from TMDB's metadata.
+
+    The metadata are held in memory: 45,000 films are 40 MB.
+    """
+    films = _metadata(metadata_file, encoding)
+
+    def make(fields: Sequence[str]) -> Movie:
+        movie_id, tmdb_id = fields
+        found = films.get(whole_number(tmdb_id)) if tmdb_id.strip() else None
+        if found is None:
+            raise BadLineError(Reason.METADATA)
+        if found.genres is None:
+            raise BadLineError(Reason.GENRES)
+        return film(movie_id, found.title, found.year, found.genres, found.overview)
+
+    return Layout(("movieId", "tmdbId"), make)
+
+
+def _metadata(file: TextIO, encoding: Encoding) -> Mapping[int, _Metadata]:
+    """Of two lines with one id the first counts; lines without an id are left out."""
+    films: dict[int, _Metadata] = {}
+    rows = csv.DictReader(file)
+    try:
+        wanted = {"id", "title", "genres", "overview", "release_date"}
+        if not wanted <= set(rows.fieldnames or ()):
+            raise Fault(
+                f"movies_metadata.csv must have columns {', '.join(sorted(wanted))} in its first line"
+            )
+        for row in rows:
+            texts = [row[each] or "" for each in ("id", "title", "genres", "overview", "release_date")]
+            if any(map(undecodable, texts)):
+                continue
+            tmdb_id, title, genres, overview, released = map(encoding.repair, texts)
+            if tmdb_id.isdecimal() and tmdb_id.isascii() and title.strip():
+                kept = " ".join(overview.split())[:_LONGEST_OVERVIEW].replace("\0", "")
+                films.setdefault(
+                    int(tmdb_id), _Metadata(title, year_of(released[:4]), _tmdb_genres(genres), kept or None)
+                )
+    except csv.Error as error:
+        raise Fault(f"movies_metadata.csv is no CSV near line {rows.line_num}: {error}") from error
+    return films
+
+
+def _tmdb_genres(text: str) -> Sequence[str] | None:
+    """The names in a list like ``[{'id': 16, 'name': 'Animation'}]``; None if it is none."""
+    if not text.strip():
+        return ()
+    try:
+        found = ast.literal_eval(text) if len(text) <= _LONGEST_GENRES else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        return None
+    names = [each.get("name") for each in found]
+    return tuple(names) if all(isinstance(name, str) for name in names) else None

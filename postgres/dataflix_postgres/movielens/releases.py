@@ -1,0 +1,254 @@
+"""The data sets that can be imported, and how to tell which one is there.
+
+=========================  ==========================================  ==================================
+data set                   files                                       lines
+=========================  ==========================================  ==================================
+latest, 20m, 25m, 32m      movies.csv, ratings.csv                     CSV with a header
+Kaggle's movielens-20m     movie.csv, rating.csv                       the same; moments as text
+1m                         movies.dat, ratings.dat, users.dat          fields between ``::``
+10m                        movies.dat, ratings.dat                     the same
+100k                       u.item, u.data, u.user                      ``|``, tab (u.data), ``|``
+HetRec 2011                movies.dat, movie_genres.dat,               tabs, with a header
+                           user_ratedmovies-timestamps.dat
+Kaggle's the-movies-       links.csv, movies_metadata.csv,             CSV; metadata have TMDB's ids,
+dataset                    ratings.csv                                 ratings MovieLens', links.csv both
+=========================  ==========================================  ==================================
+
+The names tell which files to look at; separator, columns and encoding are told from what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import TextIO, TypeVar
+
+from dataflix_postgres.faults import Fault
+from dataflix_postgres.movielens import layouts
+from dataflix_postgres.movielens.encodings import Encoding
+from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
+from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
+from dataflix_postgres.movielens.source import Entry, Files, Folder, Survey, lines, open_text, survey
+
+R = TypeVar("R")
+
+#: How many lines of a file are read to tell its format, and to see whether it can be read at all.
+_SAMPLE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set by its files; each is one of several, named in the order of preference.
+
+    Attributes:
+        name: what people call it.
+        movies: the films' file.
+        ratings: the ratings' file.
+        movie_layouts: how films' lines can be made up.
+        users: the users' file; without one, the ratings say which users there are.
+        user_layout: how its lines are made up.
+        companion: the file that films are completed from.
+        complete: makes the films' layout of the companion's text.
+    """
+
+    name: str
+    movies: tuple[str, ...]
+    ratings: tuple[str, ...]
+    movie_layouts: tuple[Layout[Movie], ...] = (layouts.MOVIES,)
+    users: tuple[str, ...] = ()
+    user_layout: Layout[User] = layouts.USERS_1M
+    companion: tuple[str, ...] = ()
+    complete: Callable[[TextIO, Encoding], Layout[Movie]] | None = None
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """The files that are not there."""
+        there = set(names)
+        parts = (self.movies, self.companion, self.users, self.ratings)
+        return [part[0] for part in parts if part and there.isdisjoint(part)]
+
+
+#: In the order of preference, where the files of several are in one folder.
+DATA_SETS = (
+    DataSet("MovieLens as CSV (latest, 20M, 25M, 32M)", ("movies.csv",), ("ratings.csv",)),
+    DataSet("Kaggle's movielens-20m", ("movie.csv",), ("rating.csv",)),
+    DataSet("MovieLens 1M", ("movies.dat",), ("ratings.dat",), users=("users.dat",)),
+    DataSet("MovieLens 10M, or 1M without its users", ("movies.dat",), ("ratings.dat",)),
+    DataSet(
+        "MovieLens 100K",
+        ("u.item",),
+        ("u.data",),
+        (layouts.MOVIES_100K,),
+        ("u.user",),
+        layouts.USERS_100K,
+    ),
+    DataSet("MovieLens 100K without its users", ("u.item",), ("u.data",), (layouts.MOVIES_100K,)),
+    DataSet(
+        "HetRec 2011",
+        ("movies.dat",),
+        ("user_ratedmovies-timestamps.dat", "user_ratedmovies.dat"),
+        companion=("movie_genres.dat",),
+        complete=layouts.hetrec_movies,
+    ),
+    DataSet(
+        "Kaggle's the-movies-dataset",
+        ("links.csv", "links_small.csv"),
+        ("ratings.csv", "ratings_small.csv"),
+        companion=("movies_metadata.csv",),
+        complete=layouts.tmdb_movies,
+    ),
+)
+
+
+#: The names of the files of all data sets.
+FILE_NAMES = frozenset(
+    name
+    for each in DATA_SETS
+    for part in (each.movies, each.companion, each.users, each.ratings)
+    for name in part
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A recognised data set: how each of its files is read, and what a first look at them told.
+
+    Attributes:
+        name: what people call it.
+        movies: how the films' file is read.
+        ratings: how the ratings' file is read.
+        users: how the users' file is read, where there is one.
+        entries: all files by name, the companion among them.
+        surveys: what was seen of each.
+    """
+
+    name: str
+    movies: FileFormat[Movie]
+    ratings: FileFormat[Rating]
+    users: FileFormat[User] | None
+    entries: Mapping[str, Entry] = field(repr=False)
+    surveys: Mapping[str, Survey] = field(repr=False)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each file."""
+        return {name: each.sha256 for name, each in self.surveys.items()}
+
+    def __str__(self) -> str:
+        """What was recognised, for people."""
+        files = [each for each in (self.movies, self.users, self.ratings) if each is not None]
+        read_as = [f"{each.name} is {each.encoding.name} with {each.separator}" for each in files]
+        return f"{self.name}: {', '.join(read_as)}"
+
+
+def choose(folders: Iterable[Folder]) -> tuple[DataSet, Files]:
+    """Choose the data set to import: of the outermost folder that holds one.
+
+    Raises:
+        Fault: there is none, or there are several at the same depth.
+    """
+    seen: list[Folder] = []
+    for _, same_depth in groupby(folders, lambda folder: folder.depth):
+        level = list(same_depth)
+        seen += level
+        whole = [(folder, each) for folder in level if (each := _first_whole(folder.files)) is not None]
+        if len(whole) > 1:
+            found = "; ".join(f"{folder.name} ({each.name})" for folder, each in whole)
+            raise Fault(f"there are several data sets: import one of them by its path: {found}")
+        if whole:
+            return whole[0][1], whole[0][0].files
+    raise Fault(_why_none(seen))
+
+
+def _first_whole(files: Files) -> DataSet | None:
+    return next((each for each in DATA_SETS if not each.missing(files)), None)
+
+
+def _why_none(folders: Sequence[Folder]) -> str:
+    """What is missing of the data set that most is there of, and what would be enough."""
+    begun = [
+        ((len(missing), -len(each.missing(()))), each, folder.files, missing)
+        for folder in folders
+        for each in DATA_SETS
+        if len(missing := each.missing(folder.files)) < len(each.missing(()))
+    ]
+    hint = ""
+    if begun:
+        _, nearest, files, missing = min(begun, key=lambda one: one[0])
+        known = {*nearest.movies, *nearest.companion, *nearest.users, *nearest.ratings}
+        there = ", ".join(sorted(known & set(files)))
+        hint = f"{there} is there, but for {nearest.name} {', '.join(missing)} is missing. "
+    wanted = "; ".join(", ".join(each.missing(())) for each in DATA_SETS)
+    return f"this is no MovieLens release: {hint}It needs the files of one of these: {wanted}"
+
+
+def recognise(data_set: DataSet, files: Files) -> Release:
+    """Look at every file of a data set: its encoding, its separator and columns, and its first lines.
+
+    Raises:
+        Fault: a file is not what its name says.
+    """
+    found = _Found(files)
+    complete = data_set.complete
+    if complete is None:
+        movie_layouts: Sequence[Layout[Movie]] = data_set.movie_layouts
+    else:
+        companion = found.entry(data_set.companion, holds_text=True)
+        encoding = found.surveys[companion.name].encoding
+        with open_text(companion, encoding, newline="") as stream:
+            movie_layouts = (complete(stream, encoding),)
+    ratings = (layouts.RATINGS, layouts.RATINGS_OF_DATES)
+    return Release(
+        data_set.name,
+        found.format(data_set.movies, movie_layouts, holds_text=True),
+        found.format(data_set.ratings, ratings),
+        found.format(data_set.users, (data_set.user_layout,)) if data_set.users else None,
+        found.entries,
+        found.surveys,
+    )
+
+
+class _Found:
+    """Looks at files, and keeps what was seen of them."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.entries: dict[str, Entry] = {}
+        self.surveys: dict[str, Survey] = {}
+
+    def entry(self, names: Iterable[str], *, holds_text: bool) -> Entry:
+        """The first of these files that is there; looked at."""
+        entry = next(self._files[name] for name in names if name in self._files)
+        self.entries[entry.name] = entry
+        self.surveys[entry.name] = survey(entry, holds_text=holds_text)
+        return entry
+
+    def format(
+        self, names: Iterable[str], of: Sequence[Layout[R]], *, holds_text: bool = False
+    ) -> FileFormat[R]:
+        """How the first of these files that is there is read."""
+        entry = self.entry(names, holds_text=holds_text)
+        encoding = self.surveys[entry.name].encoding
+        sample = list(islice(lines(entry, encoding), _SAMPLE))
+        found = recognise_format(entry.name, sample, of, encoding)
+        _check_sample(found, sample)
+        return found
+
+
+def _check_sample(file: FileFormat[R], sample: Sequence[str]) -> None:
+    """Refuse a file most of whose first lines are no records."""
+    reasons: dict[Reason, list[int]] = {}
+    for number, line in enumerate(sample[file.header_lines :], start=file.header_lines + 1):
+        try:
+            file.parse(line)
+        except BadLineError as error:
+            reasons.setdefault(error.reason, []).append(number)
+    bad, lines_seen = sum(map(len, reasons.values())), len(sample) - file.header_lines
+    if lines_seen == 0:
+        raise Fault(f"{file.name} holds nothing but a header")
+    if 2 * bad > lines_seen:
+        reason, numbers = max(reasons.items(), key=lambda item: len(item[1]))
+        raise Fault(
+            f"{bad} of the first {lines_seen} lines of {file.name}, read as {file.encoding.name} with"
+            f" {file.separator} between fields, cannot be loaded: {reason.value}, as in line {numbers[0]}"
+        )
