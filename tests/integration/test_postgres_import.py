@@ -1,21 +1,31 @@
 """dataflix-import against a real server, in every format."""
 
 import csv
+import gzip
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from dataflix_postgres.faults import Fault
 from dataflix_postgres.importer import app
+from dataflix_postgres.movielens import replacement, runner, slots
+from dataflix_postgres.movielens.slots import SlotRoom
+from support.waiting import wait_until
 
 FLAGS = "|0" * 18
 MOVIES = 'movieId,title,genres\n1,Toy Story (1995),Comedy\n2,"King, The (2001)",(no genres listed)\n'
@@ -58,6 +68,52 @@ def _refused(path: Path, *options: str) -> str:
     result = CliRunner().invoke(app, [str(path), *options])
     assert result.exit_code == 1, result.output
     return result.stderr
+
+
+def _staged(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regnamespace('movielens_staging') IS NOT NULL").fetchone()
+    return row == (True,)
+
+
+def _everything(connection: psycopg.Connection) -> list[Any]:
+    """Every row of every table, and the import's record."""
+    tables = ("users", "movies", "watched_movies", "ratings", "movielens_imports")
+    return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in tables]
+
+
+@contextmanager
+def _killed_when(path: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """A --replace in a process of its own, killed as soon as something is so."""
+    code = "from dataflix_postgres.importer import app; app()"
+    command = [sys.executable, "-c", code, str(path), "--replace"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(ready, "the import has come so far")
+            yield
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+def _wait_for_the_lock(connection: psycopg.Connection) -> None:
+    """The server ends a killed session, and with it the lock, when it next hears from it."""
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+    wait_until(lambda: connection.execute(held, [0xDA7AF119]).fetchone() == (0,), "the import has ended")
+
+
+def _many_ratings(folder: Path, count: int) -> Path:
+    """A set in MovieLens' shape that takes more than a moment to load."""
+    users = count // 100
+    movies = "".join(f"{movie},Film {movie} (2000),Drama\n" for movie in range(1, 101))
+    ratings = "".join(
+        f"{user},{movie},4.0,{1000 + user}\n" for user in range(1, users + 1) for movie in range(1, 101)
+    )
+    return _write(
+        folder,
+        {
+            "movies.csv": b"movieId,title,genres\n" + movies.encode(),
+            "ratings.csv": b"userId,movieId,rating,timestamp\n" + ratings.encode(),
+        },
+    )
 
 
 def _counts(connection: psycopg.Connection) -> tuple[int, ...]:
@@ -208,3 +264,162 @@ def test_a_killed_import_goes_on_where_it_was(empty: psycopg.Connection, moviele
     assert report["movies.csv"]["unchanged"]
     assert report["ratings.csv"]["loaded"] == 100_836
     assert _counts(empty) == (9_742, 610, 100_836, 100_836)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"ratings.csv": b"userId,movieId,rating\n1,1,4\n"},
+        {"ratings.csv": b"userId,movieId,rating,timestamp\n"},
+        {"movies.csv": "movieId,title,genres\n1,Amélie (2001),Comedy\n".encode("cp850")},
+        {"movies.csv": b"movieId,title,genres\n7,Another (2001),Comedy\n"},  # ratings are of other films
+        {
+            "ratings.csv": b"userId,movieId,rating,timestamp\n"
+            + b"1,1,4.0,1000\n" * 2000
+            + b"1,1,10,1\n" * 2500
+        },
+    ],
+    ids=["column missing", "no ratings", "encoding unknown", "films of another set", "most lines at the end"],
+)
+def test_a_refused_replacement_leaves_every_row_where_it_was(
+    empty: psycopg.Connection, tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    _import(_write(tmp_path / "old", TINY["csv"]))
+    before = _everything(empty)
+    assert _refused(_write(tmp_path / "new", TINY["csv"] | files), "--replace")
+    assert _everything(empty) == before
+    assert not _staged(empty)
+
+
+def test_quoted_headers_and_semicolons_replace_what_was_there(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    _import(_write(tmp_path / "old", TINY["1m"]))
+    files = {name: content.replace(b",", b";") for name, content in TINY["csv"].items()}
+    files["movies.csv"] = b'"movieId";"title";"genres"\n1;"Mis\xe9rables, Les (1995)";"Drama"\n2;B;C\n'
+    report = _import(_write(tmp_path / "new", files), "--replace")
+    assert (report["movies.csv"]["encoding"], report["movies.csv"]["separator"]) == ("Latin-1", "semicolons")
+    assert _counts(empty) == (2, 2, 3, 3)
+    row = empty.execute("SELECT title, release_year FROM movies WHERE movie_id = 1").fetchone()
+    assert row == ("Les Misérables", 1995)
+    assert not _staged(empty)
+    assert empty.execute("INSERT INTO users DEFAULT VALUES RETURNING user_id").fetchone() == (3,)
+
+
+def test_a_replacement_that_fails_at_its_end_leaves_every_row_and_goes_on_afterwards(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    _import(_write(tmp_path / "old", TINY["csv"]))
+    before = _everything(empty)
+    new = _write(tmp_path / "new", TINY["csv"] | {"ratings.csv": RATINGS.encode() + b"2,2,5.0,3000\n"})
+    empty.execute(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"
+    )
+    empty.execute(
+        "CREATE TRIGGER full_disk AFTER INSERT ON ratings FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"
+    )
+    assert "SQLSTATE 53100" in _refused(new, "--replace")
+    assert _everything(empty) == before
+    assert _staged(empty)
+    empty.execute("DROP TRIGGER full_disk ON ratings")
+    report = _import(new, "--replace")
+    assert all(each["unchanged"] for each in report.values())  # nothing was read again
+    assert _counts(empty) == (2, 2, 4, 4)
+    assert not _staged(empty)
+
+
+def test_a_replacement_killed_while_it_reads_or_moves_leaves_every_row(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    _import(_write(tmp_path / "old", TINY["csv"]))
+    before = _everything(empty)
+    new = _many_ratings(tmp_path / "new", 150_000)
+
+    def reading() -> bool:
+        try:
+            done = empty.execute(
+                "SELECT lines_done > 0 FROM movielens_staging.movielens_imports WHERE file = 'ratings.csv'"
+            ).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return False
+        return done == (True,)
+
+    with _killed_when(new, reading):
+        assert _everything(empty) == before
+    _wait_for_the_lock(empty)
+    assert _everything(empty) == before
+
+    def moving() -> bool:
+        query = (
+            "SELECT count(*) FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND granted AND relation ="
+        )
+        return empty.execute(query + " 'ratings'::regclass").fetchone() == (1,)
+
+    with _killed_when(new, moving):
+        pass
+    _wait_for_the_lock(empty)
+    assert _everything(empty) == before
+    report = _import(new, "--replace")
+    assert report["ratings.csv"]["unchanged"]  # it had been read before it was killed
+    assert _counts(empty) == (100, 1_500, 150_000, 150_000)
+
+
+def test_a_replacement_larger_than_the_slots_may_keep_is_made_in_steps(
+    empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _import(_many_ratings(tmp_path / "old", 2_000))
+    monkeypatch.setattr(SlotRoom, "limit", lambda _: 1)
+    monkeypatch.setattr(replacement, "_BLOCKS_AT_ONCE", 3)
+    steps: list[int] = []
+    monkeypatch.setattr(SlotRoom, "wait_for", lambda _, needed: steps.append(needed))
+    new = _many_ratings(tmp_path / "new", 20_000)
+    _import(new, "--replace")
+    assert _counts(empty) == (100, 200, 20_000, 20_000)
+    assert len(steps) > 50
+    report = _import(new)
+    assert all(each["unchanged"] for each in report.values())
+
+
+def test_an_import_waits_for_slots_and_says_who_must_read_them(
+    empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_ROOM", "SELECT 5::bigint")
+    monkeypatch.setattr(slots, "_SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(slots, "_SECONDS_WITHOUT_PROGRESS", 0)
+    room = SlotRoom(empty, Console(file=io.StringIO()))
+    room.wait_for(5)
+    with pytest.raises(Fault, match="nothing reads the replication slots"):
+        room.wait_for(6)
+
+
+def test_a_file_most_of_whose_lines_are_rejected_is_no_success(
+    empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LINES_AT_ONCE", 2)
+    files = TINY["csv"] | {"ratings.csv": RATINGS.encode() + b"1,9,4.0,1000\n" * 4}
+    message = _refused(_write(tmp_path, files))
+    assert "4 of 7 lines of ratings.csv" in message
+    assert "unknown movie (4)" in message
+    assert "4 of 7 lines" in _refused(tmp_path)  # nor is it one when it is run again
+    lines = RATINGS.encode().partition(b"\n")[2]
+    files["ratings.csv"] = RATINGS.encode() + 2 * lines  # the same again is no fault of the format
+    report = _import(_write(tmp_path, files), "--replace")
+    assert report["ratings.csv"]["rejected"] == {"duplicate": 6}
+    assert _counts(empty) == (2, 2, 3, 3)
+
+
+def test_compressed_files_and_archives_are_loaded(empty: psycopg.Connection, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    _write(plain, {f"{name.title()}.gz": gzip.compress(content) for name, content in TINY["csv"].items()})
+    assert _import(plain)["Ratings.Csv.gz"]["loaded"] == 3
+    packed = tmp_path / "up" / "ml.tar.gz"
+    packed.parent.mkdir()
+    with tarfile.open(packed, "w:gz") as tar:
+        for name, content in TINY["1m"].items():
+            info = tarfile.TarInfo(f"ml-1m/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    for path in (packed, packed.parent):
+        assert _import(path, "--replace")["ratings.dat"]["loaded"] == 3
+        assert _counts(empty) == (2, 2, 3, 3)

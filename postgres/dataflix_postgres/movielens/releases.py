@@ -137,8 +137,8 @@ class Release:
     def __str__(self) -> str:
         """What was recognised, for people."""
         files = [each for each in (self.movies, self.users, self.ratings) if each is not None]
-        read_as = [f"{each.name} is {each.encoding.name} with {each.separator}" for each in files]
-        return f"{self.name}: {', '.join(read_as)}"
+        read_as = [f"{each.name} in {each.encoding.name}, separated by {each.separator}" for each in files]
+        return f"{self.name}: {'; '.join(read_as)}"
 
 
 def choose(folders: Iterable[Folder]) -> tuple[DataSet, Files]:
