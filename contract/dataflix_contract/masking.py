@@ -3,8 +3,9 @@
 The stream, the dead letters and the daily reconciliation all call this module, so
 that a row masked today by one of them equals the same row masked tomorrow by another.
 
-A pseudonym is HMAC-SHA256 (RFC 2104, FIPS 180-4) over the column's class and the
-normalised value, cut to 128 bits. The class is part of the message, so that a name
+A pseudonym is HMAC-SHA256 (RFC 2104, FIPS 180-4) over the column's class and the value
+in its normal form (`dataflix_contract.identity`), cut to 128 bits. The class is part of
+the message, so that a name
 and an address with the same text do not get the same token; the key's id is part
 of the token, so that keys can be rotated and a reader can tell which key was used.
 """
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 import functools
 import hmac
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dataflix_contract.identity import normal_email, normal_name
 from dataflix_contract.schema import PiiClass, Table
 
 #: Domain of masked addresses: ``.invalid`` never resolves (RFC 2606).
@@ -39,15 +40,6 @@ PSEUDONYM_PATTERNS = {
 _CACHED_VALUES = 16_384
 #: Longer values are masked each time, so that the memory stays bounded.
 _CACHED_CHARACTERS = 256
-
-
-def _normal_email(value: str) -> str:
-    """One person's address in one form, so that rows written differently still join."""
-    return unicodedata.normalize("NFC", value).strip().casefold()
-
-
-def _normal_name(value: str) -> str:
-    return unicodedata.normalize("NFC", value).strip()
 
 
 def _remembering(mask: Callable[[str], str]) -> Callable[[str], str]:
@@ -97,11 +89,11 @@ class Masking:
 
     def name(self, value: str) -> str:
         """The pseudonym of a person's name, such as ``name-k1-0f…`` (32 hex digits)."""
-        return f"name-{self.key_id}-{self._token('name', _normal_name(value))}"
+        return f"name-{self.key_id}-{self._token('name', normal_name(value))}"
 
     def email(self, value: str) -> str:
         """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``."""
-        token = self._token("email", _normal_email(value))
+        token = self._token("email", normal_email(value))
         return f"mail-{self.key_id}-{token}@{MASKED_EMAIL_DOMAIN}"
 
     def fingerprint(self, data: bytes) -> str:
