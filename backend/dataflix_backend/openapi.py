@@ -30,7 +30,8 @@ _EVERYWHERE = {
     503: "PostgreSQL is away: try again after Retry-After.",
 }
 _WITH_BODY = {413: "The body is too large.", 415: "The body is not called JSON.", 422: "A field is wrong."}
-_WITH_QUERY = {422: "A parameter is wrong."}
+_WITH_QUERY = {400: "The query is not UTF-8.", 422: "A parameter is wrong."}
+_WITH_KEY = {410: "The key's request was done before, and what came of it has been deleted since."}
 _WITHOUT_TOKEN = {401: "The token is missing or wrong."}
 _WITH_RETRY_AFTER = ("429", "503")
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
@@ -131,6 +132,8 @@ def _complete_responses(method: str, operation: Document, *, with_token: bool) -
         everywhere |= _WITH_BODY
     if any(parameter["in"] == "query" for parameter in operation["parameters"]):
         everywhere |= _WITH_QUERY
+    if method == "post":
+        everywhere |= _WITH_KEY
     if with_token:
         everywhere |= _WITHOUT_TOKEN
     for status, description in everywhere.items():

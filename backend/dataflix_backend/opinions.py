@@ -31,7 +31,7 @@ from dataflix_backend.schemas import (
     Watching,
 )
 from dataflix_backend.users import no_user, require_user
-from dataflix_backend.writes import Written, write
+from dataflix_backend.writes import Made, Written, write
 
 opinions = APIBlueprint("opinions", __name__, tag="Watched and rated")
 
@@ -51,6 +51,8 @@ ON CONFLICT (user_id, movie_id) DO UPDATE SET rating = excluded.rating
 RETURNING rated_at, updated_at, xmax = 0 AS is_new,
     CASE WHEN EXISTS (SELECT FROM watched) THEN 'now' ELSE 'already' END AS watched
 """
+_SEE_RATED = "SELECT FROM ratings WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
+_MARK, _RATING = Made(Watched, _SEE_WATCHED), Made(Rating, _SEE_RATED)
 _UNWATCH = "DELETE FROM watched_movies WHERE user_id = %s AND movie_id = %s"
 _UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
 
@@ -94,7 +96,7 @@ def watch(sent: Watching) -> Response:
         return Written(status, Watched(watched_at=row[0], **sent.model_dump()))
 
     try:
-        return write(sent, Watched, insert).response()
+        return write(sent, _MARK, insert).response()
     except errors.ForeignKeyViolation as fault:
         raise _unknown(fault) from None
 
@@ -127,7 +129,7 @@ def rate(sent: NewRating) -> Response:
         return Written(status, Rating(**sent.model_dump(), **row))
 
     try:
-        return write(sent, Rating, upsert).response()
+        return write(sent, _RATING, upsert).response()
     except errors.ForeignKeyViolation as fault:
         raise _unknown(fault) from None
 

@@ -10,6 +10,7 @@ import structlog
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response, jsonify, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from psycopg import OperationalError, errors
 from psycopg_pool import PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, SecurityError
@@ -36,6 +37,7 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(PoolTimeout, _of_database)
     app.register_error_handler(OperationalError, _of_database)
+    app.register_error_handler(ParseException, _of_body)
     app.register_error_handler(Exception, _of_fault)
 
 
@@ -88,6 +90,11 @@ def _of_database(fault: Exception) -> Response:
     answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
     answer.headers["Retry-After"] = RETRY_SECONDS
     return answer
+
+
+def _of_body(fault: Exception) -> Response:
+    log.warning("a body could not be read", kind=type(fault).__name__)
+    return _problem(HTTPStatus.BAD_REQUEST, "the body's chunks cannot be read: send it with a Content-Length")
 
 
 def _of_fault(fault: Exception) -> Response:

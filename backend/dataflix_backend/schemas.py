@@ -104,7 +104,7 @@ class NewUser(Body):
         Field(
             max_length=254,
             pattern=EMAIL,
-            description="Unique, without regard to case.",
+            description="Unique, without regard to case; `münchen.de` is `xn--mnchen-3ya.de`.",
             examples=["ada@example.org"],
         ),
     ]

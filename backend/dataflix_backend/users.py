@@ -17,7 +17,7 @@ from dataflix_backend.context import context
 from dataflix_backend.replies import reply
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
 from dataflix_backend.text import part
-from dataflix_backend.writes import Written, write
+from dataflix_backend.writes import Made, Written, write
 from dataflix_contract.schema import ADVANCE_IDENTITIES, LEAST_ID
 
 users = APIBlueprint("users", __name__, url_prefix="/users")
@@ -31,6 +31,7 @@ _SHOW = f"SELECT {_COLUMNS} FROM users WHERE user_id = %s"
 _LIST = "SELECT user_id, name FROM users WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s + 1"
 # a statement of its own: one plan for both would not use the index of names
 _LIST_NAMED = _LIST.replace("ORDER BY", "AND name ILIKE %(part)s ORDER BY")
+_MADE = Made(User, "SELECT FROM users WHERE user_id = %(user_id)s")
 _AFTER: TypeAdapter[int] = TypeAdapter(Id)
 #: No bigint: PostgreSQL compares it as a numeric, and every id is above it.
 _BEFORE_ALL = LEAST_ID - 1
@@ -56,7 +57,7 @@ def create(sent: NewUser) -> Response:
         assert user is not None  # noqa: S101 - an INSERT returns its row
         return Written(HTTPStatus.CREATED, user)
 
-    written = _with_a_free_id(lambda: write(sent, User, insert))
+    written = _with_a_free_id(lambda: write(sent, _MADE, insert))
     assert isinstance(written.body, User)  # noqa: S101 - as was asked for
     return written.response({"Location": f"/users/{written.body.user_id}"})
 

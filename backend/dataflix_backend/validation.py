@@ -1,14 +1,17 @@
 """How requests become models: JSON strictly, queries from text, every fault named.
 
 APIFlask asks an adapter to validate with pydantic. This one differs from its own: JSON is read by
-pydantic itself, so that text is no number and no nesting is too deep; and a query may name each
-parameter once.
+pydantic itself, so that text is no number and no nesting is too deep; a body may name each field once,
+and a query each parameter, in UTF-8.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from apiflask.exceptions import HTTPError
 from apiflask.schema_adapters import registry
@@ -18,11 +21,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
-#: Text without control characters, and that with something to read in it.
+#: Text without control characters, and that with something to read in it: not only white space, marks without
+#: width, accents without a letter, and letters that are blank (Hangul fillers, an empty Braille cell).
 TEXT = r"^[^\x00-\x1f\x7f]*$"
-VISIBLE_TEXT = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-#: Looks like an address. Only a message that arrives proves more.
-EMAIL = r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@.]+(\.[^\x00-\x20\x7f@.]+)+$"
+VISIBLE_TEXT = r"^[^\x00-\x1f\x7f]*[^\p{Z}\p{C}\p{M}\u115f\u1160\u2800\u3164\uffa0][^\x00-\x1f\x7f]*$"
+#: Looks like an address, all of which can be seen. Only a message that arrives proves more.
+EMAIL = r"^[^\p{Z}\p{C}@]+@[^\p{Z}\p{C}@.]+(\.[^\p{Z}\p{C}@.]+)+$"
 CURSOR = r"^[A-Za-z0-9_-]+$"
 #: What to send where one of these does not match.
 _MEANINGS = {
@@ -31,6 +35,7 @@ _MEANINGS = {
     EMAIL: "Send an e-mail address, such as ada@example.org",
     CURSOR: "Send the `next` of a reply, or no cursor",
 }
+_BAD_REQUEST = 400
 _UNPROCESSABLE = 422
 _UNSUPPORTED = 415
 
@@ -42,7 +47,8 @@ class StrictAdapter(PydanticAdapter):
         """The request's part as a model.
 
         Raises:
-            HTTPError: 415 when the body is not called JSON, 422 when it is not what it should be.
+            HTTPError: 400 when the query is not UTF-8, 415 when the body is not plain JSON, 422 when
+                either is not what it should be.
         """
         if location == "json":
             return self._body(request)
@@ -53,18 +59,26 @@ class StrictAdapter(PydanticAdapter):
     def _body(self, request: Request) -> BaseModel:
         if not request.is_json:
             raise HTTPError(_UNSUPPORTED, "send the body as JSON, with Content-Type: application/json")
+        if request.content_encoding:
+            raise HTTPError(_UNSUPPORTED, "send the body as it is, without Content-Encoding")
         content = request.get_data()
         if request.content_length is None and len(content) == request.max_content_length:
             raise RequestEntityTooLarge  # sent in chunks: what is above the limit was not read
         try:
-            return self.model_class.model_validate_json(content)
+            model = self.model_class.model_validate_json(content)
         except ValidationError as fault:
             raise _refusal("json", fault) from None  # its text quotes what was sent
+        _require_each_once("json", _names(content))
+        return model
 
     def _query(self, request: Request) -> BaseModel:
-        several = [name for name, values in request.args.lists() if len(values) > 1]
-        if several:
-            raise invalid("query", {name: ["Send it once"] for name in several})
+        try:
+            unquote_to_bytes(request.query_string).decode()
+        except UnicodeDecodeError:
+            raise HTTPError(
+                _BAD_REQUEST, "the query is not UTF-8: percent-encode the bytes of UTF-8 text"
+            ) from None
+        _require_each_once("query", (name for name, _ in request.args.items(multi=True)))
         try:
             return self.model_class.model_validate_strings(request.args.to_dict())
         except ValidationError as fault:
@@ -75,6 +89,18 @@ def invalid(location: str, errors: dict[str, list[str]]) -> HTTPError:
     """The refusal of a request: 422, with what is wrong by the name of the field."""
     names = ", ".join(errors)[:200]
     return HTTPError(_UNPROCESSABLE, f"change these and send it again: {names}", {location: errors})
+
+
+def _names(content: bytes) -> Iterable[str]:
+    """The names of a valid body's fields, as often as each is there: pydantic keeps the last one silently."""
+    pairs: list[tuple[str, object]] = json.loads(content, object_pairs_hook=list, parse_int=str)
+    return (name for name, _ in pairs)
+
+
+def _require_each_once(location: str, names: Iterable[str]) -> None:
+    several = [name for name, times in Counter(names).items() if times > 1]
+    if several:
+        raise invalid(location, {name: ["Send it once"] for name in several})
 
 
 def _refusal(location: str, fault: ValidationError) -> HTTPError:

@@ -27,6 +27,7 @@ def create_app(shared: Context) -> APIFlask:
     # Flask would take it from FLASK_DEBUG: no request may change how errors are handled, whatever is exported
     app.debug = False
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
+    app.url_map.merge_slashes = False  # else /movies//1 is redirected, by a page in HTML
     app.extensions["dataflix"] = shared
     with_token = bool(shared.settings.backend_token.get_secret_value())
     openapi.install(app, with_token=with_token)

@@ -3,7 +3,7 @@
 A client that does not know whether its POST arrived sends it again with the same ``Idempotency-Key``.
 The key is claimed in the transaction of the write: either both are there or neither. What is kept of
 a request is its digest, under the client's key, and of the reply what the client did not send itself:
-ids, moments, no names. Both together give the reply again.
+ids, moments, no names. Both together give the reply again, as long as there is what it tells of.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
+from apiflask.exceptions import HTTPError
 from flask import Response, request
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
@@ -37,6 +38,10 @@ _SWEEP_SECONDS = 600.0
 _MOST_ATTEMPTS = 3
 _CLASHES = (errors.DeadlockDetected, errors.SerializationFailure)
 
+_GONE = (
+    "this was done before, and what came of it has been deleted since:"
+    f" send it with a new {KEY_HEADER} to have it done again"
+)
 _CLAIM = f"""
 INSERT INTO idempotency_keys AS k (key_digest, request_digest) VALUES (%(key)s, %(request)s)
 ON CONFLICT (key_digest) DO UPDATE SET request_digest = excluded.request_digest, created_at = now(),
@@ -67,6 +72,18 @@ class Written(NamedTuple):
         return reply(self.body, self.status, {**(headers or {}), **more})
 
 
+class Made(NamedTuple):
+    """What a write makes.
+
+    Attributes:
+        reply: the reply; a field that the body has too has its value.
+        find: a query with the reply's fields as parameters, which finds it as long as it is there.
+    """
+
+    reply: type[Reply]
+    find: LiteralString
+
+
 Work = Callable[[Connection[TupleRow]], Written]
 
 
@@ -75,21 +92,21 @@ class _Digests(NamedTuple):
     request: bytes
 
 
-def write(sent: Body, kind: type[Reply], work: Work) -> Written:
+def write(sent: Body, made: Made, work: Work) -> Written:
     """Do a write in a transaction of its own, or say what came of it when it was done before.
 
     Args:
         sent: the request's body.
-        kind: the reply; a field that the body has too has its value.
+        made: what comes of it.
         work: does it. It may be called again, when PostgreSQL rolled its transaction back.
 
     Raises:
-        HTTPError: the key is none, or came with another request.
+        HTTPError: the key is none, or came with another request; or 410: what the write made is gone.
     """
     digests = _digests(sent)
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
-            return _once(digests, sent, kind, work) if digests else _transaction(work)
+            return _once(digests, sent, made, work) if digests else _transaction(work)
         except _CLASHES:
             if attempt == _MOST_ATTEMPTS:
                 raise
@@ -101,13 +118,13 @@ def _transaction(work: Work) -> Written:
         return work(connection)
 
 
-def _once(digests: _Digests, sent: Body, kind: type[Reply], work: Work) -> Written:
+def _once(digests: _Digests, sent: Body, made: Made, work: Work) -> Written:
     def claim_and_work(connection: Connection[TupleRow]) -> Written:
         # whoever else has the key just now is waited for
         if connection.execute(_CLAIM, digests._asdict()).rowcount == 0:
-            return _replay(connection, digests, sent, kind)
+            return _replay(connection, digests, sent, made)
         written = work(connection)
-        own = set(kind.model_fields) - set(type(sent).model_fields)
+        own = set(made.reply.model_fields) - set(type(sent).model_fields)
         kept = Jsonb(written.body.model_dump(mode="json", include=own))
         connection.execute(_KEEP, {"key": digests.key, "status": written.status, "reply": kept})
         return written
@@ -119,15 +136,18 @@ def _once(digests: _Digests, sent: Body, kind: type[Reply], work: Work) -> Writt
     return written
 
 
-def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, kind: type[Reply]) -> Written:
+def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, made: Made) -> Written:
     found: tuple[Any, ...] | None = connection.execute(_FIND, {"key": digests.key}).fetchone()
     if found is None:  # it was forgotten this very moment
         raise errors.SerializationFailure
     request_digest, status, kept = found
     if not hmac.compare_digest(request_digest, digests.request):
         raise invalid("headers", {KEY_HEADER: ["It came before, with another request: send a new one"]})
-    known = {name: value for name, value in sent if name in kind.model_fields}
-    return Written(HTTPStatus(status), kind.model_validate(known | kept), replayed=True)
+    known = {name: value for name, value in sent if name in made.reply.model_fields}
+    body = made.reply.model_validate(known | kept)
+    if connection.execute(made.find, body.model_dump()).fetchone() is None:
+        raise HTTPError(HTTPStatus.GONE, _GONE)
+    return Written(HTTPStatus(status), body, replayed=True)
 
 
 def _digests(sent: Body) -> _Digests | None:

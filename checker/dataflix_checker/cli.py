@@ -17,7 +17,9 @@ from rich.table import Table
 from dataflix_checker.checks import check_everything
 from dataflix_checker.findings import EXPECTED_FAULTS, Finding
 from dataflix_contract import SettingsError, load_settings
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 

@@ -16,7 +16,9 @@ from dataflix_checker import health
 from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 #: What the stream alone is made of; the rest is there in the full profile.

@@ -18,7 +18,9 @@ from dataflix_checker import pipeline
 from dataflix_checker.findings import EXPECTED_FAULTS
 from dataflix_checker.pipeline import PipelineError, Run, TaskState
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _FAULTS = (*EXPECTED_FAULTS, PipelineError, SettingsError)

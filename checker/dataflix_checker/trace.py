@@ -16,7 +16,9 @@ from dataflix_checker.findings import EXPECTED_FAULTS
 from dataflix_checker.journey import Journey, following
 from dataflix_checker.story import Canary, play
 from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 

@@ -113,7 +113,7 @@ def _usage(fault: TyperException) -> Fault:
 
 def _tell(fault: Fault, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(fault.plain(), ensure_ascii=False), err=True)
+        typer.echo(json.dumps(fault.plain()), err=True)
         return
     typer.echo(f"dataflix: {fault.message}", err=True)
     for one in fault.details.get("candidates", ()):

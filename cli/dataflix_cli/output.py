@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -36,7 +36,12 @@ def emit(document: Any, *, as_json: bool, show: Callable[[Console, Any], None]) 
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(document, sys.stdout, indent=2) + "\n")
+
+
+def json_text(document: Any, stream: TextIO, indent: int | None = None) -> str:
+    """A document as JSON: with letters as they are where the stream takes all of them, else escaped."""
+    return json.dumps(document, indent=indent, ensure_ascii=not stream.encoding.lower().startswith("utf"))
 
 
 def say(text: str) -> Callable[[Console, Any], None]:

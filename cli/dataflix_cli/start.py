@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 
 from dataflix_cli import __version__
 
+_USAGE = 2
+
+
+def _is_utf8(*encodings: str) -> bool:
+    return all(codecs.lookup(encoding).name == "utf-8" for encoding in encodings)
+
+
+def _as_utf8(argument: str) -> str:
+    """An argument that the locale could not read, read as UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(argument).decode()
+    return argument
+
 
 def main() -> None:
     """Run the program, and end the process with the exit code that fits."""
-    arguments = sys.argv[1:]
+    if not _is_utf8(sys.stdout.encoding, sys.stderr.encoding):
+        from dataflix_contract.terminal import make_output_safe  # noqa: PLC0415 - takes time, needed seldom
+
+        make_output_safe()
+    try:
+        arguments = [_as_utf8(argument) for argument in sys.argv[1:]]
+    except UnicodeDecodeError as fault:
+        sys.stderr.write(f"dataflix: {fault.object!r} is not UTF-8\n  write it in UTF-8, or give an id\n")
+        sys.exit(_USAGE)
     if arguments in (["version"], ["--version"]):
         # Typer reads even a version's options with pydantic, which takes ten times as long
         sys.stdout.write(f"dataflix {__version__}\n")

@@ -8,7 +8,9 @@ from rich.console import Console
 from dataflix_clickhouse import plan as planning
 from dataflix_clickhouse import warehouse
 from dataflix_contract import SettingsError, load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)

@@ -22,7 +22,9 @@ from dataflix_connectors.slot import slot_health
 from dataflix_connectors.source import connect_as_debezium, read_facts, read_slot
 from dataflix_connectors.status import CaptureStatus, capture_status
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.terminal import make_output_safe
 
+make_output_safe()
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

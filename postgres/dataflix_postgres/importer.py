@@ -15,6 +15,7 @@ from psycopg import sql
 from rich.console import Console
 
 from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner
 from dataflix_postgres.faults import Fault, exit_on_fault
 from dataflix_postgres.movielens import ledger
@@ -24,6 +25,7 @@ from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table
 from dataflix_postgres.movielens.runner import UnusableFileError, load_release
 from dataflix_postgres.movielens.source import open_source
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 #: Any number that nobody else locks in this database; one import runs at a time.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.bootstrap import (
     ensure_roles_and_database,
     grant_api_rights,
@@ -17,6 +18,7 @@ from dataflix_postgres.drift import differences, live_tables
 from dataflix_postgres.faults import exit_on_fault
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 

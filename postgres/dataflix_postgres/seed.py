@@ -14,6 +14,7 @@ from psycopg import sql
 from rich.console import Console
 
 from dataflix_contract import load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.catalogue import Film, catalogue
 from dataflix_postgres.database import connect_owner
 from dataflix_postgres.faults import exit_on_fault
@@ -22,6 +23,7 @@ from dataflix_postgres.identities import advance_identities
 from dataflix_postgres.people import person
 from dataflix_postgres.progress import Advance, progress
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 _USER_COLUMNS = ("user_id", "name", "email", "birth_year", "city", "state", "created_at", "updated_at")

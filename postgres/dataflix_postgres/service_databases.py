@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from dataflix_contract import load_settings
+from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.bootstrap import ensure_service_databases, sole_migration
 from dataflix_postgres.database import connect_admin
 from dataflix_postgres.faults import exit_on_fault
 
+make_output_safe()
 app = typer.Typer(add_completion=False)
 
 

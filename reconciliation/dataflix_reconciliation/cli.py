@@ -18,10 +18,12 @@ from rich.console import Console
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_contract import SettingsError, Table, load_settings, tables
+from dataflix_contract.terminal import make_output_safe
 from dataflix_reconciliation.progress import telling
 from dataflix_reconciliation.reconcile import Patience, reconcile
 from dataflix_reconciliation.report import Report, tabulate
 
+make_output_safe()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console()
 err = Console(stderr=True)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.prompt import Confirm
 
 from dataflix_contract import load_settings
+from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import paths
 from dataflix_stack import stack as stacks
 from dataflix_stack.errors import StackError
@@ -19,6 +20,7 @@ from dataflix_stack.servers import wanted_servers
 from dataflix_stack.summary import summary
 from dataflix_stack.told import told
 
+make_output_safe()
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -18,12 +18,14 @@ from rich.table import Table
 from dataflix_checker import health
 from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
+from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes
 from dataflix_stack.services import Service
 from dataflix_stack.stack import Stack, load_stack
 from dataflix_stack.supervision import State
 from dataflix_stack.told import told
 
+make_output_safe()
 app = typer.Typer(pretty_exceptions_enable=False)
 
 _COLOURS = {"ready": "green", "starting": "yellow"}

@@ -13,9 +13,11 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.terminal import make_output_safe
 from dataflix_stream_processors.dead_letter_box import DeadLetterBox, Entry, NotKeptError
 from dataflix_stream_processors.delivery import DeliveryError
 
+make_output_safe()
 app = typer.Typer(
     help="Look at the messages that the masker refused, and send them again.",
     no_args_is_help=True,

@@ -1,8 +1,10 @@
 """What nobody should send: the API says so, and stays."""
 
+import gzip
 import json
 import socket
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -22,6 +24,10 @@ _WRONG: list[Any] = [
     "",
     "1",
     "\0",
+    "\u200b",
+    "\u3164",
+    -0.0,
+    float("1e308"),
     "a\0b",
     "x" * 60_000,
     "'; DROP TABLE users; --",
@@ -44,8 +50,10 @@ _QUERIES = {
     "/movies": ("q", "genre", "year_from", "year_to", "sort", "limit", "cursor"),
     "/users/1/watched": ("limit", "cursor"),
     "/users/1/ratings": ("limit", "cursor"),
+    "/recommendations/1": ("n", "genre", "exclude_watched"),
+    "/movies/1/similar": ("limit",),
 }
-_LARGE = 5_000_000
+_LARGE = 10_000_000
 
 
 @pytest.fixture
@@ -97,6 +105,11 @@ def test_anything_in_a_path(api: Api, path: str, text: str) -> None:
         (b'{"a":' * 10_000, 422),
         (b'{"name": "\\ud800", "email": "a@example.org"}', 422),
         (b'{"name": NaN}', 422),
+        (b'{"rating": 1e400}', 422),
+        (b'\xef\xbb\xbf{"name": "A"}', 422),
+        (b"[]", 422),
+        (b"null", 422),
+        (b'{"name": "A",}', 422),
         (b'{"user_id": ' + b"9" * 60_000 + b"}", 422),
         (b" " * 65_537, 413),
         (b"x" * _LARGE, 413),
@@ -106,6 +119,42 @@ def test_content_that_is_no_body(api: Api, content: bytes, status: int) -> None:
     for path in _BODIES:
         answer = api.http.post(path, content=content, headers={"Content-Type": "application/json"})
         problem(answer, status)
+
+
+@pytest.mark.parametrize("path", [*_QUERIES, "/genres"])
+def test_a_query_that_is_not_utf_8_is_refused_where_it_is_read(api: Api, path: str) -> None:
+    for name in _QUERIES.get(path, ()):
+        problem(api.http.get(f"{path}?{name}=%ff%fe"), 400)
+
+
+@pytest.mark.parametrize(
+    "path", ["/recommendations//1", "//users", "/users/", "/movies/1/", "/nothing", "/docs/"]
+)
+def test_a_path_that_leads_nowhere_is_a_problem_and_no_page(api: Api, path: str) -> None:
+    for method in ("GET", "POST", "PATCH"):
+        problem(api.http.request(method, api.http.base_url.join("/").copy_with(raw_path=path.encode())), 404)
+
+
+def test_a_request_is_not_said_to_be_done_when_what_it_made_is_gone(api: Api) -> None:
+    keys = {f"{path}-{uuid4().hex}": path for path in _BODIES}
+    person = {"name": "A", "email": f"{uuid4().hex}@example.org"}
+    user_id = api.post("/users", key=next(iter(keys)), **person)["user_id"]
+    bodies = {"/users": person}
+    for path in ("/watched", "/ratings"):
+        bodies[path] = _BODIES[path] | {"user_id": user_id}
+    for key, path in keys.items():
+        first = api.http.post(path, json=bodies[path], headers={"Idempotency-Key": key})
+        again = api.http.post(path, json=bodies[path], headers={"Idempotency-Key": key})
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+    api.delete(f"/users/{user_id}")
+    for key, path in keys.items():
+        gone = problem(api.http.post(path, json=bodies[path], headers={"Idempotency-Key": key}), 410)
+        assert "a new Idempotency-Key" in gone["detail"]
+
+
+def test_a_compressed_body_is_refused(api: Api) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    problem(api.http.post("/users", content=gzip.compress(b"{}"), headers=headers), 415)
 
 
 def test_an_endless_body_is_cut_off(api: Api) -> None:
@@ -128,6 +177,12 @@ def test_only_json_is_read(api: Api, kind: str | None) -> None:
         (b"GET /users HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n", 400),
         (b"GET /users HTTP/9.9\r\n\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
+        (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+        (
+            b"POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+            400,
+        ),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: nonsense\r\n\r\n", 501),
     ],

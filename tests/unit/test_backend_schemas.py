@@ -41,6 +41,8 @@ def refused(model: type[BaseModel], content: bytes | str) -> dict[str, list[str]
         {"birth_year": None, "city": None, "state": None},
         {"birth_year": 1900, "city": "Zürich", "state": "x" * 200},
         {"name": "李小龍 👩‍👩‍👧", "email": "a.b+c@sub.例え.jp"},
+        {"name": "\u200bسمن\u200f", "city": "تبريز", "state": "ก็"},
+        {"name": "-"},
         {"name": "Robert'); DROP TABLE users;--"},
     ],
 )
@@ -55,6 +57,15 @@ def test_a_user_is_taken(more: dict[str, Any]) -> None:
         ("name", "   "),
         ("name", "a\0b"),
         ("name", "a\nb"),
+        ("name", "\u200b"),
+        ("name", " \xa0\u3000\u2028"),
+        ("name", "\xad\u2060\ufeff\U000e0041"),
+        ("name", "\u0301\u0300"),
+        ("name", "\ufe0f\u200d"),
+        ("name", "\u3164\uffa0\u115f\u1160"),
+        ("name", "\u2800"),
+        ("name", "\x80\x9f"),
+        ("name", "\ue000"),
         ("name", "x" * 201),
         ("name", 5),
         ("name", None),
@@ -65,6 +76,10 @@ def test_a_user_is_taken(more: dict[str, Any]) -> None:
         ("email", "@c.d"),
         ("email", "a@.d"),
         ("email", "a@c.d\n"),
+        ("email", "\xa0a@c.d"),
+        ("email", "a\u200b@c.d"),
+        ("email", "a@c.d\ufeff"),
+        ("email", "a@c\u3000.d"),
         ("email", f"{'x' * 251}@c.d"),
         ("birth_year", 1899),
         ("birth_year", 2101),
@@ -72,6 +87,8 @@ def test_a_user_is_taken(more: dict[str, Any]) -> None:
         ("birth_year", 1985.5),
         ("birth_year", True),
         ("city", ""),
+        ("city", "\u200b"),
+        ("state", "\u2800"),
         ("state", ["x"]),
         ("user_id", 7),
     ],
@@ -127,6 +144,26 @@ def test_a_refusal_quotes_no_value() -> None:
     assert set(errors) == {"name", "email", "birth_year"}
     assert secret not in str(errors)
     assert errors["email"] == ["Send an e-mail address, such as ada@example.org"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"name": "Ada", "email": "ada@example.org", "name": "Eve"}',
+        '{"name": "Ada", "email": "ada@example.org", "na\\u006de": "Ada"}',
+        '{"name": [[[[]]]], "name": "Ada", "email": "ada@example.org"}',
+        f'{{"name": {"9" * 4000}, "name": "Ada", "email": "ada@example.org"}}',
+    ],
+)
+def test_a_field_that_comes_twice_is_refused_by_name(content: str) -> None:
+    assert refused(NewUser, content) == {"name": ["Send it once"]}
+
+
+@pytest.mark.parametrize("query", ["q=%ff%fe", "q=%ed%a0%80", "limit=5&q=%c0%80", "%ff=1"])
+def test_a_query_that_is_not_utf_8_is_refused(query: str) -> None:
+    with pytest.raises(HTTPError, match="not UTF-8") as refusal:
+        ask(MovieSearch, query)
+    assert refusal.value.status_code == 400
 
 
 def test_a_query_has_defaults() -> None:

@@ -1,6 +1,7 @@
 """The program's outside: help, exit codes, faults in words and in JSON; nothing is asked of a server."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,76 @@ def test_what_must_be_there_at_once_imports_nothing_heavy(arguments: list[str]) 
     assert "'dataflix_cli'" in imported
     for heavy in ("pydantic", "httpx", "rich", "prompt_toolkit", "psycopg", "confluent_kafka"):
         assert f"'{heavy}'" not in imported
+
+
+#: Terminals that are not UTF-8, and the settings that make Python believe it is in one.
+_ENCODINGS = [
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii:strict"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+_FILM = {"movie_id": 1, "title": "Amélie 例 \u2014 👍", "release_year": 2001, "genres": ["Drama"],
+         "rating_mean": 4.4, "rating_count": 3, "overview": "…"}  # fmt: skip
+
+
+def _run(code: str, environ: dict[str, str], *arguments: str | bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | environ, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("environ", _ENCODINGS, ids=str)
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(environ: dict[str, str]) -> None:
+    code = (
+        "from dataflix_contract.terminal import make_output_safe\n"
+        "make_output_safe()\n"
+        "from dataflix_cli import output\n"
+        f"output.emit({_FILM!a}, as_json=False, show=output.movie)\n"
+        f"output.print_json({_FILM!a})\n"
+    )
+    done = _run(code, environ)
+    assert (done.returncode, done.stderr) == (0, b"")
+    shown, _, document = done.stdout.decode("latin-1").partition("{")
+    assert shown.startswith(("Amelie ? - ?", "Amélie ? - ?"))
+    assert "****" in shown
+    assert json.loads("{" + document) == _FILM
+
+
+@pytest.mark.parametrize("environ", _ENCODINGS, ids=str)
+def test_a_fault_is_told_on_a_terminal_that_is_not_utf_8(environ: dict[str, str]) -> None:
+    code = "from dataflix_cli.start import main; main()"
+    done = _run(code, environ, "config", "set", "★".encode(), "x")
+    assert done.returncode == ExitCode.USAGE
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.startswith(b"dataflix: ")
+
+
+def test_an_argument_that_is_not_utf_8_is_named() -> None:
+    done = _run("from dataflix_cli.start import main; main()", {}, "movies", b"Am\xe9lie")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith(b"dataflix: b'Am\\xe9lie' is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "dataflix_checker.cli", "dataflix_checker.metrics", "dataflix_checker.pipeline_cli",
+        "dataflix_checker.trace", "dataflix_clickhouse.apply", "dataflix_connectors.cli",
+        "dataflix_postgres.importer", "dataflix_postgres.migrate", "dataflix_postgres.seed",
+        "dataflix_postgres.service_databases", "dataflix_reconciliation.cli", "dataflix_stack.cli",
+        "dataflix_stack.status", "dataflix_stream_processors.dlq", "dataflix_training.cli",
+    ],
+)  # fmt: skip
+def test_each_program_can_print_any_title_anywhere(program: str) -> None:
+    code = (
+        f"import {program}, rich.console, rich.table, sys\n"
+        "table = rich.table.Table('★')\n"
+        "table.add_row('Amélie ▲ … \\udce9')\n"
+        "rich.console.Console().print(table)\n"
+        "sys.stderr.write('★ é\\n')\n"
+    )
+    done = _run(code, {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert b"Amelie ^ ... ?" in done.stdout
+    assert done.stderr.splitlines()[-1] == b"* e"

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.terminal import make_output_safe
 from dataflix_training.environment import prepare
 from dataflix_training.faults import Fault, Terminated
 
@@ -39,6 +40,7 @@ RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
 _THREADS = 2
 _HEALTH_SECONDS = 10
 
+make_output_safe()
 train_app = typer.Typer(add_completion=False)
 model_app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The model's versions, and which is in service."

@@ -105,7 +105,7 @@ def _settings() -> Iterator[Settings]:
 
 
 def _print_line(record: Record) -> None:
-    sys.stdout.write(json.dumps(dataclasses.asdict(record), ensure_ascii=False) + "\n")
+    sys.stdout.write(output.json_text(dataclasses.asdict(record), sys.stdout) + "\n")
     sys.stdout.flush()
 
 
