@@ -38,8 +38,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from dataflix_contract import Masking, load_settings, tables
+from dataflix_contract import Masking, Settings, load_settings, tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, MASKER_GROUP
+from dataflix_stack.ports import is_free
 from dataflix_stream_processors.envelope import Masked, TableMasker
 from lone_kafka import lone_kafka
 
@@ -255,8 +256,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.bare:
         bare(options.bootstrap)
+    require_free_port(load_settings())
     with nullcontext(options.bootstrap) if options.bootstrap else lone_kafka() as bootstrap:
         compare(bootstrap, options)
+
+
+def require_free_port(settings: Settings) -> None:
+    """End here where the measured masker could not listen: it would end at once, without a word."""
+    if not is_free(settings.bind, settings.masker_port):
+        sys.exit(
+            f"port {settings.masker_port} is in use, probably by the masker of a running stack:"
+            " stop that with ./stop.sh, or set DATAFLIX_MASKER_PORT to a free port for this run"
+        )
 
 
 def compare(bootstrap: str, options: argparse.Namespace) -> None:

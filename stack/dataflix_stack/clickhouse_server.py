@@ -8,7 +8,6 @@ the native protocol meanwhile. Run it as ``python -m dataflix_stack.clickhouse_s
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import importlib
@@ -17,7 +16,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import sys
 import threading
 import types
@@ -35,6 +33,7 @@ from dataflix_stack import paths
 from dataflix_stack.clickhouse_gate import Gate, serve_gate
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
+from dataflix_stack.ports import is_free
 
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Who the engine's own session logs in as, natively; in a container, a user like any other.
@@ -234,25 +233,12 @@ class _Engine(threading.Thread):
                 return
 
     def _closed_ports(self) -> list[int]:
-        closed = [port for host, port in self._ports if _can_bind(host, port)]
+        closed = [port for host, port in self._ports if is_free(host, port)]
         if closed != self._closed:  # said once, not for each call of the function
             self._closed = closed
-            log.warning("somebody closed or opened ports: they are kept open", closed=closed)
+            if closed:
+                log.warning("somebody closed ports: opening them again", ports=closed)
         return closed
-
-
-def _can_bind(host: str, port: int) -> bool:
-    """Whether nobody listens there. Nothing connects, so the server does not log it."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-    return True
 
 
 def serve(settings: Settings, layout: Layout) -> None:
