@@ -9,6 +9,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_driver import Client as NativeClient  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 
 from dataflix_clickhouse import plan, warehouse
@@ -114,6 +115,10 @@ def test_the_logins_of_the_original_document_work(settings: Settings) -> None:
     assert reader.command("SELECT currentUser()") == "default"
     assert reader.command("SELECT count() >= 0 FROM raw.users") == 1
     reader.close()
+    with NativeClient(
+        settings.clickhouse_host, settings.clickhouse_tcp_port, user="default", password="clickhouse123"
+    ) as native:
+        assert native.execute("SELECT currentUser()") == [("default",)]
 
 
 def test_ports_that_a_reader_closed_are_opened_again(settings: Settings) -> None:
