@@ -18,7 +18,7 @@ def test_the_maskers_throughput_names_a_port_that_is_in_use() -> None:
             env=os.environ | {"DATAFLIX_MASKER_PORT": port, "DATAFLIX_ENV_FILE": os.devnull},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert done.returncode == 1
