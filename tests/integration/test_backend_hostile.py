@@ -121,18 +121,18 @@ def test_content_that_is_no_body(api: Api, content: bytes, status: int) -> None:
         problem(answer, status)
 
 
-@pytest.mark.parametrize("path", [*_QUERIES, "/genres"])
+@pytest.mark.parametrize("path", _QUERIES)
 def test_a_query_that_is_not_utf_8_is_refused_where_it_is_read(api: Api, path: str) -> None:
-    for name in _QUERIES.get(path, ()):
+    for name in _QUERIES[path]:
         problem(api.http.get(f"{path}?{name}=%ff%fe"), 400)
 
 
 @pytest.mark.parametrize(
-    "path", ["/recommendations//1", "//users", "/users/", "/movies/1/", "/nothing", "/docs/"]
+    "path", ["/recommendations//1", "/movies//1", "/users/", "/movies/1/", "/x", "/docs/"]
 )
 def test_a_path_that_leads_nowhere_is_a_problem_and_no_page(api: Api, path: str) -> None:
     for method in ("GET", "POST", "PATCH"):
-        problem(api.http.request(method, api.http.base_url.join("/").copy_with(raw_path=path.encode())), 404)
+        problem(api.http.request(method, path), 404)
 
 
 def test_a_request_is_not_said_to_be_done_when_what_it_made_is_gone(api: Api) -> None:
@@ -179,8 +179,8 @@ def test_only_json_is_read(api: Api, kind: str | None) -> None:
         (b"nonsense\r\n\r\n", 400),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
         (
-            b"POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+            b"POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
             400,
         ),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400),
