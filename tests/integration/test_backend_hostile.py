@@ -137,9 +137,9 @@ def test_a_path_that_leads_nowhere_is_a_problem_and_no_page(api: Api, path: str)
 
 def test_a_request_is_not_said_to_be_done_when_what_it_made_is_gone(api: Api) -> None:
     keys = {f"{path}-{uuid4().hex}": path for path in _BODIES}
-    person = {"name": "A", "email": f"{uuid4().hex}@example.org"}
+    person: dict[str, Any] = {"name": "A", "email": f"{uuid4().hex}@example.org"}
     user_id = api.post("/users", key=next(iter(keys)), **person)["user_id"]
-    bodies = {"/users": person}
+    bodies: dict[str, dict[str, Any]] = {"/users": person}
     for path in ("/watched", "/ratings"):
         bodies[path] = _BODIES[path] | {"user_id": user_id}
     for key, path in keys.items():
@@ -179,8 +179,8 @@ def test_only_json_is_read(api: Api, kind: str | None) -> None:
         (b"nonsense\r\n\r\n", 400),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
         (
-            b"POST /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+            b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%b\r\n\r\nZ\r\n"
+            % b"Connection: close\r\nTransfer-Encoding: chunked",
             400,
         ),
         (b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400),

@@ -271,3 +271,22 @@ def test_a_shell_completes_titles_and_commands(environ: dict[str, str]) -> None:
         shell.wait_for("dataflix movies show Casablanca\\ \\(1942\\)")
         shell.type(ENTER)
         shell.wait_for("Casablanca (1942)  film")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_recommendations_are_printed_on_a_terminal_that_is_not_utf_8(
+    environ: dict[str, str], encoding: str
+) -> None:
+    def printed(*more: str) -> bytes:
+        done = subprocess.run(
+            [PROGRAM, "recommend", "1", *more],
+            env=os.environ | environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+    assert b"****" in printed()
+    assert json.loads(printed("--json").decode("ascii"))["items"]
