@@ -158,10 +158,12 @@ class Replacement:
             yield delete  # what has come meanwhile
 
     def _inserts(self) -> Iterator[sql.Composed]:
+        """Parents first; with statistics of each, or the checks of foreign keys to it take a slow plan."""
         for name, table in tables().items():
             insert = _copy(name, table.columns)
             for blocks in self._ranges(STAGING_SCHEMA, name):
                 yield insert + blocks
+            yield sql.SQL("ANALYZE {}").format(sql.Identifier(SOURCE_SCHEMA, name))
 
     def _ranges(self, schema: str, name: str) -> Iterator[sql.Composed]:
         """Conditions that split a table into ranges of blocks, in the order in which it was filled."""
