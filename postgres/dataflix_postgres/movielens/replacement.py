@@ -27,7 +27,7 @@ _LEDGER = "movielens_imports"
 #: One statement moves or deletes so much of a table: checks of foreign keys are queued in memory.
 _BLOCKS_AT_ONCE = 4_096
 _BLOCK_BYTES = 8_192
-#: WAL for each byte of a table: measured with MovieLens, checkpoints included (docs/decisions/import.md).
+#: WAL for each byte of a table, estimated on the safe side (docs/decisions/import.md).
 _WAL_OF_DELETING = 3
 _WAL_OF_INSERTING = 6
 _LOCK_WAIT_SECONDS = 60
