@@ -51,7 +51,7 @@ def _schema(settings: Settings) -> list[str]:
     try:
         opened = psycopg2.connect(
             **parameters(
-                settings,
+                settings.postgres_server,
                 settings.airflow_db_user,
                 settings.airflow_db_password,
                 program="dataflix-airflow",

@@ -63,11 +63,12 @@ def make_pool(settings: Settings) -> Pool:
     return Pool(
         kwargs={
             **parameters(
-                settings,
+                settings.postgres_server,
                 settings.postgres_api_user,
                 settings.postgres_api_password,
                 program="dataflix-backend",
                 connect_seconds=_CONNECT_SECONDS,
+                database=settings.postgres_db,
                 own=_SESSION,
             ),
             "autocommit": True,

@@ -26,11 +26,12 @@ def open_postgres(settings: Settings) -> psycopg.Connection:
     """
     return psycopg.connect(
         **parameters(
-            settings,
+            settings.postgres_server,
             settings.postgres_user,
             settings.postgres_password,
             program="dataflix-check",
             connect_seconds=_CONNECT_SECONDS,
+            database=settings.postgres_db,
         ),
         autocommit=True,
     )

@@ -56,7 +56,7 @@ def postgres_connection(settings: Settings, database: str) -> psycopg.Connection
     """A connection of the superuser's that commits each statement."""
     return psycopg.connect(
         **parameters(
-            settings,
+            settings.postgres_server,
             settings.postgres_admin_user,
             settings.postgres_admin_password,
             program="dataflix-status",

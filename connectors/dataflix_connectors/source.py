@@ -123,7 +123,14 @@ def read_wal_position(connection: Connection) -> int:
 def _connect(settings: Settings, user: str, password: SecretStr, program: str) -> Connection:
     try:
         return psycopg.connect(
-            **parameters(settings, user, password, program=program, connect_seconds=_CONNECT_TIMEOUT_S),
+            **parameters(
+                settings.postgres_server,
+                user,
+                password,
+                program=program,
+                connect_seconds=_CONNECT_TIMEOUT_S,
+                database=settings.postgres_db,
+            ),
             autocommit=True,
             row_factory=dict_row,
         )

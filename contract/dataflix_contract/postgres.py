@@ -18,7 +18,6 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from dataflix_contract.schema import SOURCE_SCHEMA
-from dataflix_contract.settings import Settings
 
 #: What every session relies on. A time of 0 means that there is no limit.
 SESSION: Final[Mapping[str, str]] = MappingProxyType(
@@ -62,30 +61,29 @@ def options(own: Mapping[str, str] = MappingProxyType({})) -> str:
 
 
 def parameters(  # noqa: PLR0913 - a connection has as many
-    settings: Settings,
+    server: Mapping[str, Any],
     user: str,
     password: SecretStr,
     *,
     program: str,
     connect_seconds: int,
-    database: str = "",
+    database: str,
     own: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The connection parameters of libpq, by their names; ``psycopg.connect`` takes them as they are.
 
     Args:
-        settings: where PostgreSQL is.
+        server: where PostgreSQL is: the settings' ``postgres_server``.
         user: the role that logs in.
         password: its password.
         program: names the session in ``pg_stat_activity``.
         connect_seconds: how long connecting may take.
-        database: empty: the one with the contract's tables.
+        database: whose sessions these are.
         own: settings that this program wants otherwise than :data:`SESSION` has them, or in addition.
     """
     return {
-        "host": settings.postgres_host,
-        "port": settings.postgres_port,
-        "dbname": database or settings.postgres_db,
+        **server,
+        "dbname": database,
         "user": user,
         "password": password.get_secret_value(),
         "connect_timeout": connect_seconds,

@@ -241,6 +241,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def postgres_server(self) -> dict[str, str | int]:
+        """Where clients find PostgreSQL, as libpq names it."""
+        return {"host": self.postgres_host, "port": self.postgres_port}
+
+    @property
     def kafka_bootstrap(self) -> str:
         """Kafka's address as clients want it: ``host:port``."""
         return f"{self.kafka_host}:{self.kafka_port}"

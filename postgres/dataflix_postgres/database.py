@@ -38,7 +38,7 @@ def _connect(settings: Settings, database: str, user: str, password: SecretStr) 
     try:
         return psycopg.connect(
             **parameters(
-                settings,
+                settings.postgres_server,
                 user,
                 password,
                 program="dataflix-postgres",

@@ -88,11 +88,12 @@ def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
     """
     conninfo = make_conninfo(
         **parameters(
-            settings,
+            settings.postgres_server,
             settings.debezium_user,
             settings.debezium_password,
             program=PROGRAM,
             connect_seconds=_CONNECT_TIMEOUT_S,
+            database=settings.postgres_db,
         )
     )
     with (

@@ -27,10 +27,22 @@ def test_each_setting_is_stated_and_blanks_do_not_end_it() -> None:
 
 def test_parameters_name_the_database_that_is_meant() -> None:
     settings = Settings(_env_file=None, postgres_db="films")
-    given = parameters(settings, "me", SecretStr("secret"), program="test", connect_seconds=3)
+    given = parameters(
+        settings.postgres_server,
+        "me",
+        SecretStr("secret"),
+        program="test",
+        connect_seconds=3,
+        database=settings.postgres_db,
+    )
     assert (given["dbname"], given["password"], given["options"]) == ("films", "secret", options())
     other = parameters(
-        settings, "me", SecretStr("secret"), program="test", connect_seconds=3, database="other"
+        settings.postgres_server,
+        "me",
+        SecretStr("secret"),
+        program="test",
+        connect_seconds=3,
+        database="other",
     )
     assert other["dbname"] == "other"
 
