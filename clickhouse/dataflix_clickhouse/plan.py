@@ -22,13 +22,13 @@ class Found:
         databases: the engine of each database, by name.
         comments: the comment of each object of the database raw, by name.
         columns: type by column name, by table of the database raw.
-        reports: names of the tables of the database ops.
+        reports: names of the columns, by table of the database ops.
     """
 
     databases: Mapping[str, str] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    reports: frozenset[str] = frozenset()
+    reports: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,17 @@ def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "")
     for name, create in statements.reports(cluster).items():
         if name not in found.reports:
             yield Step(f"create ops.{name}", create)
+            continue
+        for column, kind in statements.ADDED_COLUMNS.get(name, {}).items():
+            if column not in found.reports[name]:
+                yield Step(
+                    f"add the column ops.{name}.{column}",
+                    f"ALTER TABLE ops.{name} ADD COLUMN IF NOT EXISTS {column} {kind}",
+                )
     for table in tables:
         yield from _table(table, found, cluster)
         yield from _ingest(statements.ingest(table, brokers), found)
-        yield from _view(table, found)
+        yield from _views(table, found)
 
 
 def leftovers(tables: Iterable[Table], found: Found) -> list[str]:
@@ -130,9 +137,11 @@ def _ingest(wanted: Ingest, found: Found) -> Iterator[Step]:
     yield Step(f"create raw.{wanted.queue}", create_queue)
 
 
-def _view(table: Table, found: Found) -> Iterator[Step]:
-    name = f"masked_{table.name}"
-    create = statements.render("30_masked.sql.j2", table=table)
-    comment = statements.fingerprint(create)
-    if found.comments.get(name) != comment:
+def _views(table: Table, found: Found) -> Iterator[Step]:
+    for name, create in statements.views(table).items():
+        comment = statements.fingerprint(create)
+        if found.comments.get(name) == comment:
+            continue
+        if name in found.comments and "CREATE OR REPLACE" not in create:
+            yield Step(f"drop the view raw.{name}", f"DROP VIEW IF EXISTS raw.{name} SYNC")
         yield Step(f"create the view raw.{name}", statements.commented(create, comment))

@@ -14,6 +14,12 @@ from dataflix_contract import Column, ColumnType, Table
 #: The databases of the warehouse; dbt keeps its views in the last one.
 DATABASES = ("raw", "staging", "ops", "analytics", "analytics_staging")
 _FINGERPRINT_HEX_DIGITS = 16
+#: What the masker's messages of TRUNCATE, and no others, begin with.
+_TRUNCATE_PREFIX = '{"op":"t",'
+#: Columns that tables of the database ops gained after their first release: type by name, by table.
+ADDED_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "reconciliations": {"truncated": "UInt64", "source_shape": "String"},
+}
 
 
 def scalar(column: Column) -> bool:
@@ -67,7 +73,7 @@ def faults(table: Table) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """How one table is filled: a Kafka table and two views on it, replaced together.
+    """How one table is filled: a Kafka table and the views on it, replaced together.
 
     Attributes:
         queue: name of the Kafka table, in the database raw.
@@ -98,7 +104,12 @@ def ingest(table: Table, brokers: str) -> Ingest:
         queue=f"{table.name}_queue",
         views={
             f"{table.name}_mv": render("21_rows.sql.j2", table=table),
-            f"{table.name}_errors_mv": render("22_errors.sql.j2", table=table),
+            f"{table.name}_errors_mv": render(
+                "22_errors.sql.j2", table=table, truncate_prefix=_TRUNCATE_PREFIX
+            ),
+            f"{table.name}_truncates_mv": render(
+                "23_truncates.sql.j2", table=table, truncate_prefix=_TRUNCATE_PREFIX
+            ),
         },
         placeholder=render("19_placeholder.sql.j2", table=table),
         create_queue=render("20_queue.sql.j2", table=table, brokers=brokers),
@@ -130,6 +141,16 @@ def reports(cluster: str) -> dict[str, str]:
     return {
         "reconciliations": render("03_reconciliations.sql.j2", replicated=_replicated(cluster)),
         "pipeline_runs": render("04_pipeline_runs.sql.j2", replicated=_replicated(cluster)),
+        "truncates": render("05_truncates.sql.j2", replicated=_replicated(cluster)),
+    }
+
+
+def views(table: Table) -> dict[str, str]:
+    """The statement that makes each view on a table of the database raw, by the view's name, in order."""
+    return {
+        f"masked_{table.name}": render("30_masked.sql.j2", table=table),
+        f"{table.name}_truncated": render("31_truncated.sql.j2", table=table),
+        f"{table.name}_bury_mv": render("32_bury.sql.j2", table=table),
     }
 
 

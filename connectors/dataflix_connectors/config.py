@@ -15,6 +15,7 @@ from dataflix_contract.schema import (
     RAW_TOPIC_PREFIX,
     SLOT,
     SOURCE_SCHEMA,
+    UNAVAILABLE_VALUE,
 )
 
 #: A change that Debezium reads back: it lets the slot move on while the tables are idle.
@@ -63,4 +64,5 @@ def _values(settings: Settings, fence: int) -> dict[str, str]:
         "fence_header": FENCE_HEADER,
         "fence": str(fence),
         "max_message_bytes": str(MAX_MESSAGE_BYTES),
+        "unavailable_value": f"hex:{UNAVAILABLE_VALUE.encode().hex()}",
     }

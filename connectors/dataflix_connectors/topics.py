@@ -10,6 +10,7 @@ from dataflix_contract.schema import (
     HEARTBEAT_TABLE,
     MAX_MESSAGE_BYTES,
     RAW_TOPIC_PREFIX,
+    RECONCILED_TOPIC,
     SOURCE_SCHEMA,
 )
 
@@ -77,6 +78,7 @@ def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
         *(Topic(table.masked_topic, settings.kafka_partitions, masked) for table in tables().values()),
         Topic(DEAD_LETTER_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(DRIFT_TOPIC, 1, _keep(30 * _DAY_MS)),
+        Topic(RECONCILED_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(HEARTBEAT_TOPIC, 1, small),
         Topic(f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}", 1, small),
     )

@@ -133,6 +133,9 @@ CONNECTOR = "dataflix-postgres"
 DEAD_LETTER_TOPIC = "masker.dead_letters"
 #: One notice for each column that the contract does not know, when first seen.
 DRIFT_TOPIC = "masker.drift"
+#: One record for each table that a reconciliation made equal to the source: dead letters of changes up to
+#: its fence need no replay any more.
+RECONCILED_TOPIC = "reconciliation.fences"
 #: Largest captured message, in bytes. A change carries the row before and after; PostgreSQL's
 #: constraints bound a row far below it, because a larger message would stop the connector.
 MAX_MESSAGE_BYTES = 8 * 2**20
@@ -140,6 +143,9 @@ MAX_MESSAGE_BYTES = 8 * 2**20
 MASKER_GROUP = "masker"
 #: Header of snapshot records: the WAL position that their ``_version`` is (see docs/decisions).
 FENCE_HEADER = "dataflix.fence"
+#: What Debezium writes in place of a large value that PostgreSQL did not log. It begins with NUL,
+#: which no text in PostgreSQL can hold: so nobody can type it, and no value is mistaken for it.
+UNAVAILABLE_VALUE = "\0unavailable"
 #: The daily batch in Airflow, and the model that it registers in MLflow with the alias of the one in use.
 BATCH_DAG = "elt_pipeline"
 MODEL = "dataflix-recommender"

@@ -26,6 +26,7 @@ from dataflix_contract.schema import (
     DRIFT_TOPIC,
     MASKER_GROUP,
     RAW_TOPIC_PREFIX,
+    RECONCILED_TOPIC,
 )
 from dataflix_contract.settings import ENV_PREFIX
 
@@ -229,6 +230,7 @@ def users() -> Iterator[Resource]:
             _acl("topic", name, "literal", "Read", "Write", *look)
             for name in (DEAD_LETTER_TOPIC, DRIFT_TOPIC)
         ),
+        _acl("topic", RECONCILED_TOPIC, "literal", "Read", *look),
         _acl("group", MASKER_GROUP, "literal", "Read", "Describe"),
     )
     yield _user(
@@ -244,8 +246,9 @@ def users() -> Iterator[Resource]:
         _acl("group", "clickhouse-raw-", "prefix", "Read", "Describe"),
     )
     offsets = [_acl("topic", prefix, "prefix", *look) for prefix in (raw, masked, "masker.")]
-    for watcher in ("batch", "backend"):  # they ask how far the stream is, and read no record
-        yield _user(watcher, *offsets, *groups)
+    # They ask how far the stream is, and read no record; the batch says what it has reconciled.
+    yield _user("batch", *offsets, _acl("topic", RECONCILED_TOPIC, "literal", "Write", *look), *groups)
+    yield _user("backend", *offsets, *groups)
 
 
 def connector() -> Resource:

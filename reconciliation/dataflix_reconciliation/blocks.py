@@ -19,6 +19,17 @@ _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.TIMESTAMPTZ: pa.timestamp("us", tz="UTC"),
 }
 
+#: Which types of PostgreSQL, as Arrow has them, hold a type of the contract without a doubt. A cast may
+#: round a float and takes the hours of a timestamp without a time zone for UTC: the stream refuses both.
+_FITTING: dict[ColumnType, Callable[[pa.DataType], bool]] = {
+    ColumnType.SMALLINT: pa.types.is_integer,
+    ColumnType.BIGINT: pa.types.is_integer,
+    ColumnType.TEXT: pa.types.is_string,
+    ColumnType.TEXT_ARRAY: lambda kind: pa.types.is_list(kind) and pa.types.is_string(kind.value_type),
+    ColumnType.NUMERIC_2_1: lambda kind: pa.types.is_string(kind) or pa.types.is_decimal(kind),
+    ColumnType.TIMESTAMPTZ: lambda kind: pa.types.is_timestamp(kind) and kind.tz is not None,
+}
+
 
 class Masker:
     """Turns blocks of a table's rows into what the warehouse holds of them.
@@ -56,20 +67,25 @@ class Masker:
         wanted = _ARROW_TYPES[column.type]
         if isinstance(values, pa.ExtensionArray):  # a numeric comes as its text
             values = values.storage
+        if not _FITTING[column.type](values.type):
+            raise self._misfit(column)
         try:
             if mask is not None:
                 return pa.array(_masked(mask, values.to_pylist()), wanted)
             exact = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, AttributeError):
             # Not from the error: it may quote a value.
-            raise Fault(
-                f"{self._table}.{column.name} in PostgreSQL does not fit the contract's"
-                f" {column.type.value}: dataflix-migrate tells how they differ"
-            ) from None
+            raise self._misfit(column) from None
         if column.type is ColumnType.TEXT_ARRAY and exact.null_count:
             # The warehouse has no NULL for an array: the stream delivers an empty one.
             return pc.coalesce(exact, pa.scalar([], wanted))
         return exact
+
+    def _misfit(self, column: Column) -> Fault:
+        return Fault(
+            f"{self._table}.{column.name} in PostgreSQL does not fit the contract's"
+            f" {column.type.value}: dataflix-connector preflight tells how they differ"
+        )
 
 
 def _masked(mask: Callable[[str], str], values: list[str | None]) -> list[str | None]:

@@ -91,6 +91,13 @@ def _print(reports: list[Report]) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+        if report.truncated:
+            out.print(
+                f"{report.table}: {report.truncated:,} rows had been removed by a TRUNCATE of the source,"
+                " and are removed here too",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _warn(report: Report) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import take_fence
 from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
@@ -23,7 +24,7 @@ from dataflix_reconciliation import source as postgres
 from dataflix_reconciliation import warehouse
 from dataflix_reconciliation.blocks import Masker
 from dataflix_reconciliation.report import Counts, Report, Stream
-from dataflix_reconciliation.stream import follow, stages
+from dataflix_reconciliation.stream import announce, follow, stages
 from dataflix_reconciliation.warehouse import Staging
 
 _TOKEN_BYTES = 4
@@ -89,19 +90,25 @@ class _Attempt:
         began = dt.datetime.now(dt.UTC)
         catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse.unfinished(self.client, self.run_id, self.table)
+        last_shape = warehouse.last_shape(self.client, self.table)
         fence = take_fence(self.source, self.patience.fence_s, self.witness.tell)
         with postgres.take_snapshot(self.settings, self.table) as snapshot:
             rows = self._load(snapshot)
         verdict = self._judge(fence, snapshot)
+        altered = snapshot.shape != last_shape if last_shape else snapshot.reshaped
+        if altered and verdict.stream is Stream.PASSED:
+            verdict = replace(verdict, stream=Stream.ALTERED)
         report = Report(
             run_id=self.run_id,
             table=self.table.name,
             fence=fence,
             rows=rows,
             counts=verdict.counts,
+            truncated=verdict.truncated,
             in_flight=verdict.in_flight,
             ahead=self._ahead(),
             stream=verdict.stream,
+            source_shape=snapshot.shape,
             started_at=began,
             seconds=_seconds_since(began),
         )
@@ -113,6 +120,10 @@ class _Attempt:
             self.staging.apply()
             report = replace(report, seconds=_seconds_since(began))
         warehouse.record(self.client, report, done=True)
+        try:
+            announce(self.settings, self.table, fence, snapshot.taken_at)
+        except Fault as fault:  # the tables are equal all the same
+            self.witness.tell(f"its dead letters stay listed until the next reconciliation: {fault}")
         return report
 
     def _load(self, snapshot: postgres.Snapshot) -> int:
@@ -135,8 +146,11 @@ class _Attempt:
         outcome = follow(looks, self.patience.stream_s, self.witness.tell)
         if outcome.reason:
             self.witness.tell(f"the stream is {outcome.stream.value}: {outcome.reason}")
+        catch_up(self.client, self.settings, "ops.truncates", f"raw.{self.table.name}")
+        truncated = self.staging.bury_truncated()
         counts, wal = self._compare(fence)
-        return _Verdict(counts, wal, outcome.stream, max(0, first.total - counts.total))
+        in_flight = max(0, first.total - truncated - counts.total)
+        return _Verdict(counts, wal, outcome.stream, in_flight, truncated)
 
     def _compare(self, fence: int) -> tuple[Counts, int]:
         """What differs, and a WAL position that no version seen by the comparison can be above."""
@@ -158,6 +172,7 @@ class _Verdict:
     wal: int
     stream: Stream = Stream.UNASKED
     in_flight: int = 0
+    truncated: int = 0
 
 
 def _seconds_since(began: dt.datetime) -> float:

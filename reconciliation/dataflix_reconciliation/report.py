@@ -17,6 +17,7 @@ class Stream(enum.Enum):
 
     UNASKED = "unasked"
     PASSED = "passed"
+    ALTERED = "altered"
     BEHIND = "behind"
     DOWN = "down"
 
@@ -28,7 +29,10 @@ class Stream(enum.Enum):
 
 _MEANINGS = {
     Stream.UNASKED: "nothing differed",
-    Stream.PASSED: "it had delivered everything: it lost or garbled these",
+    Stream.PASSED: "it had delivered everything: it lost or garbled these,"
+    " unless somebody changed them in the warehouse",
+    Stream.ALTERED: "it had delivered everything; the table was rewritten or altered at the source since the"
+    " last reconciliation, which sends no change events, so these may come of that",
     Stream.BEHIND: "it was too far behind: some of these may have been on their way",
     Stream.DOWN: "it did not move: some of these may have been on their way",
 }
@@ -66,9 +70,11 @@ class Report:
         fence: the version of repaired rows.
         rows: the source's rows that were compared.
         counts: what differed, and is repaired.
+        truncated: rows that a TRUNCATE of the source removed, and that were still here: nobody's fault.
         in_flight: differences that the stream removed by itself while we waited for it.
         ahead: rows whose version no change of the source can have had yet.
         stream: whether the stream is to blame for what differed.
+        source_shape: the table's file and its columns' types at the source.
         started_at: when the reconciliation began.
         seconds: how long it took.
     """
@@ -78,9 +84,11 @@ class Report:
     fence: int
     rows: int
     counts: Counts
+    truncated: int
     in_flight: int
     ahead: int
     stream: Stream
+    source_shape: str
     started_at: dt.datetime
     seconds: float
 

@@ -7,6 +7,7 @@ import datetime as dt
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import LiteralString
 
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
@@ -16,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.source import Connection
-from dataflix_contract import Settings, Table
+from dataflix_contract import Column, ColumnType, Settings, Table
 from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 
@@ -39,12 +40,16 @@ class Snapshot:
         position: whatever the snapshot sees was committed below this WAL position.
         taken_at: the moment, by the source's clock.
         estimate: about how many rows there are; 0 when nobody has counted yet.
+        shape: the table's file and its columns' types: another one after the table was rewritten or altered.
+        reshaped: whether that was done since the table was created.
         blocks: the forwarded columns, unmasked, in the contract's order.
     """
 
     position: int
     taken_at: dt.datetime
     estimate: int
+    shape: str
+    reshaped: bool
     blocks: Iterator[pa.RecordBatch]
 
 
@@ -102,24 +107,60 @@ def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
     ):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # The first query takes the snapshot; what it sees is in the WAL already.
-        cursor.execute(_SIGHT.format(schema=SOURCE_SCHEMA, table=table.name))
-        position, taken_at, estimate = cursor.fetchone() or (0, None, 0)
+        cursor.execute(_sight(table))
+        position, taken_at, estimate, shape, reshaped = cursor.fetchone() or (0, None, 0, "", False)
         if taken_at is None:
             raise Fault(f"PostgreSQL has no table {SOURCE_SCHEMA}.{table.name}: run dataflix-migrate")
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BLOCK_BYTES)})
         cursor.execute(_rows(table))
-        yield Snapshot(position, taken_at, max(0, estimate), iter(cursor.fetch_record_batch()))
+        blocks = _readable(iter(cursor.fetch_record_batch()), table)
+        yield Snapshot(position, taken_at, max(0, estimate), shape, reshaped, blocks)
+
+
+def _readable(blocks: Iterator[pa.RecordBatch], table: Table) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from blocks
+    except (pa.ArrowException, OSError):
+        # Not from the error: it may quote a value.
+        raise Fault(
+            f"rows of {SOURCE_SCHEMA}.{table.name} cannot be read as the contract's types:"
+            " dataflix-connector preflight tells how they differ"
+        ) from None
 
 
 def _rows(table: Table) -> str:
-    columns = [column.name for column in table.forwarded_columns]
     query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(SOURCE_SCHEMA, table.name)
+        sql.SQL(", ").join(map(_selected, table.forwarded_columns)),
+        sql.Identifier(SOURCE_SCHEMA, table.name),
     )
     return query.as_string(None)
 
 
-_SIGHT = """
-    SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, clock_timestamp(), reltuples::bigint
-    FROM pg_class WHERE oid = to_regclass('{schema}.{table}')
+def _selected(column: Column) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    if column.type is ColumnType.TEXT_ARRAY:
+        # A slice counts from 1; an array may begin at any number, which the driver does not read.
+        return sql.SQL("{}[:] AS {}").format(name, name)
+    return name
+
+
+def _sight(table: Table) -> str:
+    columns = sql.SQL(", ").join(sql.Literal(column.name) for column in table.forwarded_columns)
+    name = sql.Literal(f"{SOURCE_SCHEMA}.{table.name}")
+    return sql.SQL(_SIGHT).format(table=name, columns=columns).as_string(None)
+
+
+_SIGHT: LiteralString = """
+    SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, clock_timestamp(), reltuples::bigint,
+           relfilenode::text || ' ' || columns.shape,
+           relfilenode <> pg_class.oid OR columns.filled_in
+    FROM pg_class, LATERAL (
+        SELECT coalesce(string_agg(
+                   attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attgenerated::text,
+                   ', ' ORDER BY attnum
+               ), '') AS shape,
+               coalesce(bool_or(atthasmissing), false) AS filled_in
+        FROM pg_attribute WHERE attrelid = pg_class.oid AND attname IN ({columns})
+    ) AS columns
+    WHERE pg_class.oid = to_regclass({table})
 """

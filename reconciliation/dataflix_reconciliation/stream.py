@@ -1,10 +1,17 @@
-"""Has the stream delivered what a snapshot saw? Only then is a difference the stream's fault."""
+"""Has the stream delivered what a snapshot saw? Only then is a difference the stream's fault.
+
+And the other way round: telling the dead letters' readers what a reconciliation has made good.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, Producer
 
 from dataflix_connectors.config import HEARTBEAT_QUERY
 from dataflix_connectors.faults import Fault
@@ -12,7 +19,7 @@ from dataflix_connectors.progress import behind, read_bounds, read_committed
 from dataflix_connectors.source import Connection, read_slot
 from dataflix_connectors.topic_admin import admin_client
 from dataflix_contract import Settings, Table
-from dataflix_contract.schema import MASKER_GROUP
+from dataflix_contract.schema import MASKER_GROUP, RECONCILED_TOPIC
 from dataflix_reconciliation.report import Stream
 
 #: A stream that does not move for so long is down: longer than ClickHouse's consumer needs to
@@ -20,6 +27,7 @@ from dataflix_reconciliation.report import Stream
 PATIENCE_S = 20.0
 
 _POLL_S = 0.25
+_ANNOUNCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,38 @@ def stages(
         bounds = read_bounds(admin, [topic])
         while missing := behind(bounds, read_committed(admin, group, bounds.keys())):
             yield Progress(f"{group} is {missing} messages behind", missing)
+
+
+def announce(settings: Settings, table: Table, fence: int, taken_at: dt.datetime) -> None:
+    """Say that the table's rows are right up to the fence, so that older dead letters need no replay.
+
+    Args:
+        settings: where Kafka is.
+        table: the table.
+        fence: whatever was changed up to this WAL position has been seen.
+        taken_at: when the snapshot was taken.
+
+    Raises:
+        Fault: Kafka did not take it.
+    """
+    said = {"table": table.name, "fence": fence, "taken_ms": int(taken_at.timestamp() * 1000)}
+    errors: list[str] = []
+    try:
+        producer = Producer(
+            settings.kafka_client | {"log_level": 0, "delivery.timeout.ms": int(_ANNOUNCE_S * 1000)}
+        )
+        producer.produce(
+            RECONCILED_TOPIC,
+            json.dumps(said).encode(),
+            table.name.encode(),
+            on_delivery=lambda error, _message: errors.append(error.str()) if error else None,
+        )
+        left = producer.flush(_ANNOUNCE_S + 1)
+    except KafkaException as error:
+        raise Fault(f"Kafka does not take a record of {RECONCILED_TOPIC}: {error}") from error
+    if left or errors:
+        why = errors[0] if errors else "no answer"
+        raise Fault(f"Kafka does not take a record of {RECONCILED_TOPIC} ({why}): is it running?")
 
 
 def _confirmed(source: Connection) -> int:

@@ -19,8 +19,8 @@ from dataflix_reconciliation.report import Counts, Report, Stream
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 1800
 _RECORDED = (
-    *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "in_flight", "ahead"),
-    *("stream", "done", "started_at", "seconds"),
+    *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "truncated", "in_flight"),
+    *("ahead", "stream", "source_shape", "done", "started_at", "seconds"),
 )
 
 
@@ -136,6 +136,17 @@ class Staging:
         """The highest version that the table holds."""
         return self._number(f"SELECT max(_version) FROM raw.{self._table.name}")
 
+    def bury_truncated(self) -> int:
+        """Write tombstones for the rows that are older than a TRUNCATE of the source.
+
+        Returns:
+            How many rows that were.
+        """
+        found = self._number(f"SELECT count() FROM raw.{self._table.name}_truncated")
+        if found:
+            self._run("bury_truncated")
+        return found
+
     def prepare_repair(self, fence: int, wal: int, taken_at: dt.datetime) -> None:
         """Make the rows and tombstones that :meth:`count` counted; ``taken_at`` is the snapshot's time."""
         self._run("repair")
@@ -181,6 +192,17 @@ def unfinished(client: Client, run_id: str, table: Table) -> tuple[Counts, Strea
         parameters={"run": run_id, "table": table.name},
     ).result_rows
     return (Counts(*map(int, rows[0][:3])), Stream(rows[0][3])) if rows else None
+
+
+def last_shape(client: Client, table: Table) -> str:
+    """The source's shape as the table's last finished reconciliation saw it; empty if none tells."""
+    return str(
+        client.command(
+            "SELECT argMax(source_shape, recorded_at) FROM ops.reconciliations"
+            " WHERE table_name = {table:String} AND done AND source_shape != ''",
+            parameters={"table": table.name},
+        )
+    )
 
 
 def _arrow_stream(schema: pa.Schema, blocks: Iterable[pa.RecordBatch]) -> Generator[bytes, None, None]:

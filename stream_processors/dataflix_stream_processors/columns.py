@@ -11,12 +11,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dataflix_contract.schema import ColumnType
+from dataflix_contract.schema import UNAVAILABLE_VALUE, ColumnType
 
 Check = Callable[[Any], bool]
-
-#: What Debezium writes instead of a large value that PostgreSQL did not log.
-UNAVAILABLE = "__debezium_unavailable_value"
 
 _HALVES = frozenset(
     f"{sign}{whole}{tenths}"
@@ -24,6 +21,8 @@ _HALVES = frozenset(
     for whole in range(10)
     for tenths in ("", *(f".{digit}" for digit in range(10)))
 )
+# What a numeric of another scale writes for a value that numeric(2,1) holds, such as 3.50.
+_LONGER_HALF = re.compile(r"(-?[0-9]\.[0-9])0+").fullmatch
 
 # The years are DateTime64(6)'s: ClickHouse clamps what lies outside.
 _TIMESTAMP = re.compile(
@@ -50,7 +49,15 @@ def _is_text_array(value: Any) -> bool:
 
 
 def _is_numeric_2_1(value: Any) -> bool:
-    return type(value) is str and value in _HALVES
+    return type(value) is str and (value in _HALVES or _LONGER_HALF(value) is not None)
+
+
+def _normal_numeric_2_1(value: str) -> str:
+    """The value with one digit after the point at most: ClickHouse refuses more, even if they are zeros."""
+    if value in _HALVES:
+        return value
+    longer = _LONGER_HALF(value)
+    return value if longer is None else longer[1]
 
 
 def _is_timestamp(value: Any) -> bool:
@@ -65,7 +72,7 @@ def _is_timestamp(value: Any) -> bool:
 
 def is_unavailable(value: Any) -> bool:
     """Whether Debezium stands a placeholder in for a value that it does not have."""
-    return value in (UNAVAILABLE, [UNAVAILABLE])
+    return value in (UNAVAILABLE_VALUE, [UNAVAILABLE_VALUE])
 
 
 #: The check of each type of the contract, for values that are not NULL.
@@ -76,4 +83,17 @@ CHECKS: dict[ColumnType, Check] = {
     ColumnType.TEXT_ARRAY: _is_text_array,
     ColumnType.NUMERIC_2_1: _is_numeric_2_1,
     ColumnType.TIMESTAMPTZ: _is_timestamp,
+}
+
+#: Brings a checked value of a type into the one form in which it is forwarded.
+NORMAL_FORMS: dict[ColumnType, Callable[[str], str]] = {ColumnType.NUMERIC_2_1: _normal_numeric_2_1}
+
+#: How JSON writes the values of each type, by Python's name for it.
+JSON_KINDS: dict[ColumnType, type] = {
+    ColumnType.SMALLINT: int,
+    ColumnType.BIGINT: int,
+    ColumnType.TEXT: str,
+    ColumnType.TEXT_ARRAY: list,
+    ColumnType.NUMERIC_2_1: str,
+    ColumnType.TIMESTAMPTZ: str,
 }

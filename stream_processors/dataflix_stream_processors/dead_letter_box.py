@@ -1,25 +1,38 @@
 """The dead-letter topic as a list, and the way back into the raw topics.
 
-A letter's state is in the topic itself: a second record with the letter's key says
-that it was sent again. So nothing else need be kept, and a restart forgets nothing.
+A letter's state is in Kafka itself: a second record with the letter's key says that it was
+sent again, and a reconciliation says up to which change it has repaired a table's rows. So
+nothing else need be kept, and a restart forgets nothing.
 """
 
 from __future__ import annotations
 
+import enum
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
 
-from dataflix_contract.schema import DEAD_LETTER_TOPIC, MAX_MESSAGE_BYTES
+from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, MAX_MESSAGE_BYTES, RECONCILED_TOPIC
 from dataflix_stream_processors.dead_letters import DeadLetter
 from dataflix_stream_processors.delivery import Delivery
 
 _TIMEOUT_SECONDS = 10.0
+#: How long the masker gets to decide on what was sent again; it has other messages to mask as well.
+_MASKING_SECONDS = 30.0
+_POLL_SECONDS = 0.2
 _BATCH = 1000
 _REPLAYED = "replayed_ms"
 _MARKER = f'{{"{_REPLAYED}":'.encode()
@@ -29,12 +42,86 @@ class NotKeptError(Exception):
     """The raw topic's retention has deleted the original."""
 
 
+class State(enum.StrEnum):
+    """What has become of a dead letter."""
+
+    WAITS = "waits"
+    REFUSED_AGAIN = "refused again"
+    SENT_AGAIN = "sent again"
+    RECONCILED = "reconciled"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A dead letter and whether it was sent again."""
+    """A dead letter and what has become of it.
+
+    Attributes:
+        letter: the letter.
+        replayed: it was sent again.
+        state: what that led to. ``REFUSED_AGAIN``: the same message was refused for the same reason when
+            it was sent again. ``RECONCILED``: its row was loaded from the source since.
+    """
 
     letter: DeadLetter
     replayed: bool
+    state: State
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has to do something about it."""
+        return self.state in (State.WAITS, State.REFUSED_AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A message that was sent again.
+
+    Attributes:
+        letter: the letter that it was sent for.
+        offsets: where it is in its partition.
+    """
+
+    letter: DeadLetter
+    offsets: range
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Up to which change a reconciliation has repaired a table."""
+
+    fence: int
+    taken_ms: int
+
+    def covers(self, letter: DeadLetter) -> bool:
+        """Whether it has seen the change of a letter; one without a WAL position is judged by its time."""
+        return letter.timestamp_ms < self.taken_ms if letter.lsn is None else letter.lsn <= self.fence
+
+
+def judge(
+    letters: Mapping[bytes, DeadLetter], replayed: set[bytes], reconciled: Mapping[str, Reconciled]
+) -> list[Entry]:
+    """What has become of each letter, oldest first.
+
+    Args:
+        letters: the letters by their records' key.
+        replayed: keys of those that were sent again.
+        reconciled: the newest reconciliation by table.
+    """
+    entries = []
+    sent_before: set[tuple[str, str, str]] = set()
+    for key, letter in sorted(letters.items(), key=lambda item: item[1].refused_ms):
+        same = (letter.position.topic, letter.fingerprint, letter.reason)
+        done = reconciled.get(letter.table or "")
+        if key in replayed:
+            state = State.SENT_AGAIN
+        elif done and done.covers(letter):
+            state = State.RECONCILED
+        else:
+            state = State.REFUSED_AGAIN if same in sent_before else State.WAITS
+        if key in replayed:
+            sent_before.add(same)
+        entries.append(Entry(letter, key in replayed, state))
+    return entries
 
 
 class DeadLetterBox:
@@ -46,6 +133,7 @@ class DeadLetterBox:
 
     def __init__(self, client: Mapping[str, str]) -> None:
         self._delivery = Delivery(client, "dataflix-dlq")
+        self._admin = AdminClient({**client, "log_level": 0})
         self._consumer = Consumer(
             {
                 **client,
@@ -80,10 +168,9 @@ class DeadLetterBox:
                 replayed.add(key)
             else:
                 letters[key] = DeadLetter.from_json(value)
-        entries = [Entry(letter, key in replayed) for key, letter in letters.items()]
-        return sorted(entries, key=lambda entry: entry.letter.refused_ms)
+        return judge(letters, replayed, self._reconciled())
 
-    def replay(self, entry: Entry) -> None:
+    def replay(self, entry: Entry) -> Replayed:
         """Send the original again: same bytes, key, headers and partition.
 
         Raises:
@@ -91,6 +178,8 @@ class DeadLetterBox:
             DeliveryError: the broker did not take it.
         """
         position = entry.letter.position
+        where = TopicPartition(position.topic, position.partition)
+        first = self._end(where)
         original = self._original(position.topic, position.partition, position.offset)
         self._delivery.send(
             position.topic,
@@ -100,9 +189,67 @@ class DeadLetterBox:
             list(original.headers() or []),
         )
         self._delivery.finish()
+        sent = Replayed(entry.letter, range(first, self._end(where)))
         marker = orjson.dumps({_REPLAYED: int(time.time() * 1000)})
         self._delivery.send(DEAD_LETTER_TOPIC, str(position).encode(), marker)
         self._delivery.finish()
+        return sent
+
+    def refused_again(self, sent: Iterable[Replayed]) -> tuple[list[Entry], int]:
+        """Wait until the masker has decided on what was sent again.
+
+        Returns:
+            The new letters of those that were refused, and how many were not decided on in time.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        sent = list(sent)
+        deadline = time.monotonic() + _MASKING_SECONDS
+        while (open_ones := self._undecided(sent)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        places = {
+            (one.letter.position.topic, one.letter.position.partition, offset, one.letter.fingerprint)
+            for one in sent
+            for offset in one.offsets
+        }
+        refused = [
+            entry
+            for entry in self.entries()
+            if (
+                entry.letter.position.topic,
+                entry.letter.position.partition,
+                entry.letter.position.offset,
+                entry.letter.fingerprint,
+            )
+            in places
+        ]
+        return refused, open_ones
+
+    def _undecided(self, sent: list[Replayed]) -> int:
+        partitions = {(one.letter.position.topic, one.letter.position.partition) for one in sent}
+        if not partitions:
+            return 0
+        asked = ConsumerGroupTopicPartitions(MASKER_GROUP, [TopicPartition(*one) for one in partitions])
+        [answer] = self._admin.list_consumer_group_offsets([asked]).values()
+        done = {
+            (one.topic, one.partition): one.offset
+            for one in answer.result(timeout=_TIMEOUT_SECONDS).topic_partitions
+        }
+        return sum(
+            done[one.letter.position.topic, one.letter.position.partition] < one.offsets.stop for one in sent
+        )
+
+    def _end(self, where: TopicPartition) -> int:
+        _, end = self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_SECONDS)
+        return int(end)
+
+    def _reconciled(self) -> dict[str, Reconciled]:
+        """The newest reconciliation by table."""
+        if RECONCILED_TOPIC not in self._consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics:
+            return {}  # made by the next ./run.sh
+        records = [orjson.loads(message.value() or b"{}") for message in self._all_messages(RECONCILED_TOPIC)]
+        return {one["table"]: Reconciled(one["fence"], one["taken_ms"]) for one in records}
 
     def _original(self, topic: str, partition: int, offset: int) -> Message:
         where = TopicPartition(topic, partition)

@@ -14,8 +14,9 @@ from rich.table import Table as RichTable
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_stream_processors.dead_letter_box import DeadLetterBox, Entry, NotKeptError
+from dataflix_stream_processors.dead_letter_box import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
+from dataflix_stream_processors.refusals import cure
 
 make_output_safe()
 app = typer.Typer(
@@ -28,12 +29,14 @@ app = typer.Typer(
 @app.command("list")
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Also those that were sent again.")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Also those that were sent again, or whose rows are repaired.")
+    ] = False,
 ) -> None:
-    """Show the dead letters that nobody has sent again."""
+    """Show the dead letters that somebody has to do something about."""
     try:
         with DeadLetterBox(_settings().kafka_client) as box:
-            entries = [entry for entry in box.entries() if show_all or not entry.replayed]
+            entries = [entry for entry in box.entries() if show_all or entry.waits]
     except (KafkaException, DeliveryError, ValueError) as error:
         _fail(f"Kafka: {error}")
     if as_json:
@@ -60,28 +63,40 @@ def replay(
     try:
         with DeadLetterBox(_settings().kafka_client) as box:
             chosen = _chosen(box.entries(), letter)
-            kept, gone = _replay(box, chosen)
+            sent, gone = _replay(box, chosen)
+            refused, undecided = box.refused_again(sent)
     except (KafkaException, DeliveryError, ValueError) as error:
         _fail(f"Kafka: {error}")
-    sys.stdout.write(f"{kept} sent again, {gone} no longer kept\n")
+    sys.stdout.write(f"{len(sent)} sent again, {gone} no longer kept\n")
+    for entry in refused:
+        letter = entry.letter
+        sys.stdout.write(f"{letter.position}: refused again, {letter.reason}: {letter.detail}\n")
+    for reason in sorted({entry.letter.reason for entry in refused}):
+        sys.stdout.write(f"{reason}: {cure(reason)}\n")
+    if undecided:
+        sys.stdout.write(
+            f"{undecided} not masked yet: is the masker running? dataflix-dlq list shows what it refuses\n"
+        )
     if gone:
         _fail("the raw topic has deleted them: the next reconciliation repairs their rows")
+    if refused:
+        raise typer.Exit(1)
 
 
-def _replay(box: DeadLetterBox, chosen: list[Entry]) -> tuple[int, int]:
-    gone = 0
+def _replay(box: DeadLetterBox, chosen: list[Entry]) -> tuple[list[Replayed], int]:
+    sent, gone = [], 0
     for entry in chosen:
         try:
-            box.replay(entry)
+            sent.append(box.replay(entry))
         except NotKeptError:
             gone += 1
             sys.stdout.write(f"{entry.letter.position}: the original is no longer kept\n")
-    return len(chosen) - gone, gone
+    return sent, gone
 
 
 def _chosen(entries: list[Entry], letter: str | None) -> list[Entry]:
     if letter is None:
-        return [entry for entry in entries if not entry.replayed]
+        return [entry for entry in entries if entry.waits]
     found = [entry for entry in entries if _is_named(entry, letter)]
     if not found:
         _fail(f"there is no dead letter {letter}: see dataflix-dlq list --all")
@@ -103,17 +118,19 @@ def _print(entries: list[Entry]) -> None:
     table = RichTable(*whole, Column("detail", overflow="fold"), box=None)
     for entry in entries:
         letter = entry.letter
-        state = "sent again" if entry.replayed else "waits"
         table.add_row(
             str(letter.position),
             letter.reason,
             letter.op or "",
             str(letter.lsn or ""),
             str(letter.value_bytes),
-            state,
+            entry.state,
             letter.detail,
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for reason in sorted({entry.letter.reason for entry in entries if entry.waits}):
+        console.print(f"{reason}: {cure(reason)}", markup=False, highlight=False)
 
 
 def _settings() -> Settings:

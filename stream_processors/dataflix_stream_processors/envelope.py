@@ -14,7 +14,7 @@ import orjson
 
 from dataflix_contract.masking import Masking
 from dataflix_contract.schema import FENCE_HEADER, Column, Table
-from dataflix_stream_processors.columns import CHECKS, Check, is_unavailable
+from dataflix_stream_processors.columns import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
 from dataflix_stream_processors.refusals import Reason, RefusalError
 
 Headers = Iterable[tuple[str, bytes]]
@@ -23,7 +23,7 @@ Headers = Iterable[tuple[str, bytes]]
 SNAPSHOT_STATES = frozenset(
     {"true", "false", "first", "first_in_data_collection", "last_in_data_collection", "last", "incremental"}
 )
-_OPS = frozenset("crud")
+_OPS = frozenset("crudt")
 _ROW_OPS = frozenset("cru")
 _FENCE_DIGITS = 19
 
@@ -48,14 +48,14 @@ class Masked:
     """A message that may travel.
 
     Attributes:
-        key: the row's primary key, as JSON.
+        key: the row's primary key, as JSON; None for a TRUNCATE, which is of no row.
         value: the masked envelope, as JSON.
-        op: the kind of change: c, r, u or d.
+        op: the kind of change: c, r, u, d or t.
         source_us: when PostgreSQL committed it, in microseconds since 1970.
         unknown: columns that the contract does not know; their values are gone.
     """
 
-    key: bytes
+    key: bytes | None
     value: bytes
     op: str
     source_us: int
@@ -86,9 +86,11 @@ _NO_COLUMNS: frozenset[str] = frozenset()
 class _ColumnPlan:
     name: str
     type_name: str
+    json_kind: type
     check: Check
-    mask: Callable[[str], str] | None
+    convert: Callable[[str], str] | None
     nullable: bool
+    in_key: bool
     maybe_unavailable: bool
 
 
@@ -106,7 +108,10 @@ class TableMasker:
         self._max_bytes = max_bytes
         self._known = frozenset(table.columns)
         self._key = table.key
-        self._plan = tuple(_column_plan(column, masking) for column in table.forwarded_columns)
+        self._plan = tuple(
+            _column_plan(column, masking, in_key=column.name in table.key)
+            for column in table.forwarded_columns
+        )
 
     def decide(self, message: RawMessage) -> Outcome:
         """The masked message, the refusal, or nothing to do. Never raises for what a message holds."""
@@ -132,10 +137,10 @@ class TableMasker:
         op = _op(envelope)
         source = self._source(envelope)
         before, after = self._rows(envelope, op)
-        masked_before = None if before is None else self.mask_row("before", before)
-        masked_after = None if after is None else self.mask_row("after", after)
-        row = masked_after or masked_before or {}
-        masked_key = self._masked_key(key, row)
+        masked_after = None if after is None else self.mask_row(after)
+        masked_before = None if before is None else self.mask_row_before(before, key_counts=op == "d")
+        row = masked_after or masked_before
+        masked_key = None if row is None else self._masked_key(key, row)
         lsn, source_us = source["lsn"], source["ts_us"]
         value = {
             "op": op,
@@ -148,29 +153,39 @@ class TableMasker:
         unknown = self._unknown(before) | self._unknown(after)
         return Masked(masked_key, orjson.dumps(value), op, source_us, unknown)
 
-    def mask_row(self, where: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Check and mask one row.
+    def mask_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and mask the row as it is after a change.
 
         Raises:
-            RefusalError: a value is missing, of the wrong type, or not there.
+            RefusalError: a column is not in the message, or its value is of the wrong type or unavailable.
         """
-        masked = {}
-        for column in self._plan:
-            name = column.name
-            value = row.get(name)
-            if value is None:
-                if not column.nullable:
-                    raise _null_refusal(where, name, present=name in row)
-            elif not column.check(value):
-                raise _type_refusal(where, column, value)
-            elif column.maybe_unavailable and is_unavailable(value):
-                raise RefusalError(
-                    Reason.UNAVAILABLE_VALUE, f"{where}.{name}: set REPLICA IDENTITY FULL on the table"
-                )
-            elif column.mask is not None:
-                value = column.mask(value)
-            masked[name] = value
-        return masked
+        return _masked_values("after", self._plan, row)
+
+    def mask_row_before(self, row: Mapping[str, Any], *, key_counts: bool) -> dict[str, Any]:
+        """Mask the row as it was before a change; NULL stands for what is wrong with it.
+
+        Nobody takes a value from it but the key of a deleted row. A delete must get through whatever
+        else the row held, since it may be somebody's erasure.
+
+        Args:
+            row: the row.
+            key_counts: whether the row's key is the change's key, as in a delete.
+
+        Raises:
+            RefusalError: ``key_counts``, and a column of the key is not as it must be.
+        """
+        try:
+            return _masked_values("before", self._plan, row)
+        except RefusalError:
+            masked: dict[str, Any] = {}
+            for column in self._plan:
+                try:
+                    masked |= _masked_values("before", (column,), row)
+                except RefusalError:
+                    if key_counts and column.in_key:
+                        raise
+                    masked[column.name] = None
+            return masked
 
     def _source(self, envelope: dict[str, Any]) -> dict[str, Any]:
         source = envelope.get("source")
@@ -195,7 +210,7 @@ class TableMasker:
         after = _row(envelope, "after") if op in _ROW_OPS else None
         if op == "d":
             return _row(envelope, "before"), None
-        if op == "u" and envelope.get("before") is not None:
+        if op == "u" and type(envelope.get("before")) is dict:
             return _row(envelope, "before"), after
         return None, after
 
@@ -219,15 +234,36 @@ class TableMasker:
         return frozenset(row.keys() - self._known)
 
 
-def _column_plan(column: Column, masking: Masking) -> _ColumnPlan:
+def _column_plan(column: Column, masking: Masking, *, in_key: bool) -> _ColumnPlan:
     return _ColumnPlan(
         column.name,
         column.type.value,
+        JSON_KINDS[column.type],
         CHECKS[column.type],
-        masking.function(column.pii),
+        masking.function(column.pii) or NORMAL_FORMS.get(column.type),
         column.nullable,
+        in_key,
         column.type.value.startswith("text"),
     )
+
+
+def _masked_values(where: str, plan: Iterable[_ColumnPlan], row: Mapping[str, Any]) -> dict[str, Any]:
+    masked = {}
+    for column in plan:
+        name = column.name
+        value = row.get(name)
+        if value is None:
+            # What is not in the message is not NULL: the column was renamed, dropped, or not captured.
+            if not column.nullable or name not in row:
+                raise _null_refusal(where, name, present=name in row)
+        elif not column.check(value):
+            raise _type_refusal(where, column, value)
+        elif column.maybe_unavailable and is_unavailable(value):
+            raise _unavailable_refusal(where, column)
+        elif column.convert is not None:
+            value = column.convert(value)
+        masked[name] = value
+    return masked
 
 
 def _parse(data: bytes, reason: Reason, detail: str) -> Any:
@@ -243,7 +279,7 @@ def _op(envelope: dict[str, Any]) -> str:
     if type(op) is not str:
         raise RefusalError(Reason.NOT_AN_ENVELOPE, "there is no op")
     if op not in _OPS:
-        raise RefusalError(Reason.UNKNOWN_OP, "op is none of c, r, u, d")
+        raise RefusalError(Reason.UNKNOWN_OP, "op is none of c, r, u, d, t")
     return op
 
 
@@ -277,16 +313,22 @@ def _fence(headers: Headers, lsn: int) -> int:
 def _null_refusal(where: str, name: str, *, present: bool) -> RefusalError:
     if present:
         return RefusalError(Reason.WRONG_TYPE, f"{where}.{name}: NULL in a column that is never NULL")
-    return RefusalError(Reason.MISSING_COLUMN, f"{where}.{name}: the contract has it, the message has not")
+    return RefusalError(
+        Reason.MISSING_COLUMN, f"{where}.{name}: the contract has this column and the message does not"
+    )
 
 
 def _type_refusal(where: str, column: _ColumnPlan, value: Any) -> RefusalError:
     if is_unavailable(value):
-        return RefusalError(
-            Reason.UNAVAILABLE_VALUE, f"{where}.{column.name}: set REPLICA IDENTITY FULL on the table"
-        )
+        return _unavailable_refusal(where, column)
+    kind = type(value)
+    got = "a value that it does not hold" if kind is column.json_kind else kind.__name__
+    return RefusalError(Reason.WRONG_TYPE, f"{where}.{column.name}: expected {column.type_name}, got {got}")
+
+
+def _unavailable_refusal(where: str, column: _ColumnPlan) -> RefusalError:
     return RefusalError(
-        Reason.WRONG_TYPE, f"{where}.{column.name}: expected {column.type_name}, got {type(value).__name__}"
+        Reason.UNAVAILABLE_VALUE, f"{where}.{column.name}: PostgreSQL did not log this large value"
     )
 
 

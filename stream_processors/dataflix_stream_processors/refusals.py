@@ -22,6 +22,38 @@ class Reason(enum.StrEnum):
     KEY_MISMATCH = "key_mismatch"
     BAD_FENCE = "bad_fence"
 
+    @property
+    def cure(self) -> str:
+        """What to do about a message that is refused for this reason."""
+        return _CURES.get(self, _BROKEN_MESSAGE)
+
+
+_BROKEN_MESSAGE = (
+    "not written by our connector: find out who else writes to the raw topic; "
+    "dataflix-reconcile repairs the row if it is one of ours"
+)
+_CURES = {
+    Reason.TOO_LARGE: "raise DATAFLIX_MASKER_MAX_BYTES, run ./run.sh, then replay",
+    Reason.MISSING_COLUMN: (
+        "was the column renamed, dropped or made a generated one? Bring it back, or take it out of "
+        "tables.toml and replay. A message from before the column was added lacks it too. In each case "
+        "dataflix-reconcile loads the row from the source"
+    ),
+    Reason.WRONG_TYPE: (
+        "was the column's type changed? dataflix-connector preflight names the difference: change it "
+        "back, or change tables.toml and replay; dataflix-reconcile loads the row once they agree"
+    ),
+    Reason.UNAVAILABLE_VALUE: (
+        "ALTER TABLE ... REPLICA IDENTITY FULL, so that it does not happen again; "
+        "dataflix-reconcile loads the row from the source"
+    ),
+}
+
+
+def cure(reason: str) -> str:
+    """What to do about a letter with this reason, which an older or newer release may have given it."""
+    return Reason(reason).cure if reason in set(Reason) else _BROKEN_MESSAGE
+
 
 class RefusalError(Exception):
     """A message that must not be forwarded.

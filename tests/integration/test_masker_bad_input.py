@@ -1,8 +1,8 @@
 """What a broken source writes is described in the dead letters, and harms nobody."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import httpx
 import orjson
@@ -10,7 +10,7 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
-from support.raw import FIRST_ID, Received, deletion, open_producer, read_until, reading
+from support.raw import FIRST_ID, deletion, letters, open_producer, read_until, reading
 from support.stack import Stack
 
 TOPIC = "cdc.public.users"
@@ -22,16 +22,10 @@ BAD: dict[str, tuple[bytes | None, bytes]] = {
     "not_json": (KEY, b"\xff\x00" + CANARY),
     "missing_row": (KEY, GOOD.replace(b'"before":{', b'"before":null,"rest":{')),
     "not_an_envelope": (KEY, b'{"op":"d","before":{"name":"' + CANARY + b'"}}'),
-    "wrong_type": deletion("users", FIRST_ID, birth_year=CANARY.decode()),
+    "wrong_type": deletion("users", FIRST_ID, user_id=CANARY.decode()),
     "null_key": (None, GOOD),
     "too_large": (KEY, orjson.dumps(CANARY.decode() * 100_000)),
 }
-
-
-def letters(messages: list[Received]) -> list[dict[str, Any]]:
-    """The dead letters among what the topic holds."""
-    found = [orjson.loads(message.value) for message in messages]
-    return [letter for letter in found if "reason" in letter]
 
 
 def test_bad_input_is_dead_lettered_and_its_neighbours_pass(settings: Settings) -> None:
@@ -84,11 +78,17 @@ def test_a_dead_letter_is_listed_and_sent_again(stack: Stack, settings: Settings
         position = letter["position"]
         name = f"{position['topic']}:{position['partition']}:{position['offset']}"
         assert name in pending(stack)
-        stack.run(DLQ, "replay", "--id", name)
+        done = stack.run(DLQ, "replay", "--id", name, check=False)
         (again,) = letters(read_until(dead, letters))
     assert again["fingerprint"] == letter["fingerprint"]
     assert again["position"] != position
     assert name not in pending(stack)
+    second = again["position"]
+    assert (
+        f"{second['topic']}:{second['partition']}:{second['offset']}: refused again, not_json" in done.stdout
+    )
+    assert done.returncode == 1
+    assert states(stack)[f"{second['topic']}:{second['partition']}:{second['offset']}"] == "refused again"
 
 
 def test_a_letter_that_nobody_knows_is_a_clear_error(stack: Stack) -> None:
@@ -98,11 +98,19 @@ def test_a_letter_that_nobody_knows_is_a_clear_error(stack: Stack) -> None:
     assert "Traceback" not in done.stderr
 
 
-def pending(stack: Stack) -> list[str]:
+def states(stack: Stack, *options: str) -> dict[str, str]:
+    """The state of each letter that waits, by its name."""
+    lines = stack.run(DLQ, "list", "--json", *options).stdout.splitlines()
+    found = {}
+    for entry in map(orjson.loads, lines):
+        place = entry["letter"]["position"]
+        found[f"{place['topic']}:{place['partition']}:{place['offset']}"] = entry["state"]
+    return found
+
+
+def pending(stack: Stack) -> Collection[str]:
     """Names of the letters that wait."""
-    lines = stack.run(DLQ, "list", "--json").stdout.splitlines()
-    positions = [orjson.loads(line)["letter"]["position"] for line in lines]
-    return [f"{one['topic']}:{one['partition']}:{one['offset']}" for one in positions]
+    return states(stack).keys()
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

@@ -291,9 +291,11 @@ def test_reports_are_kept_and_a_killed_attempts_findings_count_for_its_run(
         fence=1,
         rows=1,
         counts=Counts(missing=3),
+        truncated=0,
         in_flight=0,
         ahead=0,
         stream=Stream.PASSED,
+        source_shape="",
         started_at=datetime.now(UTC),
         seconds=1.0,
     )

@@ -84,9 +84,15 @@ def reading(settings: Settings, topic: str) -> Iterator[Read]:
         consumer.close()
 
 
+def letters(messages: list[Received]) -> list[dict[str, Any]]:
+    """The dead letters among what their topic holds."""
+    found = [orjson.loads(message.value) for message in messages]
+    return [letter for letter in found if "reason" in letter]
+
+
 def _is_of_a_test(message: Message) -> bool:
     masked = (message.topic() or "").startswith("masked.")
-    return not masked or orjson.loads(message.key() or b"{}")["user_id"] >= FIRST_ID
+    return not masked or orjson.loads(message.key() or b"{}").get("user_id", 0) >= FIRST_ID
 
 
 def read_until(more: Read, enough: Callable[[list[Received]], Any], seconds: float = 60) -> list[Received]:

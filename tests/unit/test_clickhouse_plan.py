@@ -28,17 +28,21 @@ def things() -> Table:
 @pytest.fixture
 def complete(things: Table) -> Found:
     ingest = statements.ingest(things, BROKERS)
-    view = statements.fingerprint(statements.render("30_masked.sql.j2", table=things))
+    views = {name: statements.fingerprint(sql) for name, sql in statements.views(things).items()}
     return Found(
         databases=dict.fromkeys(statements.DATABASES, "Atomic"),
         comments={
             "ingest_errors": "",
             "things": "",
-            "masked_things": view,
+            **views,
             **dict.fromkeys(ingest.names, ingest.fingerprint),
         },
         columns={"things": {"id": "Int64", "label": "Nullable(String)", "_version": "UInt64"}},
-        reports=frozenset({"reconciliations", "pipeline_runs"}),
+        reports={
+            "reconciliations": frozenset({"run_id", "truncated", "source_shape"}),
+            "pipeline_runs": frozenset({"run_id"}),
+            "truncates": frozenset({"version"}),
+        },
     )
 
 
@@ -52,13 +56,17 @@ def test_an_empty_warehouse_is_made_in_an_order_that_loses_no_message(things: Ta
         "create raw.ingest_errors",
         "create ops.reconciliations",
         "create ops.pipeline_runs",
+        "create ops.truncates",
         "create raw.things",
         "create a placeholder for raw.things_queue",
         "create raw.things_mv",
         "create raw.things_errors_mv",
+        "create raw.things_truncates_mv",
         "drop the placeholder for raw.things_queue",
         "create raw.things_queue",
         "create the view raw.masked_things",
+        "create the view raw.things_truncated",
+        "create the view raw.things_bury_mv",
     ]
 
 
@@ -71,9 +79,11 @@ def test_another_broker_replaces_queue_and_views_only(things: Table, complete: F
         "drop raw.things_queue",
         "drop raw.things_mv",
         "drop raw.things_errors_mv",
+        "drop raw.things_truncates_mv",
         "create a placeholder for raw.things_queue",
         "create raw.things_mv",
         "create raw.things_errors_mv",
+        "create raw.things_truncates_mv",
         "drop the placeholder for raw.things_queue",
         "create raw.things_queue",
     ]
@@ -83,9 +93,10 @@ def test_an_interrupted_replacement_is_taken_up(things: Table, complete: Found) 
     comments = dict(complete.comments) | {"things_queue": ""}
     del comments["things_errors_mv"]
     steps = run(things, replace(complete, comments=comments))
-    assert steps[:3] == [
+    assert steps[:4] == [
         "drop raw.things_queue",
         "drop raw.things_mv",
+        "drop raw.things_truncates_mv",
         "create a placeholder for raw.things_queue",
     ]
 
@@ -98,6 +109,23 @@ def test_a_new_column_is_added_in_its_place_before_the_views_use_it(complete: Fo
     )
     assert [step.what for step in steps][1] == "drop raw.things_queue"
     assert steps[-1].what == "create the view raw.masked_things"
+
+
+def test_a_report_of_an_older_release_gets_its_new_columns(things: Table, complete: Found) -> None:
+    reports = dict(complete.reports) | {"reconciliations": frozenset({"run_id", "truncated"})}
+    steps = list(plan([things], replace(complete, reports=reports), BROKERS))
+    assert [step.sql for step in steps] == [
+        "ALTER TABLE ops.reconciliations ADD COLUMN IF NOT EXISTS source_shape String"
+    ]
+
+
+def test_a_view_that_cannot_be_replaced_is_dropped_first(things: Table, complete: Found) -> None:
+    comments = dict(complete.comments) | {"masked_things": "old", "things_bury_mv": "old"}
+    assert run(things, replace(complete, comments=comments)) == [
+        "create the view raw.masked_things",
+        "drop the view raw.things_bury_mv",
+        "create the view raw.things_bury_mv",
+    ]
 
 
 def test_a_changed_type_is_refused_with_the_statement_that_cures_it(things: Table, complete: Found) -> None:
@@ -142,5 +170,6 @@ def test_replicas_share_what_is_kept_and_each_reads_its_part_of_the_topic(things
         "create raw.ingest_errors",
         "create ops.reconciliations",
         "create ops.pipeline_runs",
+        "create ops.truncates",
         "create raw.things",
     ]

@@ -72,3 +72,10 @@ def test_the_fingerprint_follows_the_text(table: Table) -> None:
     one, same, other = (statements.ingest(table, brokers) for brokers in (BROKERS, BROKERS, "else:1"))
     assert one.fingerprint == same.fingerprint
     assert one.fingerprint != other.fingerprint
+
+
+def test_each_column_that_a_report_gained_is_in_its_first_statement_too() -> None:
+    created = statements.reports("")
+    for name, columns in statements.ADDED_COLUMNS.items():
+        for column, kind in columns.items():
+            assert f"    {column} {kind} COMMENT" in created[name]

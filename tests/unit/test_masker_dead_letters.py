@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from dataflix_contract import Masking
-from dataflix_stream_processors.dead_letters import DeadLetter, dead_letter
+from dataflix_stream_processors.dead_letter_box import Reconciled, State, judge
+from dataflix_stream_processors.dead_letters import DeadLetter, Position, dead_letter
 from dataflix_stream_processors.envelope import Refused
 from dataflix_stream_processors.refusals import Reason
 
@@ -44,3 +45,40 @@ def test_a_missing_key_is_told_from_an_empty_one() -> None:
 def test_something_else_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a dead letter"):
         DeadLetter.from_json(data)
+
+
+def letter(
+    offset: int, lsn: int | None = 100, fingerprint: str = "f", reason: str = "wrong_type"
+) -> DeadLetter:
+    return DeadLetter(
+        Position("cdc.public.users", 0, offset), "users", reason, "", "u", lsn, 50, offset, 1, 1, fingerprint
+    )
+
+
+def states(*letters: DeadLetter, replayed: tuple[int, ...] = (), **reconciled: Reconciled) -> list[State]:
+    by_key = {str(one.position).encode(): one for one in reversed(letters)}
+    sent = {str(letters[place].position).encode() for place in replayed}
+    return [entry.state for entry in judge(by_key, sent, reconciled)]
+
+
+def test_a_message_that_is_refused_again_for_the_same_reason_says_so() -> None:
+    assert states(letter(1), letter(2), replayed=(0,)) == [State.SENT_AGAIN, State.REFUSED_AGAIN]
+    three = (letter(1), letter(2), letter(3))
+    assert states(*three, replayed=(0, 1)) == [State.SENT_AGAIN, State.SENT_AGAIN, State.REFUSED_AGAIN]
+
+
+def test_another_message_or_another_reason_is_not_refused_again() -> None:
+    assert states(letter(1), letter(2, fingerprint="g"), replayed=(0,))[1] is State.WAITS
+    assert states(letter(1), letter(2, reason="missing_column"), replayed=(0,))[1] is State.WAITS
+    assert states(letter(1), letter(2)) == [State.WAITS, State.WAITS]
+
+
+def test_a_letter_of_a_change_that_a_reconciliation_has_seen_waits_no_more() -> None:
+    assert states(letter(1, lsn=100), users=Reconciled(100, 0)) == [State.RECONCILED]
+    assert states(letter(1, lsn=101), users=Reconciled(100, 1_000)) == [State.WAITS]
+    assert states(letter(1, lsn=100), ratings=Reconciled(100, 1_000)) == [State.WAITS]
+
+
+def test_a_letter_without_a_position_is_judged_by_its_time() -> None:
+    assert states(letter(1, lsn=None), users=Reconciled(1, 51)) == [State.RECONCILED]
+    assert states(letter(1, lsn=None), users=Reconciled(1, 50)) == [State.WAITS]

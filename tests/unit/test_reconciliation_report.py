@@ -16,9 +16,11 @@ REPORT = Report(
     fence=7,
     rows=1_000,
     counts=Counts(1, 2, 3),
+    truncated=5,
     in_flight=4,
     ahead=0,
     stream=Stream.PASSED,
+    source_shape="16411 user_id bigint",
     started_at=dt.datetime(2026, 1, 31, tzinfo=dt.UTC),
     seconds=1.5,
 )
@@ -33,9 +35,11 @@ def test_a_program_gets_one_flat_object() -> None:
         "missing": 1,
         "different": 2,
         "ghosts": 3,
+        "truncated": 5,
         "in_flight": 4,
         "ahead": 0,
         "stream": "passed",
+        "source_shape": "16411 user_id bigint",
         "started_at": "2026-01-31T00:00:00+00:00",
         "seconds": 1.5,
     }

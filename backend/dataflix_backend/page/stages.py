@@ -92,10 +92,10 @@ def summarise(changes: list[Change], ingested: Mapping[tuple[str, int], int]) ->
 
 
 def read_change(table: Table, key: bytes, value: bytes, masked: int) -> Change | None:
-    """A masked record as a change; None: it is of a snapshot, which has no commit."""
+    """A masked record as a change; None: it is of a snapshot, which has no commit, or of no row."""
     change = json.loads(value)
     source = change["source"]
-    if source["snapshot"] != "false":
+    if source["snapshot"] != "false" or change["op"] == "t":
         return None
     row = json.loads(key)
     return Change(
