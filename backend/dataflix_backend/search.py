@@ -15,12 +15,14 @@ from pydantic import Field, TypeAdapter
 from dataflix_backend import catalogue
 from dataflix_backend.schemas import Id, Movie, MovieSearch
 from dataflix_backend.text import GENRES_ARE_EQUAL, part
-from dataflix_backend.validation import TEXT
 
 Place = tuple[float | str, int]
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
-_BY_TEXT: TypeAdapter[Place] = TypeAdapter(tuple[Annotated[str, Field(max_length=1000, pattern=TEXT)], Id])
+# A title may hold any character that PostgreSQL takes: tabs and line breaks, but no NUL.
+_BY_TEXT: TypeAdapter[Place] = TypeAdapter(
+    tuple[Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")], Id]
+)
 _BY_NUMBER: TypeAdapter[Place] = TypeAdapter(tuple[_Number, Id])
 
 #: Every film's ratings at once: cheaper than film by film where all of them are put in order.
