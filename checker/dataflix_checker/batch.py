@@ -62,7 +62,7 @@ def _reconciliation(outcome: Mapping[str, Any]) -> tuple[bool, str]:
     found = {kind: outcome[kind] for kind in _FAULTS if outcome[kind]}
     if found:
         told = ", ".join(f"{count:,} {kind}" for kind, count in found.items())
-        return False, f"{told}: the stream had lost them, they are repaired; see ops.reconciliations"
+        return False, f"{told}: they are repaired; ops.reconciliations.stream says whose fault it was"
     return True, f"{outcome['rows']:,} rows are what the source has"
 
 

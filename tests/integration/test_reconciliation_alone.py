@@ -42,7 +42,7 @@ def staged(settings: Settings) -> list[str]:
 def test_without_a_stream_the_warehouse_becomes_equal_and_stays_so_when_it_returns(
     stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
 ) -> None:
-    """Changes, and a TRUNCATE, which the stream never tells."""
+    """Changes, and a TRUNCATE, of which the stream has not told yet."""
     wait_until(lambda: differences(source, warehouse, settings) == [], "both are equal before", 240)
     with ConnectClient(settings) as connect:
         connect.stop()
