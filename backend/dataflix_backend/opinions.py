@@ -40,16 +40,21 @@ INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s
 ON CONFLICT DO NOTHING RETURNING watched_at
 """
 _SEE_WATCHED = "SELECT watched_at FROM watched_movies WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
-# One statement: its foreign keys are looked at when all of it is done.
+# One statement: its foreign keys are looked at when all of it is done. Whether a row is new is told by
+# which statement wrote it: PostgreSQL does not return xmax of a partitioned table.
 _RATE = """
 WITH watched AS (
     INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
     ON CONFLICT DO NOTHING RETURNING 1
 )
 INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, %(rating)s)
-ON CONFLICT (user_id, movie_id) DO UPDATE SET rating = excluded.rating
-RETURNING rated_at, updated_at, xmax = 0 AS is_new,
+ON CONFLICT DO NOTHING
+RETURNING rated_at, updated_at,
     CASE WHEN EXISTS (SELECT FROM watched) THEN 'now' ELSE 'already' END AS watched
+"""
+_RATE_AGAIN = """
+UPDATE ratings SET rating = %(rating)s WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s
+RETURNING rated_at, updated_at, 'already' AS watched
 """
 _SEE_RATED = "SELECT FROM ratings WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
 _MARK, _RATING = Made(Watched, _SEE_WATCHED), Made(Rating, _SEE_RATED)
@@ -123,9 +128,11 @@ def rate(sent: NewRating) -> Response:
 
     def upsert(connection: Connection[TupleRow]) -> Written:
         with connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(_RATE, sent.model_dump()).fetchone()
-        assert row is not None  # noqa: S101 - an INSERT returns its row
-        status = HTTPStatus.CREATED if row.pop("is_new") else HTTPStatus.OK
+            new = cursor.execute(_RATE, sent.model_dump()).fetchone()
+            row = new or cursor.execute(_RATE_AGAIN, sent.model_dump()).fetchone()
+        if row is None:  # somebody took it back in between: once more
+            raise errors.SerializationFailure
+        status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Rating(**sent.model_dump(), **row))
 
     try:

@@ -17,6 +17,7 @@ from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_wit
 from dataflix_checker.person import check_person
 from dataflix_checker.probes import probes
 from dataflix_checker.story import Canary, play
+from dataflix_connectors.preflight import SLOT_SUBJECT, faults
 from dataflix_contract import tables
 from dataflix_contract.schema import SOURCE_SCHEMA
 
@@ -76,6 +77,7 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Find
         yield guarded("ingest errors", lambda: _ingest_errors(settings, errors))
         yield guarded("drift", lambda: _drift(settings))
         yield guarded("slot", lambda: _slot(settings))
+        yield guarded("source", lambda: _source(settings))
     finally:
         consumer.close()
     if settings.profile == "full":
@@ -115,8 +117,8 @@ def _kafka(settings: Settings) -> tuple[bool, str]:
 
 
 def _connector(settings: Settings) -> tuple[bool, str]:
-    seen = health.connector(settings)
-    return not seen.fault, seen.fault or "connector and task are running"
+    seen = health.connector(settings).status
+    return seen.running, "connector and task are running" if seen.running else seen.description
 
 
 def _ready(settings: Settings, name: str) -> tuple[bool, str]:
@@ -171,9 +173,19 @@ def _lag(settings: Settings) -> tuple[bool, str]:
 
 
 def _slot(settings: Settings) -> tuple[bool, str]:
-    slot = health.slot(settings)
-    detail = slot.fault or f"{slot.wal_status}, holds {slot.held_bytes / 2**20:.1f} MiB of WAL"
-    return not slot.fault and slot.held_bytes <= MAX_SLOT_BYTES, detail
+    """Whether Debezium reads the slot, and it advances."""
+    capture = health.capture(settings)
+    wrong = [finding.text for finding in faults(capture.findings) if finding.subject == SLOT_SUBJECT]
+    if wrong or capture.slot is None:
+        return False, "; ".join(wrong or capture.faults)
+    held = capture.slot.retained_bytes
+    return held <= MAX_SLOT_BYTES, f"{capture.slot.wal_status}, holds {held / 2**20:.1f} MiB of WAL"
+
+
+def _source(settings: Settings) -> tuple[bool, str]:
+    """Whether everything that the contract wants is published as the contract has it."""
+    wrong = health.capture(settings).faults
+    return not wrong, "; ".join(wrong) or "publication, tables, columns and topics are fit to be captured"
 
 
 def _dead_letters(settings: Settings, before: int) -> tuple[bool, str]:

@@ -18,6 +18,12 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from dataflix_checker.probes import http, postgres_connection
+from dataflix_connectors.connect import ConnectorStatus, Offsets, parse_offsets, parse_status
+from dataflix_connectors.faults import Fault
+from dataflix_connectors.preflight import Finding, Level, faults
+from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
+from dataflix_connectors.status import CaptureFacts, judge_capture, stalled_seconds
+from dataflix_connectors.topic_admin import CaptureTopics, admin_client, read_capture_topics
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import (
     BATCH_DAG,
@@ -26,15 +32,9 @@ from dataflix_contract.schema import (
     DEAD_LETTER_TOPIC,
     MASKER_GROUP,
     MODEL,
-    SLOT,
 )
 
 _SECONDS = 3
-_SLOT_QUERY = """
-    SELECT active, coalesce(wal_status, 'none'),
-           coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint
-    FROM pg_replication_slots WHERE slot_name = %s
-"""
 _NO_CHAMPION = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 _RECONCILED_QUERY = """
     SELECT any(found.run_id) AS run_id, sum(found.rows) AS rows, sum(found.missing) AS missing,
@@ -53,37 +53,45 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """The replication slot: whether Debezium reads it and how much WAL waits for that."""
+class Connector:
+    """The connector and its task as Kafka Connect sees them, and how far it has come."""
 
-    name: str
-    active: bool
-    wal_status: str
-    held_bytes: int
-
-    @property
-    def fault(self) -> str:
-        """What is wrong, or nothing."""
-        if self.wal_status in {"lost", "unreserved"}:
-            return f"the slot's WAL is {self.wal_status}: bin/dataflix-connector resnapshot"
-        return "" if self.active else "nobody reads the slot"
+    status: ConnectorStatus
+    offsets: Offsets
 
 
 @dataclass(frozen=True, slots=True)
-class Connector:
-    """The connector and its task as Kafka Connect sees them."""
+class Capture:
+    """The capture of changes: each part asked of its own server, all of it judged together.
 
-    state: str
-    tasks: list[str]
-    trace: str
+    Attributes:
+        connector: what Kafka Connect says; nothing where it was not asked.
+        findings: what is wrong, and what to do about it.
+        stalled_s: for how long the slot is read and has not advanced.
+    """
+
+    source: SourceFacts | Unknown
+    connector: Connector | Unknown | None
+    topics: CaptureTopics | Unknown
+    findings: list[Finding]
+    stalled_s: float
 
     @property
-    def fault(self) -> str:
-        """What is wrong, or nothing."""
-        if self.state == "RUNNING" and self.tasks and set(self.tasks) == {"RUNNING"}:
-            return ""
-        states = ", ".join(self.tasks) or "no task"
-        return f"connector {self.state}, task {states}{f': {self.trace}' if self.trace else ''}"
+    def faults(self) -> list[str]:
+        """Each finding with which changes are lost or late, and each server that does not answer."""
+        asked = {"PostgreSQL": self.source, "Kafka Connect": self.connector, "Kafka": self.topics}
+        away = [f"{name}: {part.fault}" for name, part in asked.items() if isinstance(part, Unknown)]
+        return away + [finding.text for finding in faults(self.findings)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Each finding with which the capture works, and which somebody should look at."""
+        return [finding.text for finding in self.findings if finding.level is Level.WARNING]
+
+    @property
+    def slot(self) -> SlotFacts | None:
+        """The replication slot; nothing where there is none, or PostgreSQL does not answer."""
+        return None if isinstance(self.source, Unknown) else self.source.slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ def ask(question: Callable[[Settings], T], settings: Settings) -> T | Unknown:
     """The answer, or why there is none."""
     try:
         return question(settings)
-    except (psycopg.Error, httpx.HTTPError, KafkaException, LookupError) as fault:
+    except (psycopg.Error, httpx.HTTPError, KafkaException, LookupError, Fault) as fault:
         return Unknown(_in_short(fault))
 
 
@@ -268,37 +276,50 @@ def _rows(settings: Settings, query: str) -> list[dict[str, Any]]:
     return found
 
 
-def slot(settings: Settings) -> Slot:
-    """Look at the replication slot."""
+def capture(settings: Settings) -> Capture:
+    """Look at the capture of changes, as PostgreSQL, Kafka Connect and Kafka show it."""
+    return judged(ask(source, settings), ask(connector, settings), ask(capture_topics, settings), settings)
+
+
+def judged(
+    found: SourceFacts | Unknown,
+    connector: Connector | Unknown | None,
+    topics: CaptureTopics | Unknown,
+    settings: Settings,
+) -> Capture:
+    """Judge the answers together; a server that did not answer, or was not asked, is left out."""
+    seen = None if isinstance(connector, Unknown) else connector
+    facts = CaptureFacts(
+        None if isinstance(found, Unknown) else found,
+        seen and seen.status,
+        seen and seen.offsets,
+        None if isinstance(topics, Unknown) else topics,
+    )
+    return Capture(found, connector, topics, judge_capture(facts, settings), stalled_seconds(facts))
+
+
+def source(settings: Settings) -> SourceFacts:
+    """Ask PostgreSQL for everything that it knows about the capture."""
     with postgres_connection(settings, settings.postgres_db) as connection:
-        return read_slot(connection)
-
-
-def read_slot(connection: psycopg.Connection[Any]) -> Slot:
-    """Look at the replication slot over anybody's connection.
-
-    Raises:
-        LookupError: there is none.
-    """
-    row = connection.execute(_SLOT_QUERY, (SLOT,)).fetchone()
-    if row is None:
-        raise LookupError(f"there is no replication slot {SLOT}: bin/dataflix-connector register")
-    return Slot(SLOT, *row)
+        return read_facts(connection, settings)
 
 
 def connector(settings: Settings) -> Connector:
-    """Look at the connector's state."""
-    answer = http.get(f"{settings.connect_url}/connectors/{CONNECTOR}/status")
+    """Ask Kafka Connect for the connector's state and offsets."""
+    return Connector(parse_status(_connect(settings, "status")), parse_offsets(_connect(settings, "offsets")))
+
+
+def _connect(settings: Settings, what: str) -> dict[str, Any] | None:
+    answer = http.get(f"{settings.connect_url}/connectors/{CONNECTOR}/{what}")
     if answer.status_code == httpx.codes.NOT_FOUND:
-        raise LookupError("the connector is not registered: bin/dataflix-connector register")
-    return read_connector(answer.raise_for_status().json())
+        return None
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
-def read_connector(status: dict[str, Any]) -> Connector:
-    """Understand what Kafka Connect's REST API says; the trace's first line is enough."""
-    traces = [part.get("trace", "") for part in (status["connector"], *status["tasks"])]
-    first = next((trace.splitlines()[0] for trace in traces if trace), "")
-    return Connector(status["connector"]["state"], [task["state"] for task in status["tasks"]], first)
+def capture_topics(settings: Settings) -> CaptureTopics:
+    """Ask Kafka for the topics that Debezium writes to."""
+    return read_capture_topics(admin_client(settings), _SECONDS)
 
 
 def backlog(settings: Settings) -> Backlog:

@@ -13,8 +13,11 @@ import typer
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from dataflix_checker import health
-from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
+from dataflix_checker.health import Backlog, Batch, Capture, Connector, Reconciled, Run, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
+from dataflix_connectors.preflight import faults
+from dataflix_connectors.slot import SlotState, slot_health
+from dataflix_connectors.source import SourceFacts
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import make_output_safe
 
@@ -37,8 +40,7 @@ def main() -> None:
     sys.stdout.buffer.write(
         render(
             up(settings),
-            health.ask(health.slot, settings),
-            health.ask(health.connector, settings),
+            health.capture(settings),
             health.ask(health.backlog, settings),
             batch,
         )
@@ -65,8 +67,7 @@ def up(settings: Settings) -> dict[str, bool]:
 
 def render(
     answers: dict[str, bool],
-    slot: Slot | Unknown,
-    connector: Connector | Unknown,
+    capture: Capture,
     backlog: Backlog | Unknown,
     batch: Batch | None,
 ) -> bytes:
@@ -74,15 +75,7 @@ def render(
     gauges = _Gauges()
     for name, answer in answers.items():
         gauges.set("dataflix_up", "The server answers as it should.", answer, service=name)
-    if not isinstance(slot, Unknown):
-        gauges.set(
-            "dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", not slot.fault
-        )
-        gauges.set("dataflix_slot_held_bytes", "WAL that waits for Debezium.", slot.held_bytes)
-    else:  # no slot is a lost one, and no answer of PostgreSQL's is told by dataflix_up
-        gauges.set("dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", 0)
-    if not isinstance(connector, Unknown):
-        gauges.set("dataflix_connector_running", "The connector and its task run.", not connector.fault)
+    _tell_of_capture(gauges, capture)
     if not isinstance(backlog, Unknown):
         for group, lag in backlog.lag.items():
             gauges.set("dataflix_lag_records", "Records that a group has yet to read.", lag, group=group)
@@ -109,6 +102,24 @@ class _Gauges:
     def text(self) -> bytes:
         """All of them as Prometheus reads them."""
         return generate_latest(self._registry)
+
+
+def _tell_of_capture(gauges: _Gauges, capture: Capture) -> None:
+    wrong = faults(capture.findings)
+    # No slot is a lost one. That PostgreSQL did not answer is told by dataflix_up, too.
+    health = slot_health(capture.slot)
+    streaming = health.state is SlotState.STREAMING
+    gauges.set("dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", streaming)
+    if isinstance(capture.source, SourceFacts):
+        endangered = health.state is SlotState.ENDANGERED
+        gauges.set("dataflix_slot_endangered", "The slot is lost at the next checkpoint.", endangered)
+        gauges.set("dataflix_slot_held_bytes", "WAL that waits for Debezium.", health.retained_bytes)
+        what = "How long the slot is read and has not advanced; 0 while it advances."
+        gauges.set("dataflix_slot_stalled_seconds", what, capture.stalled_s)
+        gauges.set("dataflix_capture_faults", "Findings of the preflight that lose changes.", len(wrong))
+    if isinstance(capture.connector, Connector):
+        running = capture.connector.status.running
+        gauges.set("dataflix_connector_running", "The connector and its task run.", running)
 
 
 def _tell_of_batch(gauges: _Gauges, batch: Batch) -> None:

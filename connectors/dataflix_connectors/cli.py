@@ -14,13 +14,13 @@ from rich.table import Table as RichTable
 
 from dataflix_connectors import preflight as rules
 from dataflix_connectors import registration, topic_admin, topics
-from dataflix_connectors.connect import ConnectClient
+from dataflix_connectors.connect import ConnectClient, ConnectorStatus
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
-from dataflix_connectors.slot import slot_health
-from dataflix_connectors.source import connect_as_debezium, read_facts, read_slot
-from dataflix_connectors.status import CaptureStatus, capture_status
+from dataflix_connectors.slot import SlotHealth, slot_health
+from dataflix_connectors.source import connect_as_debezium, read_facts
+from dataflix_connectors.status import CaptureFacts, judge_capture
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import make_output_safe
 
@@ -61,7 +61,7 @@ def preflight(*, as_json: Json = False) -> None:
     with _session() as settings:
         findings = _findings(settings)
         if as_json:
-            _print_json([dataclasses.asdict(f) | {"level": f.level.value} for f in findings])
+            _print_json(_plain_findings(findings))
         elif not findings:
             out.print("the source is fit to be captured")
         else:
@@ -116,17 +116,28 @@ def resnapshot(
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show connector, task and slot; exit code 1 when changes are not being captured."""
+    """Show connector, task and slot, and what is wrong; exit code 1 when changes are not being captured."""
     with _session() as settings, ConnectClient(settings) as connect:
+        connector = connect.status()
         with connect_as_debezium(settings) as source:
-            slot = slot_health(read_slot(source))
-        capture = capture_status(connect.status(), slot, connect.offsets())
+            facts = read_facts(source, settings)
+        kafka = topic_admin.read_capture_topics(topic_admin.admin_client(settings))
+        findings = judge_capture(CaptureFacts(facts, connector, connect.offsets(), kafka), settings)
+        slot = slot_health(facts.slot)
         if as_json:
-            _print_json(_plain(capture))
+            _print_json(_plain(connector, slot, findings))
         else:
-            _print_table(["what", "state"], _status_rows(capture))
-        if not capture.healthy:
-            _complain(f"{capture.problem}\n{capture.cure}")
+            _print_table(["what", "state"], _status_rows(connector, slot))
+        for finding in findings:
+            err.print(
+                finding.text,
+                style="red" if finding.level is rules.Level.FAULT else "yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        if rules.faults(findings):
+            raise typer.Exit(1)
 
 
 @contextlib.contextmanager
@@ -149,7 +160,7 @@ def _complain(message: str) -> None:
 
 def _findings(settings: Settings) -> list[rules.Finding]:
     with connect_as_debezium(settings) as connection:
-        return rules.judge(read_facts(connection), settings)
+        return rules.judge(read_facts(connection, settings), settings)
 
 
 def _refuse_faults(findings: list[rules.Finding]) -> None:
@@ -158,19 +169,27 @@ def _refuse_faults(findings: list[rules.Finding]) -> None:
         raise typer.Exit(1)
 
 
-def _status_rows(capture: CaptureStatus) -> list[list[str]]:
+def _status_rows(connector: ConnectorStatus, slot: SlotHealth) -> list[list[str]]:
     return [
-        ["connector", capture.connector.connector],
-        ["task", capture.connector.task],
-        ["slot", capture.slot.state.value],
-        ["WAL held by the slot", f"{capture.slot.retained_bytes} bytes"],
-        ["WAL not yet confirmed", f"{capture.slot.lag_bytes} bytes"],
+        ["connector", connector.connector],
+        ["task", connector.task],
+        ["slot", slot.state.value],
+        ["WAL held by the slot", f"{slot.retained_bytes} bytes"],
+        ["WAL not yet confirmed", f"{slot.lag_bytes} bytes"],
     ]
 
 
-def _plain(capture: CaptureStatus) -> dict[str, object]:
-    slot = dataclasses.asdict(capture.slot) | {"state": capture.slot.state.value}
-    return dataclasses.asdict(capture) | {"slot": slot, "healthy": capture.healthy}
+def _plain(connector: ConnectorStatus, slot: SlotHealth, findings: list[rules.Finding]) -> dict[str, object]:
+    return {
+        "connector": dataclasses.asdict(connector),
+        "slot": dataclasses.asdict(slot) | {"state": slot.state.value},
+        "findings": _plain_findings(findings),
+        "healthy": not rules.faults(findings),
+    }
+
+
+def _plain_findings(findings: list[rules.Finding]) -> list[dict[str, object]]:
+    return [dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings]
 
 
 def _report(line: str) -> None:

@@ -1,17 +1,23 @@
-"""Is the source fit to be captured? Judgements over facts: each fault with its cure."""
+"""Is the source fit to be captured? Judgements over facts: each fault with its cure.
+
+The preflight asks before the connector is registered, and the status asks the same while it runs.
+"""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from dataflix_connectors.config import published_tables
-from dataflix_connectors.slot import RESNAPSHOT_CURE, SlotState, slot_health
-from dataflix_connectors.source import PublicationFacts, SlotFacts, SourceFacts, TableFacts
+from dataflix_connectors.slot import KEEP_WAL_CURE, RESNAPSHOT_CURE, SlotState, slot_health
+from dataflix_connectors.source import SlotFacts, SourceFacts, TableFacts
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
 _PLUGIN = "pgoutput"
 _MIGRATE = "run dataflix-migrate"
+
+#: What findings about the slot are about.
+SLOT_SUBJECT = f"slot {SLOT}"
 
 
 class Level(enum.Enum):
@@ -35,15 +41,25 @@ class Finding:
         """Whether a new snapshot is the cure, so that it must not be refused for this."""
         return self.cure == RESNAPSHOT_CURE
 
+    @property
+    def text(self) -> str:
+        """The finding in one line."""
+        return f"{self.subject} {self.problem}: {self.cure}"
+
 
 def judge(facts: SourceFacts, settings: Settings) -> list[Finding]:
-    """Everything that is wrong with the source; nothing when it can be captured."""
+    """Everything that is wrong with the source and the slot; nothing when it can be captured."""
+    return [*judge_source(facts, settings), *_judge_slot(facts.slot)]
+
+
+def judge_source(facts: SourceFacts, settings: Settings) -> list[Finding]:
+    """What is wrong with server, publication and tables, and whose slot it is."""
     return [
         *_judge_server(facts, settings),
-        *_judge_publication(facts.publication),
+        *_judge_publication(facts),
         *_judge_heartbeat(facts.tables.get(HEARTBEAT_TABLE), settings),
         *(finding for table in tables().values() for finding in _judge_table(table, facts, settings)),
-        *_judge_slot(facts.slot, settings),
+        *_judge_owner(facts.slot, settings),
     ]
 
 
@@ -89,34 +105,39 @@ def _judge_server(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
     if not facts.replication_role:
         yield _fault(
             f"role {settings.debezium_user}",
-            "has not the REPLICATION attribute",
+            "lacks the REPLICATION attribute",
             f"{_MIGRATE}, or ALTER ROLE {settings.debezium_user} REPLICATION",
         )
 
 
-def _judge_publication(publication: PublicationFacts | None) -> Iterator[Finding]:
+def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     subject = f"publication {PUBLICATION}"
+    publication = facts.publication
     if publication is None:
         yield _fault(subject, "does not exist", _MIGRATE)
         return
+    partitions = _partitions_of(facts)
     wanted = frozenset(published_tables())
-    if missing := wanted - publication.tables:
-        names = ", ".join(sorted(missing))
-        yield _fault(
-            subject, f"does not publish {names}", f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {names}"
-        )
-    if surplus := publication.tables - wanted:
-        names = ", ".join(sorted(surplus))
+    apart = {partitions[name] for name in publication.tables if name in partitions} - publication.tables
+    if apart:
         yield _fault(
             subject,
-            f"publishes {names}, which nobody reads",
-            f"ALTER PUBLICATION {PUBLICATION} DROP TABLE {names}, or add it to the contract",
+            f"publishes the partitions of {_listed(apart)} under their own names, which nobody reads",
+            _publish(apart - publication.members, via_root=True),
+        )
+    if missing := wanted - publication.tables - apart:
+        via_root = not publication.via_root and not missing.isdisjoint(_partitioned(facts))
+        yield _fault(subject, f"does not publish {_listed(missing)}", _publish(missing, via_root=via_root))
+    if surplus := publication.tables - wanted - partitions.keys():
+        yield _fault(
+            subject,
+            f"publishes {_listed(surplus)}, which nobody reads",
+            f"ALTER PUBLICATION {PUBLICATION} DROP TABLE {_listed(surplus)}, or add it to the contract",
         )
     if publication.filtered:
-        names = ", ".join(sorted(publication.filtered))
         yield _fault(
             subject,
-            f"publishes {names} with a row filter or a column list",
+            f"publishes {_listed(publication.filtered)} with a row filter or a column list",
             f"ALTER PUBLICATION {PUBLICATION} SET TABLE {', '.join(published_tables())}",
         )
     if not publication.complete:
@@ -125,6 +146,31 @@ def _judge_publication(publication: PublicationFacts | None) -> Iterator[Finding
             "leaves out inserts, updates or deletes",
             f"ALTER PUBLICATION {PUBLICATION} SET (publish = 'insert, update, delete, truncate')",
         )
+
+
+def _partitions_of(facts: SourceFacts) -> dict[str, str]:
+    """The partitioned table of each partition, by their names."""
+    return {
+        partition: f"{SOURCE_SCHEMA}.{name}"
+        for name, table in facts.tables.items()
+        for partition in table.partitions
+    }
+
+
+def _partitioned(facts: SourceFacts) -> set[str]:
+    return {f"{SOURCE_SCHEMA}.{name}" for name, table in facts.tables.items() if table.partitioned}
+
+
+def _publish(names: Collection[str], *, via_root: bool) -> str:
+    """How to publish these tables, partitioned ones under their own names."""
+    statements = [f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {_listed(names)}"] if names else []
+    if via_root:
+        statements.append(f"ALTER PUBLICATION {PUBLICATION} SET (publish_via_partition_root = true)")
+    return "; ".join(statements)
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _judge_heartbeat(table: TableFacts | None, settings: Settings) -> Iterator[Finding]:
@@ -148,13 +194,25 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
     if not found.readable:
         role = settings.debezium_user
         yield _fault(f"table {name}", f"role {role} may not read it", f"GRANT SELECT ON {name} TO {role}")
-    if not found.full_identity:
+    # Each partition has an identity of its own, which counts for its rows.
+    for holder, full in {name: found.full_identity, **found.partitions}.items():
+        if not full:
+            yield _fault(
+                f"table {holder}",
+                "its replica identity is not FULL: old values and large unchanged ones do not arrive",
+                f"ALTER TABLE {holder} REPLICA IDENTITY FULL",
+            )
+    if found.key != frozenset(table.key):
         yield _fault(
             f"table {name}",
-            "its replica identity is not FULL: old values and large unchanged ones do not arrive",
-            f"ALTER TABLE {name} REPLICA IDENTITY FULL",
+            f"has {_key(found.key)}, and {_key(table.key)} in the contract: changes would have another key",
+            f"ALTER TABLE {name} ADD PRIMARY KEY ({', '.join(table.key)}), after dropping another one",
         )
     yield from _judge_columns(table, found)
+
+
+def _key(columns: Collection[str]) -> str:
+    return f"the primary key ({_listed(columns)})" if columns else "no primary key"
 
 
 def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
@@ -168,6 +226,12 @@ def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
                 subject,
                 f"is {facts.type}, and {column.type.value} in the contract",
                 "make the two agree: by a migration, or in tables.toml",
+            )
+        elif facts.generated:
+            yield _fault(
+                subject,
+                "is generated: PostgreSQL does not publish its values",
+                "store it as an ordinary column, or take it out of tables.toml",
             )
         elif facts.nullable and not column.nullable:
             yield _warning(
@@ -183,27 +247,30 @@ def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
         )
 
 
-def _judge_slot(slot: SlotFacts | None, settings: Settings) -> Iterator[Finding]:
+def _judge_owner(slot: SlotFacts | None, settings: Settings) -> Iterator[Finding]:
     if slot is None:
         return
-    subject = f"slot {SLOT}"
     if slot.plugin != _PLUGIN or slot.database != settings.postgres_db:
         yield _fault(
-            subject,
+            SLOT_SUBJECT,
             f"belongs to database {slot.database} and plugin {slot.plugin}",
             f"it is not ours: if nobody needs it, SELECT pg_drop_replication_slot('{SLOT}')",
         )
     if slot.active_user not in (None, settings.debezium_user):
         yield _fault(
-            subject,
+            SLOT_SUBJECT,
             f"is read by {slot.active_user} (pid {slot.active_pid})",
             "stop that reader: a slot serves one only",
         )
+
+
+def _judge_slot(slot: SlotFacts | None) -> Iterator[Finding]:
+    """The slot before a registration: one that is about to be lost is saved by reading it."""
     health = slot_health(slot)
     if health.state is SlotState.LOST:
-        yield _fault(subject, health.problem, RESNAPSHOT_CURE)
+        yield _fault(SLOT_SUBJECT, health.problem, RESNAPSHOT_CURE)
     elif health.state is SlotState.ENDANGERED:
-        yield _warning(subject, health.problem, "start the connector, or raise max_slot_wal_keep_size")
+        yield _warning(SLOT_SUBJECT, health.problem, KEEP_WAL_CURE)
 
 
 def _contract_type(database_type: str) -> str:

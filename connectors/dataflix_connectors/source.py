@@ -1,10 +1,10 @@
-"""What PostgreSQL says about itself: the facts that the preflight and the fence judge.
+"""What PostgreSQL says about itself: the facts that the preflight, the status and the fence judge.
 
 Nothing here decides anything, so that everything that does can be tested without a server.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
@@ -22,34 +22,62 @@ _PROGRAM = "dataflix-connector"
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """A column as the database has it."""
+    """A column as the database has it. PostgreSQL 15 does not publish the values of a generated one."""
 
     type: str
     nullable: bool
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """A table as the database has it, and what the replication role may do with it."""
+    """A table as the database has it, and what the replication role may do with it.
+
+    Attributes:
+        key: the columns of its primary key.
+        partitioned: whether its rows are kept in partitions.
+        partitions: each partition that holds rows, with its schema, and whether its replica identity is FULL.
+    """
 
     full_identity: bool
     readable: bool
     updatable: bool
     columns: Mapping[str, ColumnFacts]
+    key: frozenset[str]
+    partitioned: bool = False
+    partitions: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PublicationFacts:
-    """The publication: its tables, those that it publishes in part, whether it has every operation."""
+    """The publication.
+
+    Attributes:
+        tables: the names under which rows are published; a partition's own, unless ``via_root`` is set.
+        members: the tables that were added to it.
+        filtered: those that it publishes in part.
+        complete: whether it publishes inserts, updates and deletes.
+        via_root: whether rows of a partition are published under the name of the partitioned table.
+    """
 
     tables: frozenset[str]
+    members: frozenset[str]
     filtered: frozenset[str]
     complete: bool
+    via_root: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SlotFacts:
-    """The replication slot. ``retained_bytes`` is the WAL that it keeps from being removed."""
+    """The replication slot.
+
+    Attributes:
+        wal_status: PostgreSQL's word for what has become of the WAL that the slot needs.
+        retained_bytes: WAL that it keeps from being removed.
+        lag_bytes: WAL that was written after the position that Debezium has confirmed.
+        reading_s: for how long its reader has been connected; nothing where there is none, or where the
+            role that asks may not know it.
+    """
 
     plugin: str
     database: str
@@ -59,11 +87,12 @@ class SlotFacts:
     retained_bytes: int
     lag_bytes: int
     confirmed_lsn: int | None
+    reading_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """All that the preflight looks at."""
+    """All that PostgreSQL knows about the capture."""
 
     wal_level: str
     max_slots: int
@@ -78,6 +107,7 @@ class SourceFacts:
 
 
 Connection = psycopg.Connection[dict[str, Any]]
+Cursor = psycopg.Cursor[dict[str, Any]]
 
 
 def connect_as_debezium(settings: Settings, program: str = _PROGRAM) -> Connection:
@@ -98,26 +128,32 @@ def connect_as_admin(settings: Settings) -> Connection:
     return _connect(settings, settings.postgres_admin_user, settings.postgres_admin_password, _PROGRAM)
 
 
-def read_facts(connection: Connection) -> SourceFacts:
-    """Gather every fact, in a handful of queries."""
-    server = _one(connection, _SERVER)
-    return SourceFacts(
-        **server,
-        publication=_publication(connection),
-        tables={name: facts for name in (*tables(), HEARTBEAT_TABLE) if (facts := _table(connection, name))},
-        slot=read_slot(connection),
-    )
+def read_facts(connection: psycopg.Connection[Any], settings: Settings) -> SourceFacts:
+    """Gather every fact, in a handful of queries.
+
+    Any role may ask: what the replication role may do is asked about by its name.
+    """
+    names = (*tables(), HEARTBEAT_TABLE)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(_SERVER, {"role": settings.debezium_user})
+        return SourceFacts(
+            **_the_row(cursor),
+            publication=_publication(cursor),
+            tables={name: facts for name in names if (facts := _table(cursor, name, settings.debezium_user))},
+            slot=_slot(cursor),
+        )
 
 
-def read_slot(connection: Connection) -> SlotFacts | None:
+def read_slot(connection: psycopg.Connection[Any]) -> SlotFacts | None:
     """The state of our replication slot, if there is one."""
-    row = connection.execute(_SLOT_QUERY, [SLOT]).fetchone()
-    return SlotFacts(**row) if row else None
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return _slot(cursor)
 
 
 def read_wal_position(connection: Connection) -> int:
     """The position up to which WAL is written now."""
-    return int(_one(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS position")["position"])
+    cursor = connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS position")
+    return int(_the_row(cursor)["position"])
 
 
 def _connect(settings: Settings, user: str, password: SecretStr, program: str) -> Connection:
@@ -141,28 +177,43 @@ def _connect(settings: Settings, user: str, password: SecretStr, program: str) -
         ) from error
 
 
-def _one(connection: Connection, query: LiteralString) -> dict[str, Any]:
-    row = connection.execute(query).fetchone()
+def _the_row(cursor: Cursor) -> dict[str, Any]:
+    row = cursor.fetchone()
     if row is None:
         raise Fault("PostgreSQL answered nothing where one row was expected")
     return row
 
 
-def _publication(connection: Connection) -> PublicationFacts | None:
-    row = connection.execute(_PUBLICATION_QUERY, [PUBLICATION]).fetchone()
-    if row is None:
-        return None
-    return PublicationFacts(frozenset(row["tables"]), frozenset(row["filtered"]), row["complete"])
+def _slot(cursor: Cursor) -> SlotFacts | None:
+    row = cursor.execute(_SLOT_QUERY, [SLOT]).fetchone()
+    return SlotFacts(**row) if row else None
 
 
-def _table(connection: Connection, name: str) -> TableFacts | None:
-    row = connection.execute(_TABLE_QUERY, {"schema": SOURCE_SCHEMA, "name": name}).fetchone()
+def _publication(cursor: Cursor) -> PublicationFacts | None:
+    row = cursor.execute(_PUBLICATION_QUERY, [PUBLICATION]).fetchone()
     if row is None:
         return None
-    columns = connection.execute(_COLUMNS_QUERY, {"schema": SOURCE_SCHEMA, "name": name}).fetchall()
+    return PublicationFacts(
+        frozenset(row["tables"]),
+        frozenset(row["members"]),
+        frozenset(row["filtered"]),
+        row["complete"],
+        row["via_root"],
+    )
+
+
+def _table(cursor: Cursor, name: str, role: str) -> TableFacts | None:
+    row = cursor.execute(_TABLE_QUERY, {"schema": SOURCE_SCHEMA, "name": name, "role": role}).fetchone()
+    if row is None:
+        return None
+    oid, key = row.pop("oid"), row.pop("key")
+    columns = cursor.execute(_COLUMNS_QUERY, [oid]).fetchall()
+    partitions = cursor.execute(_PARTITIONS_QUERY, [oid]).fetchall() if row["partitioned"] else []
     return TableFacts(
         **row,
-        columns={column["name"]: ColumnFacts(column["type"], column["nullable"]) for column in columns},
+        key=frozenset(key),
+        columns={column.pop("name"): ColumnFacts(**column) for column in columns},
+        partitions={one["name"]: one["full_identity"] for one in partitions},
     )
 
 
@@ -173,41 +224,65 @@ _SERVER: LiteralString = """
            current_setting('max_wal_senders')::int AS max_senders,
            (SELECT count(*) FROM pg_stat_replication)::int AS used_senders,
            (SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size') AS slot_keep_mb,
-           (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
+           EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s AND (rolreplication OR rolsuper))
                AS replication_role
 """
 _PUBLICATION_QUERY: LiteralString = """
-    SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AS complete,
+    SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AS complete, p.pubviaroot AS via_root,
            coalesce(array_agg(t.schemaname || '.' || t.tablename)
                FILTER (WHERE t.tablename IS NOT NULL), '{}') AS tables,
            coalesce(array_agg(t.schemaname || '.' || t.tablename)
-               FILTER (WHERE t.rowfilter IS NOT NULL OR r.prattrs IS NOT NULL), '{}') AS filtered
+               FILTER (WHERE t.rowfilter IS NOT NULL OR r.prattrs IS NOT NULL), '{}') AS filtered,
+           ARRAY(
+               SELECT n.nspname || '.' || c.relname FROM pg_publication_rel m
+               JOIN pg_class c ON c.oid = m.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE m.prpubid = p.oid
+           ) AS members
     FROM pg_publication p
     LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname
     LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
         AND r.prrelid = format('%%I.%%I', t.schemaname, t.tablename)::regclass
     WHERE p.pubname = %s
-    GROUP BY p.oid, p.pubinsert, p.pubupdate, p.pubdelete
+    GROUP BY p.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubviaroot
 """
+# Privileges are asked by the role's number: of a role that does not exist they are NULL, and no error.
 _TABLE_QUERY: LiteralString = """
-    SELECT c.relreplident = 'f' AS full_identity,
-           has_table_privilege(c.oid, 'SELECT') AS readable,
-           has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS updatable
+    SELECT c.oid, c.relreplident = 'f' AS full_identity, c.relkind = 'p' AS partitioned,
+           coalesce(has_table_privilege(r.oid, c.oid, 'SELECT'), false) AS readable,
+           coalesce(
+               has_table_privilege(r.oid, c.oid, 'UPDATE')
+               OR has_any_column_privilege(r.oid, c.oid, 'UPDATE'),
+               false
+           ) AS updatable,
+           ARRAY(
+               SELECT a.attname::text FROM pg_index i
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
+               WHERE i.indrelid = c.oid AND i.indisprimary
+           ) AS key
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_roles r ON r.rolname = %(role)s
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p')
 """
 _COLUMNS_QUERY: LiteralString = """
-    SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable
+    SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+           a.attgenerated <> '' AS generated
     FROM pg_attribute a
-    JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum
+"""
+_PARTITIONS_QUERY: LiteralString = """
+    SELECT n.nspname || '.' || c.relname AS name, c.relreplident = 'f' AS full_identity
+    FROM pg_partition_tree(%s::oid) t
+    JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.isleaf AND t.level > 0
+    ORDER BY name
 """
 _SLOT_QUERY: LiteralString = """
     SELECT s.plugin, s.database, s.active_pid, a.usename AS active_user, s.wal_status,
            coalesce(pg_current_wal_lsn() - s.restart_lsn, 0)::bigint AS retained_bytes,
            coalesce(pg_current_wal_lsn() - s.confirmed_flush_lsn, 0)::bigint AS lag_bytes,
-           (s.confirmed_flush_lsn - '0/0'::pg_lsn)::bigint AS confirmed_lsn
+           (s.confirmed_flush_lsn - '0/0'::pg_lsn)::bigint AS confirmed_lsn,
+           extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS reading_s
     FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
     WHERE s.slot_name = %s
 """

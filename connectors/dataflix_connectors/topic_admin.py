@@ -1,10 +1,12 @@
 """Kafka's side of the topics: read what is there, apply what must change."""
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -12,14 +14,28 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
 from dataflix_connectors.faults import Fault
-from dataflix_connectors.topics import Change, Topic
+from dataflix_connectors.topics import Change, Topic, captured_topics
 from dataflix_contract import Settings
 
 _TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTopics:
+    """The topics that Debezium writes to.
+
+    Attributes:
+        missing: those that do not exist.
+        silent_s: seconds since anything was written to any of them; nothing where they hold no record.
+    """
+
+    missing: tuple[str, ...]
+    silent_s: float | None
 
 
 def admin_client(settings: Settings) -> AdminClient:
@@ -44,6 +60,28 @@ def present_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic]
     return {name: Topic(name, len(info.partitions), settings[name]) for name, info in found.items()}
 
 
+def read_capture_topics(admin: AdminClient, timeout_s: float = _TIMEOUT_S) -> CaptureTopics:
+    """Look at the topics that Debezium writes to, without reading any record.
+
+    Raises:
+        Fault: Kafka does not answer.
+    """
+    try:
+        present = admin.list_topics(timeout=timeout_s).topics
+        wanted = captured_topics()
+        partitions = [
+            TopicPartition(name, number)
+            for name in wanted
+            if name in present
+            for number in present[name].partitions
+        ]
+        newest = _newest_timestamps(admin, partitions, timeout_s)
+    except KafkaException as error:
+        raise Fault(f"Kafka does not answer ({_reason(error)}): is it running?") from error
+    missing = tuple(name for name in wanted if name not in present)
+    return CaptureTopics(missing, max(0.0, time.time() - max(newest) / 1000) if newest else None)
+
+
 def apply_changes(admin: AdminClient, changes: Iterable[Change]) -> None:
     """Create, grow and set up topics; changes that are not needed are left out.
 
@@ -58,6 +96,20 @@ def apply_changes(admin: AdminClient, changes: Iterable[Change]) -> None:
             _done(change, admin.create_partitions([grown]))
         if change.settings:
             _done(change, admin.incremental_alter_configs([_new_settings(change)]))
+
+
+def _newest_timestamps(admin: AdminClient, partitions: list[TopicPartition], timeout_s: float) -> list[int]:
+    """The time of the newest record of each partition that has one, in milliseconds since the epoch."""
+    if not partitions:
+        return []
+    newest: OffsetSpec = OffsetSpec.max_timestamp()
+    asked = dict.fromkeys(partitions, newest)
+    # The library's type hints know neither the result's attributes nor the default arguments.
+    futures: dict[TopicPartition, Any] = admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_s
+    )
+    found = [future.result(timeout=timeout_s) for future in futures.values()]
+    return [one.timestamp for one in found if one.timestamp > 0]
 
 
 def _settings(future: Future[Any]) -> dict[str, str]:

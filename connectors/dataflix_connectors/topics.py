@@ -16,6 +16,7 @@ from dataflix_contract.schema import (
 
 #: Debezium's own name for the topic of its heartbeat messages.
 HEARTBEAT_TOPIC = f"__debezium-heartbeat.{RAW_TOPIC_PREFIX}"
+_HEARTBEAT_TABLE_TOPIC = f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}"
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -80,8 +81,13 @@ def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
         Topic(DRIFT_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(RECONCILED_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(HEARTBEAT_TOPIC, 1, small),
-        Topic(f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}", 1, small),
+        Topic(_HEARTBEAT_TABLE_TOPIC, 1, small),
     )
+
+
+def captured_topics() -> tuple[str, ...]:
+    """The topics that Debezium writes to."""
+    return (*(table.raw_topic for table in tables().values()), HEARTBEAT_TOPIC, _HEARTBEAT_TABLE_TOPIC)
 
 
 def plan_changes(wanted: Iterable[Topic], present: Mapping[str, Topic]) -> list[Change]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dataflix_checker import health
-from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
+from dataflix_checker.health import Backlog, Batch, Capture, Connector, Reconciled, Run, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes
@@ -48,8 +48,7 @@ class StackStatus:
     """The whole stack at one moment."""
 
     services: list[ServiceStatus]
-    connector: Connector | Unknown
-    slot: Slot | Unknown
+    capture: Capture
     backlog: Backlog | Unknown
     batch: Batch | None
 
@@ -62,9 +61,10 @@ class StackStatus:
     def faults(self) -> list[str]:
         """What is not as it should be; nothing, when the stack works."""
         found = [f"{one.service} is {one.state}" for one in self.services if one.state != "ready"]
-        parts: dict[str, object] = {"connector": self.connector, "slot": self.slot, "backlog": self.backlog}
+        parts: dict[str, object] = {"backlog": self.backlog}
         if self.batch:
             parts |= {"last run": self.batch, "champion": self.batch.champion}
+        found += self.capture.faults
         return found + [f"{name}: {fault}" for name, part in parts.items() if (fault := _fault(part))]
 
     def plain(self) -> dict[str, Any]:
@@ -74,8 +74,9 @@ class StackStatus:
             "faults": self.faults,
             "services": [asdict(one) for one in self.services],
             "memory_mb": sum(one.memory_mb or 0 for one in self.services),
-            "connector": asdict(self.connector),
-            "slot": asdict(self.slot),
+            "warnings": self.capture.warnings,
+            "connector": _plain_connector(self.capture.connector),
+            "slot": _plain_slot(self.capture),
             **asdict(self.backlog if isinstance(self.backlog, Backlog) else Backlog({}, 0)),
             "batch": asdict(self.batch) if self.batch else None,
         }
@@ -104,16 +105,14 @@ def look(stack: Stack) -> StackStatus:
     states = supervisor.states() if alive else {}
     orphans = {} if alive else processes.all_recorded(stack.layout.run)
     settings = stack.settings
-    with ThreadPoolExecutor(len(described) + 4) as pool:
-        connector = pool.submit(health.ask, health.connector, settings)
-        slot = pool.submit(health.ask, health.slot, settings)
+    with ThreadPoolExecutor(len(described) + 3) as pool:
+        capture = pool.submit(health.capture, settings)
         backlog = pool.submit(health.ask, health.backlog, settings)
         batch = pool.submit(health.batch, settings) if settings.profile == "full" else None
         rows = list(pool.map(lambda one: _service(stack, one, states.get(one.name), orphans), described))
         return StackStatus(
             [_supervisor(stack), *rows],
-            connector.result(),
-            slot.result(),
+            capture.result(),
             backlog.result(),
             batch.result() if batch else None,
         )
@@ -163,6 +162,22 @@ def _share(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
 
 
+def _plain_connector(connector: Connector | Unknown | None) -> dict[str, Any] | None:
+    return asdict(connector.status) if isinstance(connector, Connector) else None
+
+
+def _plain_slot(capture: Capture) -> dict[str, Any] | None:
+    if capture.slot is None:
+        return None
+    return {
+        "active": capture.slot.active_pid is not None,
+        "wal_status": capture.slot.wal_status,
+        "held_bytes": capture.slot.retained_bytes,
+        "lag_bytes": capture.slot.lag_bytes,
+        "stalled_s": round(capture.stalled_s),
+    }
+
+
 def _fault(part: object) -> str:
     return str(getattr(part, "fault", ""))
 
@@ -185,16 +200,20 @@ def _draw(console: Console, status: StackStatus) -> None:
     console.print(f"\nmemory        {sum(one.memory_mb or 0 for one in status.services)} MB")
     for line in _health_lines(status):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for warning in status.capture.warnings:
+        console.print(warning, style="yellow", soft_wrap=True, highlight=False, markup=False)
     for fault in status.faults if status.supervised else ["the stack does not run: ./run.sh starts it"]:
         console.print(fault, style="red", soft_wrap=True, highlight=False, markup=False)
 
 
 def _health_lines(status: StackStatus) -> Iterable[str]:
-    if isinstance(status.connector, Connector):
-        yield f"connector     {status.connector.state}, task {', '.join(status.connector.tasks) or 'none'}"
-    if isinstance(status.slot, Slot):
-        reader = "read" if status.slot.active else "not read"
-        yield f"slot          {reader}, {status.slot.wal_status}, {status.slot.held_bytes:,} bytes of WAL"
+    capture = status.capture
+    if isinstance(capture.connector, Connector):
+        yield f"connector     {capture.connector.status.connector}, task {capture.connector.status.task}"
+    if slot := capture.slot:
+        reader = "read" if slot.active_pid else "not read"
+        moves = f", has not advanced for {capture.stalled_s:.0f} s" if capture.stalled_s else ""
+        yield f"slot          {reader}, {slot.wal_status}, {slot.retained_bytes:,} bytes of WAL{moves}"
     if isinstance(status.backlog, Backlog):
         behind = ", ".join(f"{group} {lag:,}" for group, lag in status.backlog.lag.items() if lag)
         yield f"lag           {behind or '0 in every consumer group'}"

@@ -17,12 +17,12 @@ def findings_after(settings: Settings, statement: LiteralString) -> list[Finding
     with connect_as_admin(settings) as admin, admin.transaction(force_rollback=True):
         admin.execute(statement)
         admin.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(settings.debezium_user)))
-        return judge(read_facts(admin), settings)
+        return judge(read_facts(admin, settings), settings)
 
 
 def test_a_migrated_source_passes(settings: Settings) -> None:
     with connect_as_debezium(settings) as connection:
-        assert judge(read_facts(connection), settings) == []
+        assert judge(read_facts(connection, settings), settings) == []
 
 
 @pytest.mark.parametrize(

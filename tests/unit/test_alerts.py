@@ -16,10 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from dataflix_backend.metrics import Metrics as BackendMetrics
 from dataflix_backend.recommendations import counts
 from dataflix_checker import metrics
-from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Slot, Unknown
+from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Unknown, judged
+from dataflix_connectors.connect import ConnectorStatus, Offsets
+from dataflix_connectors.source import SourceFacts
+from dataflix_connectors.topic_admin import CaptureTopics
+from dataflix_contract import Settings
 from dataflix_dbt.metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status
 from dataflix_stream_processors.metrics import Metrics as MaskerMetrics
+from support.source_facts import SOUND, with_publication, with_slot
 from support.stack import ROOT
 
 FILE = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -29,8 +34,12 @@ RULES = [
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 WELL = metrics.render(
     {"kafka": True, "connect": False},
-    Slot("dataflix", active=True, wal_status="reserved", held_bytes=1000),
-    Connector("RUNNING", ["RUNNING"], ""),
+    judged(
+        SOUND,
+        Connector(ConnectorStatus("RUNNING", "RUNNING"), Offsets(stored=True, snapshotting=False)),
+        CaptureTopics((), 1.0),
+        Settings(),
+    ),
     Backlog({"masker": 7}, 2),
     Batch(
         Run("r", "success", "2026-01-31T04:00:00Z"),
@@ -106,13 +115,30 @@ def test_dbt_calls_a_failed_run_failed() -> None:
 
 def test_what_could_not_be_asked_is_left_out_and_a_slot_that_is_not_there_is_lost() -> None:
     unknown = Unknown("no answer")
-    shown = metrics.render({"kafka": False}, unknown, unknown, unknown, None).decode()
+    capture = judged(unknown, unknown, unknown, Settings())
+    shown = metrics.render({"kafka": False}, capture, unknown, None).decode()
     samples = {
         sample.name: sample.value
         for family in text_string_to_metric_families(shown)
         for sample in family.samples
     }
     assert samples == {"dataflix_up": 0, "dataflix_slot_streaming": 0}
+
+
+def test_a_slot_that_stalls_or_is_endangered_and_an_unfit_source_are_figures_of_their_own() -> None:
+    def samples(source: SourceFacts, silent: float) -> dict[str, float]:
+        capture = judged(source, None, CaptureTopics((), silent), Settings())
+        shown = metrics.render({}, capture, Unknown("no answer"), None).decode()
+        return {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(shown)
+            for sample in family.samples
+        }
+
+    stalled = samples(with_slot(reading_s=900.0), 55.0)
+    assert (stalled["dataflix_slot_stalled_seconds"], stalled["dataflix_capture_faults"]) == (55, 1)
+    assert samples(with_slot(wal_status="unreserved"), 1.0)["dataflix_slot_endangered"] == 1
+    assert samples(with_publication(complete=False), 1.0)["dataflix_capture_faults"] == 1
 
 
 def test_the_figures_are_those_of_the_servers() -> None:

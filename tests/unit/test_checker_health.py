@@ -4,14 +4,18 @@ import pytest
 
 from dataflix_checker.health import (
     Batch,
+    Connector,
     Outcome,
     Run,
-    Slot,
     Unknown,
     behind,
-    read_connector,
+    judged,
     read_run,
 )
+from dataflix_connectors.connect import ConnectorStatus, Offsets
+from dataflix_connectors.topic_admin import CaptureTopics
+from dataflix_contract import Settings
+from support.source_facts import SOUND, with_slot
 
 
 def test_lag_counts_from_the_committed_offset_or_from_the_oldest_record() -> None:
@@ -23,24 +27,20 @@ def test_records_that_retention_removed_are_no_lag() -> None:
     assert behind([("t", 0)], {("t", 0): 2}, {("t", 0): 9}, {("t", 0): 9}) == 0
 
 
-def test_a_running_connector_has_no_fault() -> None:
-    status = {"connector": {"state": "RUNNING"}, "tasks": [{"state": "RUNNING"}]}
-    assert read_connector(status).fault == ""
-
-
-def test_a_failed_task_shows_the_first_line_of_its_trace() -> None:
-    task = {"state": "FAILED", "trace": "org.x.Broken: no slot\n\tat somewhere"}
-    fault = read_connector({"connector": {"state": "RUNNING"}, "tasks": [task]}).fault
-    assert fault == "connector RUNNING, task FAILED: org.x.Broken: no slot"
-
-
-def test_a_connector_without_a_task_does_not_work() -> None:
-    assert "no task" in read_connector({"connector": {"state": "RUNNING"}, "tasks": []}).fault
+def test_a_server_that_does_not_answer_is_a_fault_and_the_others_are_judged() -> None:
+    capture = judged(SOUND, Unknown("refused"), CaptureTopics(("cdc.public.users",), 1.0), Settings())
+    assert capture.slot == SOUND.slot
+    away, topic = capture.faults
+    assert away == "Kafka Connect: refused"
+    assert "dataflix-connector topics" in topic
 
 
 def test_a_lost_slot_names_the_cure() -> None:
-    assert "resnapshot" in Slot("dataflix", active=False, wal_status="lost", held_bytes=0).fault
-    assert Slot("dataflix", active=True, wal_status="reserved", held_bytes=5).fault == ""
+    connector = Connector(ConnectorStatus("RUNNING", "RUNNING"), Offsets(stored=True, snapshotting=False))
+    topics = CaptureTopics((), 1.0)
+    [fault] = judged(with_slot(wal_status="lost", active_pid=None), connector, topics, Settings()).faults
+    assert "resnapshot" in fault
+    assert judged(SOUND, connector, topics, Settings()).faults == []
 
 
 def test_the_newest_run_is_the_first_that_airflow_lists() -> None:

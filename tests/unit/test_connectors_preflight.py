@@ -1,63 +1,35 @@
 """What the preflight says about a source, from facts alone."""
 
 import dataclasses
-from typing import Any
 
 import pytest
 
 from dataflix_connectors.preflight import Finding, Level, faults, judge
-from dataflix_connectors.source import ColumnFacts, PublicationFacts, SlotFacts, SourceFacts, TableFacts
-from dataflix_contract import Settings, tables
-
-SETTINGS = Settings()
-DATABASE_TYPES = {"timestamptz": "timestamp with time zone"}
-ALL = frozenset({*(f"public.{name}" for name in tables()), "public.debezium_heartbeat"})
-SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000)
-
-
-def sound_table(name: str) -> TableFacts:
-    columns = {
-        column.name: ColumnFacts(DATABASE_TYPES.get(column.type.value, column.type.value), column.nullable)
-        for column in tables()[name].columns.values()
-    }
-    return TableFacts(full_identity=True, readable=True, updatable=False, columns=columns)
-
-
-HEARTBEAT = TableFacts(full_identity=False, readable=True, updatable=True, columns={})
-SOUND = SourceFacts(
-    wal_level="logical",
-    max_slots=10,
-    used_slots=1,
-    max_senders=10,
-    used_senders=1,
-    slot_keep_mb=4096,
-    replication_role=True,
-    publication=PublicationFacts(ALL, frozenset(), complete=True),
-    tables={**{name: sound_table(name) for name in tables()}, "debezium_heartbeat": HEARTBEAT},
-    slot=SLOT,
+from dataflix_connectors.source import ColumnFacts, PublicationFacts, SourceFacts
+from dataflix_contract import Settings
+from support.source_facts import (
+    ALL,
+    SOUND,
+    with_column,
+    with_publication,
+    with_slot,
+    with_table,
+    without_table,
 )
 
-
-def with_table(name: str, **changes: Any) -> SourceFacts:
-    table = dataclasses.replace(SOUND.tables[name], **changes)
-    return dataclasses.replace(SOUND, tables={**SOUND.tables, name: table})
+SETTINGS = Settings()
 
 
-def with_column(name: str, facts: ColumnFacts) -> SourceFacts:
-    return with_table("users", columns={**SOUND.tables["users"].columns, name: facts})
+def partitioned(*published: str, members: frozenset[str] = ALL, via_root: bool = False) -> SourceFacts:
+    """Ratings are kept in two partitions, of which the publication shows these names."""
+    facts = with_table("ratings", partitioned=True, partitions={"public.r0": True, "public.r1": True})
+    publication = PublicationFacts(
+        (ALL - {"public.ratings"}) | set(published), members, frozenset(), complete=True, via_root=via_root
+    )
+    return dataclasses.replace(facts, publication=publication)
 
 
-def without_table(name: str) -> SourceFacts:
-    return dataclasses.replace(SOUND, tables={k: v for k, v in SOUND.tables.items() if k != name})
-
-
-def with_publication(**changes: Any) -> SourceFacts:
-    assert SOUND.publication is not None
-    return dataclasses.replace(SOUND, publication=dataclasses.replace(SOUND.publication, **changes))
-
-
-def with_slot(**changes: Any) -> SourceFacts:
-    return dataclasses.replace(SOUND, slot=dataclasses.replace(SLOT, **changes))
+VIA_ROOT = "ALTER PUBLICATION dataflix SET (publish_via_partition_root = true)"
 
 
 def only_finding(facts: SourceFacts) -> Finding:
@@ -88,6 +60,21 @@ def test_a_sound_source_has_no_findings() -> None:
         (with_table("ratings", readable=False), "table public.ratings", "GRANT SELECT"),
         (with_table("ratings", full_identity=False), "table public.ratings", "REPLICA IDENTITY FULL"),
         (with_column("name", ColumnFacts("bytea", nullable=True)), "column public.users.name", "agree"),
+        (
+            with_table("ratings", key=frozenset()),
+            "table public.ratings",
+            "ADD PRIMARY KEY (user_id, movie_id)",
+        ),
+        (
+            with_table("ratings", partitioned=True, partitions={"public.r0": True, "public.r1": False}),
+            "table public.r1",
+            "ALTER TABLE public.r1 REPLICA IDENTITY FULL",
+        ),
+        (
+            with_column("city", ColumnFacts("text", nullable=True, generated=True)),
+            "column public.users.city",
+            "ordinary column",
+        ),
         (with_slot(plugin="wal2json"), "slot dataflix", "pg_drop_replication_slot"),
         (with_slot(database="other"), "slot dataflix", "pg_drop_replication_slot"),
         (with_slot(active_user="somebody"), "slot dataflix", "stop that reader"),
@@ -116,6 +103,33 @@ def test_each_fault_is_named_with_its_cure(facts: SourceFacts, subject: str, cur
 def test_what_still_works_is_a_warning(facts: SourceFacts, subject: str) -> None:
     assert only_finding(facts).subject == subject
     assert faults(judge(facts, SETTINGS)) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "cure"),
+    [
+        (partitioned("public.r0", "public.r1"), VIA_ROOT),
+        (
+            partitioned("public.r0", members=ALL - {"public.ratings"} | {"public.r0"}),
+            f"ALTER PUBLICATION dataflix ADD TABLE public.ratings; {VIA_ROOT}",
+        ),
+        (
+            partitioned(members=ALL - {"public.ratings"}),
+            f"ALTER PUBLICATION dataflix ADD TABLE public.ratings; {VIA_ROOT}",
+        ),
+        (
+            partitioned(members=ALL - {"public.ratings"}, via_root=True),
+            "ALTER PUBLICATION dataflix ADD TABLE public.ratings",
+        ),
+    ],
+)
+def test_a_partitioned_table_is_to_be_published_under_its_own_name(facts: SourceFacts, cure: str) -> None:
+    finding = only_finding(facts)
+    assert (finding.level, finding.subject, finding.cure) == (Level.FAULT, "publication dataflix", cure)
+
+
+def test_a_partitioned_table_that_is_published_under_its_own_name_is_sound() -> None:
+    assert judge(partitioned("public.ratings", via_root=True), SETTINGS) == []
 
 
 def test_a_missing_column_is_a_fault() -> None:

@@ -9,7 +9,6 @@ from dataflix_connectors.progress import Bounds, behind
 from dataflix_connectors.registration import Situation, decide
 from dataflix_connectors.slot import SlotState, slot_health
 from dataflix_connectors.source import SlotFacts
-from dataflix_connectors.status import capture_status
 
 SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000)
 LOST = dataclasses.replace(SLOT, wal_status="lost", active_pid=None)
@@ -83,30 +82,6 @@ def test_a_position_that_is_gone_is_told_from_other_failures() -> None:
 def test_no_connector_is_no_error() -> None:
     assert parse_status(None) == ConnectorStatus("ABSENT", "ABSENT")
     assert first_cause("") == ""
-
-
-@pytest.mark.parametrize(
-    ("status", "slot", "offsets", "cure"),
-    [
-        (RUNNING, SLOT, SETTLED, ""),
-        (RUNNING, dataclasses.replace(SLOT, active_pid=None), HALFWAY, ""),
-        (RUNNING, None, SETTLED, "run: dataflix-connector resnapshot"),
-        (RUNNING, LOST, SETTLED, "run: dataflix-connector resnapshot"),
-        (ConnectorStatus("ABSENT", "ABSENT"), None, NOTHING, "run: dataflix-connector register"),
-        (STOPPED, SLOT, SETTLED, "run: dataflix-connector register"),
-    ],
-)
-def test_status_names_the_cure(
-    status: ConnectorStatus, slot: SlotFacts | None, offsets: Offsets, cure: str
-) -> None:
-    capture = capture_status(status, slot_health(slot), offsets)
-    assert capture.cure == cure
-    assert capture.healthy is (cure == "")
-
-
-def test_a_slot_that_nobody_reads_is_no_healthy_capture() -> None:
-    idle = slot_health(dataclasses.replace(SLOT, active_pid=None))
-    assert "not being read" in capture_status(RUNNING, idle, SETTLED).problem
 
 
 def test_a_group_is_behind_by_what_it_has_not_committed() -> None:

@@ -25,6 +25,8 @@ from dataflix_backend.page.stages import Stages, stages
 from dataflix_backend.recommendations.schemas import ModelShown
 from dataflix_checker import health
 from dataflix_checker.health import Unknown
+from dataflix_connectors.preflight import faults as judged_faults
+from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
 from dataflix_contract import Settings
 from dataflix_contract.web_server import address
 
@@ -34,6 +36,8 @@ R = TypeVar("R")
 #: How long a look is good, and how long one may take.
 _FRESH_SECONDS = 1.0
 _PATIENCE_SECONDS = 3.0
+#: Publication, tables and slot: some 20 small queries.
+_CAPTURE_SECONDS = 5.0
 #: Airflow, MLflow and the reports in ClickHouse change once a day.
 _SLOW_SECONDS = 10.0
 
@@ -44,14 +48,15 @@ class Pipeline:
     def __init__(self, shared: Context) -> None:
         self._settings = shared.settings
 
-        def slot(_settings: Settings) -> health.Slot:
+        def source(settings: Settings) -> SourceFacts:
             with shared.pool.connection() as connection:
-                return health.read_slot(connection)
+                return read_facts(connection, settings)
 
         self._stages = Part("Kafka or ClickHouse", stages, _FRESH_SECONDS)
         self._rate = Part("the masker", Rate(), _FRESH_SECONDS)
         self._backlog = Part("Kafka", health.backlog, _FRESH_SECONDS)
-        self._slot = Part("PostgreSQL", slot, _FRESH_SECONDS)
+        self._source = Part("PostgreSQL", source, _CAPTURE_SECONDS)
+        self._topics = Part("Kafka", health.capture_topics, _CAPTURE_SECONDS)
         self._reports = Part("ClickHouse", _reports, _SLOW_SECONDS)
         self._run = Part("Airflow", health.run, _SLOW_SECONDS)
         self._champion = Part("MLflow", health.champion, _SLOW_SECONDS)
@@ -82,7 +87,8 @@ class Pipeline:
             self._stages,
             self._rate,
             self._backlog,
-            self._slot,
+            self._source,
+            self._topics,
             self._reports,
             self._run,
             self._champion,
@@ -100,18 +106,20 @@ class Pipeline:
 
         backlog = of(self._backlog, lambda found: found)
         reconciled, outcome = of(self._reports, lambda found: found) or (None, health.Outcome())
+        # Kafka Connect is not asked: nothing else of the API needs to reach it.
+        capture = health.judged(self._source.end(), None, self._topics.end(), self._settings)
         return PipelineView(
             stages=of(self._stages, _stages),
             events_per_second=of(self._rate, lambda rate: round(rate, 1)),
             lag=backlog and backlog.lag,
             dead_letters=None if backlog is None else backlog.dead_letters,
-            slot=of(self._slot, _slot),
+            slot=of(self._source, lambda found: found.slot and _slot(found.slot)),
             last_reconcile=reconciled and _reconciled(reconciled),
             last_run=of(self._run, lambda run: _run(run, outcome)),
             champion=of(self._champion, lambda version: ChampionView(version=version) if version else None),
             model=None,
             links=links(self._settings, self._settings.backend_host),
-            faults=faults,
+            faults=[*faults, *(finding.text for finding in judged_faults(capture.findings))],
         )
 
 
@@ -133,8 +141,12 @@ def _stages(found: Stages | None) -> StageTimes | None:
     return None if found is None else StageTimes.model_validate(found, from_attributes=True)
 
 
-def _slot(found: health.Slot) -> SlotView:
-    return SlotView.model_validate(found, from_attributes=True)
+def _slot(found: SlotFacts) -> SlotView:
+    return SlotView(
+        active=found.active_pid is not None,
+        wal_status=found.wal_status or "none",
+        held_bytes=found.retained_bytes,
+    )
 
 
 def _reports(settings: Settings) -> tuple[health.Reconciled, health.Outcome]:

@@ -81,4 +81,6 @@ class PipelineView(Reply):
     champion: ChampionView | None
     model: ModelShown | None = Field(description="The model that serves, as GET /model shows it.")
     links: Links
-    faults: list[str] = Field(description="Which servers do not answer, and why.")
+    faults: list[str] = Field(
+        description="Which servers do not answer, why changes are not captured, and what to do about it."
+    )

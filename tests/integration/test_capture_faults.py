@@ -1,0 +1,233 @@
+"""Capture that stops or loses changes while every process runs: the status sees it, and what mends it works."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from dataflix_checker import health
+from dataflix_connectors.connect import ConnectClient
+from dataflix_connectors.preflight import judge_source
+from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
+from dataflix_contract import Settings
+from dataflix_contract.schema import SLOT
+from support.backend import Api, running_backend
+from support.equality import differences
+from support.stack import Stack
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.disruptive
+
+CONNECTOR = "bin/dataflix-connector"
+_EXCLUDED = "message.prefix.exclude.list"
+
+
+@pytest.fixture
+def admin(settings: Settings) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    with connect_as_admin(settings) as connection:
+        yield connection
+
+
+def add_user(source: psycopg.Connection, name: str) -> int:
+    row = source.execute("INSERT INTO users (name) VALUES (%s) RETURNING user_id", [name]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def wait_captured(source: psycopg.Connection, warehouse: Client, name: str) -> None:
+    """Wait until a user that is added now is in the warehouse."""
+    user_id = add_user(source, name)
+    query = f"SELECT count() FROM raw.users WHERE user_id = {user_id}"
+    wait_until(lambda: warehouse.command(query), f"user {user_id} is in the warehouse")
+
+
+def slot_faults(settings: Settings) -> list[str]:
+    return [fault for fault in health.capture(settings).faults if "does not advance" in fault]
+
+
+def test_messages_in_the_wal_do_not_stop_the_capture(
+    settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    """As other tools write them, by any role, with any prefix."""
+    for transactional in (True, False):
+        for prefix in ("x", "", "a\nb", ",", "public.users", "long" * 5000):
+            source.execute(
+                "SELECT pg_logical_emit_message(%s, %s, 'y') FROM generate_series(1, 200)",
+                [transactional, prefix],
+            )
+    wait_captured(source, warehouse, "after messages")
+    assert health.capture(settings).faults == []
+
+
+def test_a_stuck_slot_is_reported_within_a_minute_and_a_registration_heals_it(
+    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    with ConnectClient(settings) as connect:
+        old = connect.config() or {}
+        connect.put_config({name: text for name, text in old.items() if name not in {_EXCLUDED, "name"}})
+        wait_captured(source, warehouse, "before the message")
+        source.execute("SELECT pg_logical_emit_message(false, 'x', 'y')")
+        wait_until(lambda: slot_faults(settings), "the slot is reported", seconds=60, every=1)
+        assert connect.status().running, "Kafka Connect does not know"
+    assert any("does not advance" in fault for fault in stack.status()["faults"])
+    shown = stack.run(CONNECTOR, "status", check=False)
+    assert shown.returncode == 1
+    assert "does not advance" in shown.stderr
+    metrics = stack.run("bin/dataflix-metrics").stdout
+    [stalled] = [line for line in metrics.splitlines() if line.startswith("dataflix_slot_stalled_seconds ")]
+    assert float(stalled.split()[1]) >= 40
+
+    stack.run(CONNECTOR, "register")
+    wait_captured(source, warehouse, "after the registration")
+    assert health.capture(settings).faults == []
+
+
+def test_large_transactions_that_are_captured_or_not_are_no_stuck_slot(
+    settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    source.execute(
+        "CREATE TABLE scratch AS SELECT n, repeat('x', 50) AS t FROM generate_series(1, 1000000) n"
+    )
+    source.execute("DROP TABLE scratch")
+    source.execute("INSERT INTO users (name) SELECT 'bulk ' || n FROM generate_series(1, 200000) n")
+    row = source.execute("SELECT max(user_id) FROM users").fetchone()
+    assert row is not None
+    query = f"SELECT count() FROM raw.users WHERE user_id = {row[0]}"
+    while not warehouse.command(query):
+        assert health.capture(settings).faults == []
+    source.execute("DELETE FROM users WHERE name LIKE 'bulk %'")
+    wait_captured(source, warehouse, "after the bulk")
+
+
+def test_a_slot_that_was_advanced_behind_debeziums_back_needs_no_repair_of_the_stream(
+    settings: Settings,
+    source: psycopg.Connection,
+    admin: psycopg.Connection[dict[str, Any]],
+    warehouse: Client,
+) -> None:
+    """Nothing was written meanwhile that was not captured: the connector goes on from its own offsets."""
+    wait_captured(source, warehouse, "before the advance")
+    with ConnectClient(settings) as connect:
+        connect.stop()
+
+        def advanced() -> bool:
+            try:
+                admin.execute("SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", [SLOT])
+            except psycopg.errors.ObjectInUse:
+                return False
+            return True
+
+        wait_until(advanced, "the slot is free, and advanced")
+        connect.resume()
+    wait_captured(source, warehouse, "after the advance")
+    wait_until(lambda: not health.capture(settings).faults, "nothing is wrong with the capture")
+    assert differences(source, warehouse, settings) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "back", "says"),
+    [
+        (
+            "ALTER PUBLICATION dataflix DROP TABLE ratings",
+            "ALTER PUBLICATION dataflix ADD TABLE ratings",
+            "does not publish public.ratings",
+        ),
+        (
+            "ALTER TABLE users RENAME COLUMN city TO town",
+            "ALTER TABLE users RENAME COLUMN town TO city",
+            "column public.users.city is in the contract and not in the database",
+        ),
+    ],
+)
+def test_what_the_preflight_knows_is_in_every_status(
+    stack: Stack,
+    settings: Settings,
+    source: psycopg.Connection,
+    statement: LiteralString,
+    back: LiteralString,
+    says: str,
+) -> None:
+    api = Api(settings.backend_url)
+    source.execute(statement)
+    try:
+        assert any(says in fault for fault in stack.status()["faults"])
+        shown = stack.run(CONNECTOR, "status", "--json", check=False)
+        assert shown.returncode == 1
+        assert any(
+            says in f"{one['subject']} {one['problem']}" for one in json.loads(shown.stdout)["findings"]
+        )
+        wait_until(
+            lambda: any(says in fault for fault in api.get("/pipeline")["faults"]),
+            "the page says it",
+            every=1,
+        )
+    finally:
+        source.execute(back)
+    assert not any(says in fault for fault in stack.status()["faults"])
+
+
+def test_the_api_writes_to_partitioned_tables_and_the_preflight_asks_for_their_root(
+    migrated: Settings, empty: psycopg.Connection, stack: Stack, tmp_path: Path
+) -> None:
+    for table in ("ratings", "watched_movies"):
+        empty.execute(_partitioned(table))
+    with connect_as_admin(migrated) as admin:
+        found = judge_source(read_facts(admin, migrated), migrated)
+        assert [finding.cure for finding in found if finding.subject == "publication dataflix"] == [
+            "ALTER PUBLICATION dataflix SET (publish_via_partition_root = true)"
+        ]
+        empty.execute("ALTER PUBLICATION dataflix SET (publish_via_partition_root = true)")
+        assert judge_source(read_facts(admin, migrated), migrated) == []
+    empty.execute("INSERT INTO movies (title) VALUES ('Heat')")
+    with running_backend(migrated, tmp_path, stack.env_file, postgres_db=migrated.postgres_db) as backend:
+        api = Api(backend.settings.backend_url)
+        user_id = api.new_user()
+        body = {"user_id": user_id, "movie_id": 1}
+        assert api.post("/ratings", 201, **body, rating=4.5)["watched"] == "now"
+        assert api.post("/ratings", 200, **body, rating=3.0)["watched"] == "already"
+        assert api.post("/watched", 200, **body)["watched_at"]
+        assert api.get(f"/users/{user_id}/ratings")["items"][0]["rating"] == 3.0
+        api.delete(f"/watched/{user_id}/1")
+
+
+def _partitioned(table: str) -> str:
+    """Put a partitioned table in the place of another, as a person would, with its rights."""
+    key = "FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE"
+    if table == "ratings":
+        key = "FOREIGN KEY (user_id, movie_id) REFERENCES watched_movies ON DELETE CASCADE"
+    partitions = "".join(
+        f"CREATE TABLE {table}_{n} PARTITION OF {table} FOR VALUES WITH (MODULUS 2, REMAINDER {n});"
+        f"ALTER TABLE {table}_{n} REPLICA IDENTITY FULL;"
+        for n in range(2)
+    )
+    return (
+        f"ALTER TABLE {table} RENAME TO {table}_old; ALTER PUBLICATION dataflix DROP TABLE {table}_old;"
+        f"CREATE TABLE {table} (LIKE {table}_old INCLUDING ALL) PARTITION BY HASH (user_id);{partitions}"
+        f"DROP TABLE {table}_old CASCADE; ALTER TABLE {table} ADD {key};"
+        f"ALTER TABLE {table} REPLICA IDENTITY FULL; ALTER PUBLICATION dataflix ADD TABLE {table};"
+        f"GRANT SELECT ON {table} TO debezium;"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO dataflix_api"
+    )
+
+
+def test_the_apis_role_sees_what_the_status_sees(settings: Settings) -> None:
+    """The live view asks over the API's own connections, and judges the replication role's rights."""
+    with (
+        connect_as_debezium(settings) as debezium,
+        psycopg.connect(
+            host=settings.postgres_host,
+            port=settings.postgres_port,
+            dbname=settings.postgres_db,
+            user=settings.postgres_api_user,
+            password=settings.postgres_api_password.get_secret_value(),
+        ) as api,
+    ):
+        assert judge_source(read_facts(api, settings), settings) == []
+        own, other = read_facts(debezium, settings), read_facts(api, settings)
+        assert (own.tables, own.publication) == (other.tables, other.publication)
+        assert other.slot is not None
+        assert other.slot.active_user == settings.debezium_user
