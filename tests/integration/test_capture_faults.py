@@ -1,6 +1,5 @@
-"""Capture that stops or loses changes while every process runs: the status sees it, and what mends it works."""
+"""Capture that stops or loses changes while every process runs: the status sees it, and its cure works."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, LiteralString
@@ -128,45 +127,43 @@ def test_a_slot_that_was_advanced_behind_debeziums_back_needs_no_repair_of_the_s
     assert differences(source, warehouse, settings) == []
 
 
-@pytest.mark.parametrize(
-    ("statement", "back", "says"),
-    [
-        (
-            "ALTER PUBLICATION dataflix DROP TABLE ratings",
-            "ALTER PUBLICATION dataflix ADD TABLE ratings",
-            "does not publish public.ratings",
-        ),
-        (
-            "ALTER TABLE users RENAME COLUMN city TO town",
-            "ALTER TABLE users RENAME COLUMN town TO city",
-            "column public.users.city is in the contract and not in the database",
-        ),
-    ],
-)
+#: What somebody did to the source, how it is undone, and what the preflight says about it.
+MISHAPS: list[tuple[LiteralString, LiteralString, str]] = [
+    (
+        "ALTER PUBLICATION dataflix DROP TABLE ratings",
+        "ALTER PUBLICATION dataflix ADD TABLE ratings",
+        "does not publish public.ratings",
+    ),
+    (
+        "ALTER TABLE users RENAME COLUMN city TO town",
+        "ALTER TABLE users RENAME COLUMN town TO city",
+        "column public.users.city is in the contract and not in the database",
+    ),
+]
+
+
+@pytest.mark.parametrize("mishap", MISHAPS, ids=["unpublished table", "renamed column"])
 def test_what_the_preflight_knows_is_in_every_status(
     stack: Stack,
     settings: Settings,
     source: psycopg.Connection,
-    statement: LiteralString,
-    back: LiteralString,
-    says: str,
+    mishap: tuple[LiteralString, LiteralString, str],
 ) -> None:
+    done, undone, says = mishap
     api = Api(settings.backend_url)
-    source.execute(statement)
+    source.execute(done)
     try:
         assert any(says in fault for fault in stack.status()["faults"])
-        shown = stack.run(CONNECTOR, "status", "--json", check=False)
+        shown = stack.run(CONNECTOR, "status", check=False)
         assert shown.returncode == 1
-        assert any(
-            says in f"{one['subject']} {one['problem']}" for one in json.loads(shown.stdout)["findings"]
-        )
+        assert says in shown.stderr
         wait_until(
             lambda: any(says in fault for fault in api.get("/pipeline")["faults"]),
             "the page says it",
             every=1,
         )
     finally:
-        source.execute(back)
+        source.execute(undone)
     assert not any(says in fault for fault in stack.status()["faults"])
 
 

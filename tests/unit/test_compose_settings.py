@@ -42,6 +42,10 @@ WITHHELD = {
         "connect_host",
         "connect_port",
         "dbt_host",
+        # judges the replication role's rights without being it, and makes no topics
+        "debezium_password",
+        "kafka_partitions",
+        "raw_retention_hours",
         "kafka_ui_host",
         "s3_host",
         "s3_port",
