@@ -157,11 +157,8 @@ def test_what_the_preflight_knows_is_in_every_status(
         shown = stack.run(CONNECTOR, "status", check=False)
         assert shown.returncode == 1
         assert says in shown.stderr
-        wait_until(
-            lambda: any(says in fault for fault in api.get("/pipeline")["faults"]),
-            "the page says it",
-            every=1,
-        )
+        page = "the page says it"
+        wait_until(lambda: any(says in fault for fault in api.get("/pipeline")["faults"]), page, every=1)
     finally:
         source.execute(undone)
     assert not any(says in fault for fault in stack.status()["faults"])
