@@ -288,11 +288,11 @@ def judged(
     settings: Settings,
 ) -> Capture:
     """Judge the answers together; a server that did not answer, or was not asked, is left out."""
-    seen = None if isinstance(connector, Unknown) else connector
+    seen = connector if isinstance(connector, Connector) else None
     facts = CaptureFacts(
         None if isinstance(found, Unknown) else found,
-        seen and seen.status,
-        seen and seen.offsets,
+        seen.status if seen else None,
+        seen.offsets if seen else None,
         None if isinstance(topics, Unknown) else topics,
     )
     return Capture(found, connector, topics, judge_capture(facts, settings), stalled_seconds(facts))

@@ -180,10 +180,9 @@ def test_the_api_writes_to_partitioned_tables_and_the_preflight_asks_for_their_r
     with running_backend(migrated, tmp_path, stack.env_file, postgres_db=migrated.postgres_db) as backend:
         api = Api(backend.settings.backend_url)
         user_id = api.new_user()
-        body = {"user_id": user_id, "movie_id": 1}
-        assert api.post("/ratings", 201, **body, rating=4.5)["watched"] == "now"
-        assert api.post("/ratings", 200, **body, rating=3.0)["watched"] == "already"
-        assert api.post("/watched", 200, **body)["watched_at"]
+        assert api.post("/ratings", 201, user_id=user_id, movie_id=1, rating=4.5)["watched"] == "now"
+        assert api.post("/ratings", 200, user_id=user_id, movie_id=1, rating=3.0)["watched"] == "already"
+        assert api.post("/watched", 200, user_id=user_id, movie_id=1)["watched_at"]
         assert api.get(f"/users/{user_id}/ratings")["items"][0]["rating"] == 3.0
         api.delete(f"/watched/{user_id}/1")
 
