@@ -69,8 +69,8 @@ def replay(
         _fail(f"Kafka: {error}")
     sys.stdout.write(f"{len(sent)} sent again, {gone} no longer kept\n")
     for entry in refused:
-        letter = entry.letter
-        sys.stdout.write(f"{letter.position}: refused again, {letter.reason}: {letter.detail}\n")
+        refusal = entry.letter
+        sys.stdout.write(f"{refusal.position}: refused again, {refusal.reason}: {refusal.detail}\n")
     for reason in sorted({entry.letter.reason for entry in refused}):
         sys.stdout.write(f"{reason}: {cure(reason)}\n")
     if undecided:
