@@ -116,7 +116,7 @@ def test_every_program_works_whatever_the_database_sets(chosen: Settings, tmp_pa
     assert made == [(row[1], row[6]) for row in rows.users]
     api_writes_and_reads(chosen, tmp_path)
     with connect_as_debezium(chosen) as source, connect_as_admin(chosen) as admin:
-        facts = read_facts(source)
+        facts = read_facts(source, chosen)
         assert facts.tables.keys() >= tables().keys()
         assert facts.publication
         assert facts.publication.complete
