@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 
-import psutil
-
 from dataflix_stack.services import Port, Service
 
 
@@ -59,6 +57,8 @@ def _sentence(service: Service, port: Port) -> str:
 
 
 def _holder(number: int) -> str:
+    import psutil  # noqa: PLC0415 - the image that renders the configuration does not have it
+
     for connection in psutil.net_connections(kind="tcp"):
         if (
             connection.status == psutil.CONN_LISTEN

@@ -65,7 +65,7 @@ def test_a_forged_place_by_number_is_refused(place: object) -> None:
         cursors.decode(forged, "q", BY_NUMBER)
 
 
-@pytest.mark.parametrize("key", ["\0", "\x1f", "x" * 1001, "\ud800", 5])
+@pytest.mark.parametrize("key", ["\0", "x" * 1001, "\ud800", 5])
 def test_a_forged_place_by_text_is_refused(key: object) -> None:
     forged = cursors._to_text(json.dumps(["q", [key, 1]]).encode())
     with pytest.raises(HTTPError):

@@ -78,7 +78,7 @@ def test_changes_of_long_ago_do_not_count_with_those_of_now() -> None:
 @pytest.mark.parametrize("snapshot", ["false", "true", "last"])
 def test_only_what_was_committed_has_times(snapshot: str) -> None:
     source = {"lsn": 7, "ts_us": 1_000, "snapshot": snapshot}
-    value = json.dumps({"version": 7, "source": source, "ts_us": 2_000}).encode()
+    value = json.dumps({"op": "u", "version": 7, "source": source, "ts_us": 2_000}).encode()
     found = read_change(tables()["ratings"], b'{"user_id":1,"movie_id":2}', value, 3_000)
     assert found == (Change("ratings", (1, 2), 7, 1_000, 2_000, 3_000) if snapshot == "false" else None)
 

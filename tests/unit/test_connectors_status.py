@@ -15,7 +15,7 @@ from dataflix_contract import Settings
 from support.source_facts import SOUND, with_publication
 
 SETTINGS = Settings()
-SLOT = SlotFacts("pgoutput", "dataflix", 77, "debezium", "reserved", 1000, 10, 5000, 900.0)
+SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000, 900.0)
 CONNECTORS = {
     "running": ConnectorStatus("RUNNING", "RUNNING"),
     "failed": ConnectorStatus("RUNNING", "FAILED", "no disk"),
