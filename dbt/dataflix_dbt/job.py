@@ -112,7 +112,8 @@ class _Dbt:
         # here, so that the process already dies with its parent while this is loaded
         from dbt.cli.main import dbtRunner  # type: ignore[import-not-found]  # noqa: PLC0415
 
-        printing = ["--no-use-colors", "--log-level-file", "none"]
+        # dbt makes its folder of logs even when it writes none, and a container's project is read-only
+        printing = ["--no-use-colors", "--log-level-file", "none", "--log-path", str(target)]
         outcome = dbtRunner(manifest=self._manifest).invoke(
             [*printing, *command, *self._where, "--target-path", str(target)]
         )

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_contract import Settings, tables
+from dataflix_dbt.folders import PROJECT
 from support.stack import Stack
 from support.waiting import wait_until
 from support.webhook import Answer, Webhook
@@ -66,6 +67,14 @@ def test_a_run_tells_of_every_model_and_test(built: Answer, webhook: Webhook) ->
     assert built["failed_tests"] == []
     assert built["created_at"] <= built["started_at"] <= built["finished_at"]
     assert "Completed successfully" in webhook.logs(built["id"])
+
+
+def test_a_run_writes_nothing_beside_the_models(webhook: Webhook) -> None:
+    """In a container the project is on a file system that cannot be written to."""
+    before = set(PROJECT.rglob("*"))
+    webhook.succeeds(select="stg_movies")
+    assert set(PROJECT.rglob("*")) == before
+    assert not (PROJECT / "logs").exists(), "left by an older Dataflix: delete it"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ CONTAINERS_ONLY = {"config", "kafka-format", "cli"}
 #: Facts that are meant to differ: natively the Kafka UI is another program, and not in the core. In
 #: containers it is, because it is what the set-up programs are waited for by.
 MEANT_TO_DIFFER = {"kafka-ui: program", "kafka-ui: profiles"}
+#: How the names of the images begin that are built here.
+OUR_IMAGES = "dataflix/"
 #: Read by nobody in a container: Kafka's own listener for itself.
 _PRIVATE_PORTS = {"DATAFLIX_KAFKA_CONTROLLER_PORT"}
 
@@ -93,7 +95,19 @@ class Compose:
     @property
     def ours(self) -> dict[str, Mapping[str, Any]]:
         """The services whose images are built here."""
-        return {name: service for name, service in self.services.items() if "build" in service}
+        return {
+            name: service
+            for name, service in self.services.items()
+            if service["image"].startswith(OUR_IMAGES)
+        }
+
+    def dockerfile(self, name: str) -> str:
+        """The Dockerfile of a service's image; another service may be the one that builds it."""
+        image = self.services[name]["image"]
+        (build,) = (
+            one["build"] for one in self.services.values() if one["image"] == image and "build" in one
+        )
+        return str(build["dockerfile"])
 
     def requirements(self, name: str) -> set[str]:
         """The services that a service waits for, directly or not."""

@@ -72,7 +72,7 @@ def test_a_server_is_probed_and_started_again(name: str) -> None:
     if "healthcheck" in service:
         assert {"test", "start_period", "start_interval"} <= service["healthcheck"].keys()
     else:
-        last = parse((ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8"))[-1]
+        last = parse((ROOT / COMPOSE.dockerfile(name)).read_text(encoding="utf-8"))[-1]
         assert last.one("HEALTHCHECK").text.startswith("CMD")
 
 

@@ -33,10 +33,32 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_every_image_of_ours_is_started() -> None:
-    assert {service["build"]["dockerfile"] for service in COMPOSE.ours.values()} == {
-        f"{name}/Dockerfile" for name in NAMES
-    }
-    assert {service["build"]["context"] for service in COMPOSE.ours.values()} == {"."}
+    assert {COMPOSE.dockerfile(name) for name in COMPOSE.ours} == {f"{name}/Dockerfile" for name in NAMES}
+
+
+def test_each_image_is_built_by_one_service_and_pulled_by_none() -> None:
+    """A second build of an image would give it another label, and each start would replace containers."""
+    built = [service for service in COMPOSE.ours.values() if "build" in service]
+    images = [service["image"] for service in built]
+    assert sorted(images) == sorted(set(images))
+    assert {service["build"]["context"] for service in built} == {"."}
+    others = [service for service in COMPOSE.ours.values() if "build" not in service]
+    assert {service["image"] for service in others} <= set(images)
+    assert {service["pull_policy"] for service in others} == {"never"}
+
+
+def test_the_service_that_builds_an_image_is_started_with_those_that_use_it() -> None:
+    """``docker compose build`` builds what the chosen profiles start."""
+    builders = {service["image"]: service for service in COMPOSE.ours.values() if "build" in service}
+    for service in COMPOSE.ours.values():
+        assert set(service["profiles"]) <= set(builders[service["image"]]["profiles"])
+
+
+def test_no_server_keeps_anything_in_a_volume_without_a_name() -> None:
+    """The volumes that these images declare, and that nothing of ours is kept in."""
+    for name in ("kafka", "kafka-format"):
+        assert {"/etc/kafka/secrets", "/mnt/shared/config"} <= set(COMPOSE.services[name]["tmpfs"])
+    assert {"/kafka/data", "/kafka/logs", "/kafka/config"} <= set(COMPOSE.services["connect"]["tmpfs"])
 
 
 @each

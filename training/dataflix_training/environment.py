@@ -15,6 +15,10 @@ _MLFLOW = {
     # its log lines become ours
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Artefacts travel through MLflow's server. By default its client takes the addresses of the S3 store
+    # that the server offers, which the batch's containers and pods cannot reach, and does not fall back.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
 }
 
 
