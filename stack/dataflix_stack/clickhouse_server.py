@@ -208,6 +208,8 @@ class _Engine(threading.Thread):
         try:
             engine = _load_engine()
             engine.create_function("dataflix_engine", self._reached, ["String", "String"], "UInt8")
+            # In place of the engine's own, which reads any file of this machine and asks for no grant.
+            engine.create_function("file", _refuse_to_read, ["String"], "String")
             engine.query(sql, "TSV", path=str(self._data))
         except Exception as error:  # noqa: BLE001 - whatever it is, the main thread reports it
             self.failure = error
@@ -239,6 +241,11 @@ class _Engine(threading.Thread):
             if closed:
                 log.warning("somebody closed ports: opening them again", ports=closed)
         return closed
+
+
+def _refuse_to_read(_path: str) -> str:
+    """The SQL function ``file``."""
+    raise PermissionError("the function file is switched off: nobody reads files through this server")
 
 
 def serve(settings: Settings, layout: Layout) -> None:

@@ -145,6 +145,13 @@ def test_ports_that_a_reader_closed_are_opened_again(settings: Settings) -> None
         "INSERT INTO raw.users (user_id) VALUES (1)",
         "DROP TABLE raw.users",
         "SELECT * FROM file('/etc/hosts', LineAsString)",
+        "SELECT file('/etc/hosts')",
+        "SELECT file('/etc/hosts', 'nothing')",
+        "SELECT * FROM python('x')",
+        "SELECT * FROM python('x') SETTINGS allow_python_table_function = 1",
+        "SELECT * FROM os",
+        "SELECT 1 INTO OUTFILE '/tmp/one'",
+        "BACKUP DATABASE raw TO File('/tmp/raw')",
         "SELECT * FROM raw.users_queue SETTINGS stream_like_engine_allow_direct_select = 1",
         "SELECT 1 SETTINGS max_memory_usage = 100000000000",
         "SELECT 1 SETTINGS max_memory_usage = 0",
@@ -155,6 +162,8 @@ def test_ports_that_a_reader_closed_are_opened_again(settings: Settings) -> None
         "KILL QUERY WHERE user = 'default'",
         "CREATE TEMPORARY TABLE mine (a Int8)",
         "SELECT * FROM url('http://127.0.0.1/', LineAsString)",
+        "SELECT * FROM s3('http://127.0.0.1/bucket/object', 'CSV', 'a Int8')",
+        "SELECT * FROM sqlite('/tmp/one', 'two')",
     ],
 )
 def test_readers_only_read(settings: Settings, query: str) -> None:
