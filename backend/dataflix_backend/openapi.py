@@ -9,7 +9,8 @@ from typing import Any
 
 from apiflask import APIFlask
 from pydantic import BaseModel
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
 
 from dataflix_backend.problems import CONTENT_TYPE
 from dataflix_backend.schemas import Problem
@@ -51,7 +52,7 @@ _KEY_PARAMETER = {
 
 
 class IdConverter(BaseConverter):
-    """``<id:...>`` in a route: any id. No path has a number that PostgreSQL cannot hold."""
+    """``<id:...>`` in a route: any id. Nobody has a number that PostgreSQL cannot hold."""
 
     regex = "-?[0-9]+"
 
@@ -59,11 +60,11 @@ class IdConverter(BaseConverter):
         """The id.
 
         Raises:
-            ValidationError: the number is out of range.
+            NotFound: the number is out of range. A mere mismatch would leave the path to the page's files.
         """
         number = int(value) if len(value) <= _MOST_DIGITS else None
         if number is None or not LEAST_ID <= number <= MOST_ID:
-            raise ValidationError
+            raise NotFound(f"there is nothing of this id: ids are from {LEAST_ID} to {MOST_ID}")
         return number
 
 

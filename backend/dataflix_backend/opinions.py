@@ -56,8 +56,9 @@ _RATE_AGAIN = """
 UPDATE ratings SET rating = %(rating)s WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s
 RETURNING rated_at, updated_at, 'already' AS watched
 """
-_SEE_RATED = "SELECT FROM ratings WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
-_MARK, _RATING = Made(Watched, _SEE_WATCHED), Made(Rating, _SEE_RATED)
+# A rating that was taken back since was made all the same. A user or a film that is gone is another matter.
+_SEE_BOTH = "SELECT FROM users JOIN movies ON movie_id = %(movie_id)s WHERE user_id = %(user_id)s"
+_MARK, _RATING = Made(Watched, _SEE_BOTH), Made(Rating, _SEE_BOTH)
 _UNWATCH = "DELETE FROM watched_movies WHERE user_id = %s AND movie_id = %s"
 _UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
 

@@ -73,11 +73,11 @@ class Written(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a write makes.
+    """What a write makes, and until when a request that comes again is told so.
 
     Attributes:
         reply: the reply; a field that the body has too has its value.
-        find: a query with the reply's fields as parameters, which finds it as long as it is there.
+        find: a query with the reply's fields as parameters, which finds a row as long as the reply may be repeated.
     """
 
     reply: type[Reply]

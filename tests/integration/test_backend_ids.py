@@ -12,6 +12,7 @@ from dataflix_contract import Settings
 from dataflix_contract.schema import LEAST_ID, MOST_ID
 from dataflix_postgres.identities import advance_identities
 from support.backend import Api, problem, running_backend
+from support.waiting import wait_until
 
 IDS = [LEAST_ID, -5, 0, 1, MOST_ID]
 USERS = (
@@ -31,6 +32,7 @@ def api(migrated: Settings, tmp_path: Path) -> Iterator[Api]:
 def test_every_id_that_postgresql_takes_works_everywhere(api: Api, empty: psycopg.Connection) -> None:
     empty.execute(USERS, [IDS])
     empty.execute(FILMS, [IDS])
+    wait_until(lambda: api.get(f"/recommendations/{IDS[0]}")["items"], "the films are known")
     assert [one["user_id"] for one in api.pages("/users", limit=2)] == IDS
     assert [one["user_id"] for one in api.pages("/users", name="User", limit=2)] == IDS
     assert sorted(one["movie_id"] for one in api.pages("/movies", limit=2)) == IDS
