@@ -29,7 +29,7 @@ def test_registering_again_changes_nothing_and_is_quick(stack: Stack, settings: 
 
 def test_topics_again_changes_nothing(stack: Stack) -> None:
     lines = stack.run(CONNECTOR, "topics").stdout.splitlines()[1:]
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert all("as it should be" in line for line in lines)
 
 

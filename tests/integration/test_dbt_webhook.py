@@ -177,7 +177,7 @@ def test_an_address_that_is_not_masked_is_named_and_stays_out(
         )
     assert run["status"] == "failed"
     assert {"stg_users_email_is_a_pseudonym", "stg_users_hold_no_unmasked_email"} <= set(run["failed_tests"])
-    assert "stg_users_email_is_a_pseudonym (1 row)" in run["error"]
+    assert "stg_users_email_is_a_pseudonym on stg_users (1 row)" in run["error"]
     (users,) = (result for result in run["results"] if result["name"] == "users")
     assert users["status"] == "skipped"
     assert warehouse.command(f"SELECT count() FROM analytics.users WHERE user_id = {STRANGER}") == 0

@@ -167,7 +167,11 @@ def test_numbers_of_another_scale_arrive_and_what_the_contract_cannot_hold_is_re
                 )
                 assert found(reconcile(stack, "ratings")[0]) == (0, 0, 0)
         assert letters(dead(0.2)) == []
-        with altered(source, "ALTER TABLE ratings ALTER rating TYPE float8", back):
+        # the constraint computes with numeric
+        halves = "CONSTRAINT ratings_rating_in_halves"
+        without = f"ALTER TABLE ratings DROP {halves}, ALTER rating TYPE float8"
+        back += f", ADD {halves} CHECK (rating BETWEEN 0.5 AND 5.0 AND rating % 0.5 = 0)"
+        with altered(source, without, back):
             rate("5")
             [letter] = letters(read_until(dead, letters, SECONDS))
             refused = stack.run(RECONCILE, "ratings", check=False)
