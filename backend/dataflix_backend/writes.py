@@ -77,7 +77,8 @@ class Made(NamedTuple):
 
     Attributes:
         reply: the reply; a field that the body has too has its value.
-        find: a query with the reply's fields as parameters, which finds a row as long as the reply may be repeated.
+        find: a query with the reply's fields as parameters, which finds a row as long as the reply may be
+            repeated.
     """
 
     reply: type[Reply]
