@@ -23,10 +23,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 #: Text without control characters, and that with something to read in it: not only white space, marks without
 #: width, accents without a letter, and letters that are blank (Hangul fillers, an empty Braille cell).
+#: The classes are those that do not change with Unicode's version: clients check the same patterns.
 TEXT = r"^[^\x00-\x1f\x7f]*$"
-VISIBLE_TEXT = r"^[^\x00-\x1f\x7f]*[^\p{Z}\p{C}\p{M}\u115f\u1160\u2800\u3164\uffa0][^\x00-\x1f\x7f]*$"
+_VISIBLE = r"[^\p{Z}\p{Cc}\p{Cf}\p{Co}\p{M}\u115f\u1160\u2800\u3164\uffa0]"
+VISIBLE_TEXT = rf"^[^\x00-\x1f\x7f]*{_VISIBLE}[^\x00-\x1f\x7f]*$"
 #: Looks like an address, all of which can be seen. Only a message that arrives proves more.
-EMAIL = r"^[^\p{Z}\p{C}@]+@[^\p{Z}\p{C}@.]+(\.[^\p{Z}\p{C}@.]+)+$"
+EMAIL = r"^[^\p{Z}\p{Cc}\p{Cf}@]+@[^\p{Z}\p{Cc}\p{Cf}@.]+(\.[^\p{Z}\p{Cc}\p{Cf}@.]+)+$"
 CURSOR = r"^[A-Za-z0-9_-]+$"
 #: What to send where one of these does not match.
 _MEANINGS = {
