@@ -21,14 +21,24 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
-#: Text without control characters, and that with something to read in it: not only white space, marks without
-#: width, accents without a letter, and letters that are blank (Hangul fillers, an empty Braille cell).
-#: The classes are those that do not change with Unicode's version: clients check the same patterns.
+# Ranges, and no classes such as \p{Cf}: clients check these patterns too, with dialects of regular
+# expressions and versions of Unicode of their own. No escape of a character above U+FFFF is known to all.
+#: Control characters, white space, and marks without width.
+_BLANK = (
+    r"\x00-\x20\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+    r"\ufff9-\ufffb"
+    "\U000e0000-\U000e0fff"
+)
+#: Accents, variation selectors, blank letters (Hangul fillers, an empty Braille cell), and private use.
+_NOTHING_ALONE = (
+    r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
+    r"\u115f\u1160\u2800\u3164\uffa0\ue000-\uf8ff"
+)
+#: Text without control characters, and that with something to read in it.
 TEXT = r"^[^\x00-\x1f\x7f]*$"
-_VISIBLE = r"[^\p{Z}\p{Cc}\p{Cf}\p{Co}\p{M}\u115f\u1160\u2800\u3164\uffa0]"
-VISIBLE_TEXT = rf"^[^\x00-\x1f\x7f]*{_VISIBLE}[^\x00-\x1f\x7f]*$"
+VISIBLE_TEXT = rf"^[^\x00-\x1f\x7f]*[^{_BLANK}{_NOTHING_ALONE}][^\x00-\x1f\x7f]*$"
 #: Looks like an address, all of which can be seen. Only a message that arrives proves more.
-EMAIL = r"^[^\p{Z}\p{Cc}\p{Cf}@]+@[^\p{Z}\p{Cc}\p{Cf}@.]+(\.[^\p{Z}\p{Cc}\p{Cf}@.]+)+$"
+EMAIL = rf"^[^{_BLANK}@]+@[^{_BLANK}@.]+(\.[^{_BLANK}@.]+)+$"
 CURSOR = r"^[A-Za-z0-9_-]+$"
 #: What to send where one of these does not match.
 _MEANINGS = {
