@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dataflix_connectors.config import published_tables
 from dataflix_connectors.slot import KEEP_WAL_CURE, RESNAPSHOT_CURE, SlotState, slot_health
 from dataflix_connectors.source import SlotFacts, SourceFacts, TableFacts
-from dataflix_contract import Settings, Table, tables
+from dataflix_contract import Column, Settings, Table, tables
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
 _PLUGIN = "pgoutput"
@@ -220,7 +220,8 @@ def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
         subject = f"column {SOURCE_SCHEMA}.{table.name}.{column.name}"
         facts = found.columns.get(column.name)
         if facts is None:
-            yield _fault(subject, "is in the contract and not in the database", f"{_MIGRATE}, or take it out")
+            cure = _missing_cure(table, found, column)
+            yield _fault(subject, "is in the contract and not in the database", cure)
         elif _contract_type(facts.type) != column.type.value:
             yield _fault(
                 subject,
@@ -245,6 +246,17 @@ def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
             "is not in the contract: it is not forwarded (drift)",
             "decide on its class of personal data and add it to tables.toml",
         )
+
+
+def _missing_cure(table: Table, found: TableFacts, column: Column) -> str:
+    """What to do about a column that is not there: perhaps it was renamed to one that the contract lacks."""
+    renamed = [
+        f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME COLUMN {name} TO {column.name}"
+        for name, facts in sorted(found.columns.items())
+        if name not in table.columns and _contract_type(facts.type) == column.type.value
+    ]
+    other = f"if it was never made, {_MIGRATE}; if nobody needs it, take it out of tables.toml"
+    return f"if it was renamed, {' or '.join(renamed)}; {other}" if renamed else other
 
 
 def _judge_owner(slot: SlotFacts | None, settings: Settings) -> Iterator[Finding]:

@@ -85,7 +85,10 @@ def _judge_connector_and_slot(facts: CaptureFacts) -> Iterator[Finding]:
         yield _fault(SLOT_SUBJECT, health.problem, _REGISTER)
     elif health.state is SlotState.INACTIVE and works and not _snapshots(facts):
         yield _fault(
-            SLOT_SUBJECT, health.problem, "is PostgreSQL reachable for Kafka Connect? see Connect's log"
+            SLOT_SUBJECT,
+            health.problem,
+            "see Connect's log: is PostgreSQL reachable for it? If the log misses the publication, which was"
+            f" made anew, {RESNAPSHOT_CURE}",
         )
     elif works and (seconds := stalled_seconds(facts)):
         yield _fault(

@@ -139,6 +139,14 @@ def test_a_missing_column_is_a_fault() -> None:
     )
 
 
+def test_a_column_that_may_have_been_renamed_is_named_with_its_way_back() -> None:
+    columns = {
+        {"city": "town"}.get(name, name): facts for name, facts in SOUND.tables["users"].columns.items()
+    }
+    [missing] = faults(judge(with_table("users", columns=columns), SETTINGS))
+    assert "ALTER TABLE public.users RENAME COLUMN town TO city" in missing.cure
+
+
 def test_varying_text_is_text() -> None:
     assert judge(with_column("name", ColumnFacts("character varying(80)", nullable=True)), SETTINGS) == []
 

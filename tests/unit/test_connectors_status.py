@@ -30,7 +30,10 @@ NOTHING = Offsets(stored=False, snapshotting=False)
 FLOWING = CaptureTopics((), 2.0)
 REGISTER = "run: dataflix-connector register"
 MEND = "mend the cause, then run: dataflix-connector register"
-LOOK = "is PostgreSQL reachable for Kafka Connect? see Connect's log"
+LOOK = (
+    "see Connect's log: is PostgreSQL reachable for it? If the log misses the publication, which was made"
+    f" anew, {RESNAPSHOT_CURE}"
+)
 OF_CONNECTOR = {
     "running": [],
     "failed": [MEND],

@@ -51,6 +51,7 @@ def test_titles(text: str, title: str, year: int | None) -> None:
     ("text", "title", "year"),
     [
         ("Mr. Holland's Opus (1995) (V)", "Mr. Holland's Opus", 1995),
+        ("Boot, Das (1981) (TV) (V)", "Das Boot", 1981),
         ("2 Days in the Valley (1996) (TV)", "2 Days in the Valley", 1996),
         ("Langoliers, The (1995) (TV)", "The Langoliers", 1995),
         ("Skokie (1981", "Skokie", 1981),

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 #: What the database takes as a release year.
 YEARS = range(1870, 2201)
 
-#: ``(1995)``, ``(1975-1979)``, ``(2007-)``, IMDb's ``(1995/II)``, and a medium behind it such as ``(TV)``.
+#: ``(1995)``, ``(1975-1979)``, ``(2007-)``, IMDb's ``(1995/II)``, and media behind it such as ``(TV)``.
 #: The last bracket may be missing, as in ``Skokie (1981``.
 _YEAR_AT_END = re.compile(
     r"\s*\((?P<year>\d{4})(?:/[IVX]+)?(?:\s*[-\u2013]\s*(?:\d{4})?)?\s*"
-    r"(?:\)(?:\s*\((?:V|TV|VG|Video|TV Movie|TV Series|mini|[IVX]+)\))?)?\s*$"
+    r"(?:\)(?:\s*\((?:V|TV|VG|Video|TV Movie|TV Series|mini|[IVX]+)\)){0,3})?\s*$"
 )
 
 #: Words that are nothing but articles where they stand behind a comma at the end of a title.
