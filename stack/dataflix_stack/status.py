@@ -217,7 +217,8 @@ def _health_lines(status: StackStatus) -> Iterable[str]:
     if isinstance(status.backlog, Backlog):
         behind = ", ".join(f"{group} {lag:,}" for group, lag in status.backlog.lag.items() if lag)
         yield f"lag           {behind or '0 in every consumer group'}"
-        yield f"dead letters  {status.backlog.dead_letters}"
+        kept = status.backlog.dead_letters
+        yield f"dead letters  {kept}{' records, bin/dataflix-dlq list shows which wait' if kept else ''}"
     if status.batch:
         yield from _batch_lines(status.batch)
 

@@ -16,6 +16,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from jgo.config import GlobalSettings
+from jgo.maven import MavenContext
+
 ROOT = Path(__file__).resolve().parents[2]
 _IMAGES = Path(__file__).parent / "images"
 #: The Dockerfile of each image's stand-in, by the image's name without its tag.
@@ -51,7 +54,7 @@ def build(folder: Path, jars: Path, environment: Mapping[str, str]) -> list[str]
     """Build the stand-ins of images that the engine does not have; returns their names.
 
     Args:
-        folder: keeps Debian's base system.
+        folder: keeps Debian's base system and what is downloaded.
         jars: the jars of Kafka, Kafka Connect and Debezium that the native way has downloaded.
         environment: in which ``docker`` finds the engine.
     """
@@ -61,10 +64,25 @@ def build(folder: Path, jars: Path, environment: Mapping[str, str]) -> list[str]
     _build("debian", ["stand-in/debian"], base_system(folder, environment), (), environment)
     _build("python", ["stand-in/python"], _IMAGES, (), environment)
     _build("java", ["stand-in/java"], _IMAGES, (), environment)
-    contexts = (f"jars={jars}", f"stack={ROOT / 'stack'}", f"versitygw={ROOT / 'stack' / 'versitygw'}")
+    contexts = (
+        f"jars={jars}",
+        f"tools={kafka_tools(folder)}",
+        f"stack={ROOT / 'stack'}",
+        f"versitygw={ROOT / 'stack' / 'versitygw'}",
+    )
     for name, image in missing.items():
         _build(STAND_INS[name], [image], _IMAGES, contexts, environment)
     return sorted(missing.values())
+
+
+def kafka_tools(folder: Path) -> Path:
+    """A folder with the jar of Kafka's command-line tools, for the health check; the native way lacks it."""
+    maven = MavenContext(
+        repo_cache=folder / "maven", local_repos=[], remote_repos=GlobalSettings.load().repositories or None
+    )
+    version = wanted()["apache/kafka"].rpartition(":")[2]
+    artifact = maven.project("org.apache.kafka", "kafka-tools").at_version(version).artifact()
+    return Path(artifact.resolve()).parent
 
 
 def base_system(folder: Path, environment: Mapping[str, str]) -> Path:
