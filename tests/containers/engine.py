@@ -101,7 +101,6 @@ def unpack(folder: Path) -> Path:
     programs = partial / "usr" / "bin"
     (programs / "docker-init").unlink(missing_ok=True)
     (programs / "docker-init").symlink_to("tini-static")
-    (partial / "usr" / "sbin" / "iptables").unlink(missing_ok=True)
     for name in ("iptables", "ip6tables"):
         (partial / "usr" / "sbin" / name).unlink(missing_ok=True)
         (partial / "usr" / "sbin" / name).symlink_to("xtables-nft-multi")

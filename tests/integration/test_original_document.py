@@ -4,6 +4,7 @@ The document's ports are the settings' defaults; a test's stack has others in th
 """
 
 import os
+import re
 import subprocess
 import uuid
 
@@ -14,22 +15,9 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_contract.settings import read_settings
+from support.original_document import DOCUMENT
 from support.stack import ROOT, Stack
 
-#: The document's environment.
-ENVIRONMENT = """
-POSTGRES_USER=dataflix
-POSTGRES_PASSWORD=dataflix123
-POSTGRES_DB=dataflix_db
-CLICKHOUSE_USER=default
-CLICKHOUSE_PASSWORD=clickhouse123
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgresql+psycopg2://airflow:airflow@airflow-db:5432/airflow
-AWS_ACCESS_KEY_ID=minio
-AWS_SECRET_ACCESS_KEY=minio123
-MLFLOW_S3_ENDPOINT_URL=http://minio:9000
-FLASK_ENV=development
-FLASK_DEBUG=1
-"""
 #: The document's ports, by the setting that has each.
 PORTS = {
     "postgres_port": 5432,
@@ -60,12 +48,12 @@ def test_the_documents_environment_pasted_into_the_file_changes_nothing_that_run
     """Nor does anything of a shell that exports other values of those names."""
     before = {one["service"]: one["pid"] for one in stack.status()["services"]}
     text = stack.env_file.read_text(encoding="utf-8")
-    for line in ENVIRONMENT.split():
-        monkeypatch.setenv(line.partition("=")[0], "https://foreign:foreign@foreign:1/foreign")
+    for name in re.findall(r"^(\w+)=", DOCUMENT, re.MULTILINE):
+        monkeypatch.setenv(name, "https://foreign:foreign@foreign:1/foreign")
     monkeypatch.setenv("PGOPTIONS", "-c search_path=foreign")
     monkeypatch.setenv("AWS_PROFILE", "foreign")
     try:
-        stack.env_file.write_text(text + ENVIRONMENT, encoding="utf-8")
+        stack.env_file.write_text(text + DOCUMENT, encoding="utf-8")
         assert read_settings(stack.env_file) == settings
         stack.up()
         services = stack.status()["services"]

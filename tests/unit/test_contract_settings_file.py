@@ -12,31 +12,9 @@ import pytest
 from dataflix_contract import Settings, SettingsError, settings_file
 from dataflix_contract.settings import read_settings
 from dataflix_contract.settings_file import FILE_NAMES, chosen_file, read, template
+from support.original_document import DOCUMENT
 from support.stack import ROOT
 
-#: The environment of the original document, as its readers paste it.
-DOCUMENT = """\
-# PostgreSQL
-POSTGRES_USER=dataflix
-POSTGRES_PASSWORD=dataflix123
-POSTGRES_DB=dataflix_db
-
-# ClickHouse
-CLICKHOUSE_USER=default
-CLICKHOUSE_PASSWORD=clickhouse123
-
-# Airflow
-AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgresql+psycopg2://airflow:airflow@airflow-db:5432/airflow
-
-# MLflow
-AWS_ACCESS_KEY_ID=minio
-AWS_SECRET_ACCESS_KEY=minio123
-MLFLOW_S3_ENDPOINT_URL=http://minio:9000
-
-# Backend
-FLASK_ENV=development
-FLASK_DEBUG=1
-"""
 #: What the template had in place of these names before.
 FORMER = """\
 DATAFLIX_POSTGRES_DB=dataflix

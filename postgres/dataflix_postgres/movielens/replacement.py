@@ -149,7 +149,7 @@ class Replacement:
         return 0 if row is None else int(row[0])
 
     def _deletes(self) -> Iterator[sql.Composed]:
-        """Delete, not truncate: Debezium does not pass truncations on. Children first: no cascades."""
+        """Delete, not truncate: readers of the stream see each row go. Children first: no cascades."""
         yield sql.SQL("DELETE FROM {}").format(sql.Identifier(SOURCE_SCHEMA, _LEDGER))
         for name in reversed(list(tables())):
             delete = sql.SQL("DELETE FROM {}").format(sql.Identifier(SOURCE_SCHEMA, name))
