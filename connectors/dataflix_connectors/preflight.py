@@ -15,6 +15,8 @@ from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_
 
 _PLUGIN = "pgoutput"
 _MIGRATE = "run dataflix-migrate"
+# What a finished migration has made it does not make again.
+_RESTORE = "if it was dropped after that, restore it from a backup"
 
 #: What findings about the slot are about.
 SLOT_SUBJECT = f"slot {SLOT}"
@@ -114,7 +116,7 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     subject = f"publication {PUBLICATION}"
     publication = facts.publication
     if publication is None:
-        yield _fault(subject, "does not exist", _MIGRATE)
+        yield _fault(subject, "does not exist", f"{_MIGRATE}; {_make_anew(facts)}")
         return
     partitions = _partitions_of(facts)
     wanted = frozenset(published_tables())
@@ -148,6 +150,15 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
         )
 
 
+def _make_anew(facts: SourceFacts) -> str:
+    """What to do about a publication that was dropped or renamed: PostgreSQL cannot decode older changes."""
+    options = " WITH (publish_via_partition_root = true)" if _partitioned(facts) else ""
+    return (
+        f"if it was dropped after that, CREATE PUBLICATION {PUBLICATION} FOR TABLE"
+        f" {', '.join(published_tables())}{options}, then {RESNAPSHOT_CURE}"
+    )
+
+
 def _partitions_of(facts: SourceFacts) -> dict[str, str]:
     """The partitioned table of each partition, by their names."""
     return {
@@ -176,7 +187,9 @@ def _listed(names: Collection[str]) -> str:
 def _judge_heartbeat(table: TableFacts | None, settings: Settings) -> Iterator[Finding]:
     subject = f"table {SOURCE_SCHEMA}.{HEARTBEAT_TABLE}"
     if table is None:
-        yield _fault(subject, "does not exist: an idle database would keep all its WAL", _MIGRATE)
+        yield _fault(
+            subject, "does not exist: an idle database would keep all its WAL", f"{_MIGRATE}; {_RESTORE}"
+        )
     elif not (table.readable and table.updatable):
         yield _fault(
             subject,
@@ -189,7 +202,7 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
     name = f"{SOURCE_SCHEMA}.{table.name}"
     found = facts.tables.get(table.name)
     if found is None:
-        yield _fault(f"table {name}", "does not exist", _MIGRATE)
+        yield _fault(f"table {name}", "does not exist", f"{_MIGRATE}; {_RESTORE}")
         return
     if not found.readable:
         role = settings.debezium_user

@@ -4,7 +4,7 @@ import enum
 import time
 from collections.abc import Callable
 
-from psycopg.errors import ObjectInUse, UndefinedObject
+from psycopg.errors import ObjectInUse, QueryCanceled, UndefinedObject
 
 from dataflix_connectors.config import HEARTBEAT_QUERY, fence_of, render_config
 from dataflix_connectors.connect import ConnectClient, ConnectorStatus, Offsets, wait_for
@@ -20,7 +20,7 @@ from dataflix_connectors.source import (
     read_wal_position,
 )
 from dataflix_contract import Settings
-from dataflix_contract.schema import SLOT
+from dataflix_contract.schema import PUBLICATION, SLOT
 
 Report = Callable[[str], None]
 
@@ -28,6 +28,7 @@ _DROP_PATIENCE_S = 30.0
 _RESTARTS = 3
 _POLL_S = 0.1
 _LOOK_EVERY_S = 5.0
+_DECODING_PATIENCE = "5s"
 
 #: What to say when the connector cannot go on from where it was.
 LOST_SLOT = f"replication slot {SLOT} is gone, lost or another one: changes are missing downstream"
@@ -108,7 +109,7 @@ def wait_until_streaming(
     Raises:
         Fault: the task keeps failing, or the time is up.
     """
-    watch = _Watch(connect, timeout_s, report)
+    watch = _Watch(source, connect, timeout_s, report)
     while not (_streams(source) and connect.offsets().settled):
         watch.wait("waiting for the snapshot and the stream")
     position = read_wal_position(source)
@@ -117,10 +118,40 @@ def wait_until_streaming(
         watch.wait("waiting for a heartbeat to come through")
 
 
+def refuse_unpublished_changes(source: Connection) -> None:
+    """Ask PostgreSQL to decode what waits behind the slot, where nobody reads it.
+
+    A publication that was dropped, or renamed, and made anew did not exist yet when the older of those
+    changes were written, and PostgreSQL decodes each with the catalogue of its time. Debezium then tries
+    for ever, and Connect shows its task as running.
+
+    Raises:
+        Fault: the publication did not exist when a change that waits was written.
+    """
+    if read_slot(source) is None:
+        return
+    try:
+        with source.transaction():
+            source.execute("SELECT set_config('statement_timeout', %s, true)", [_DECODING_PATIENCE])
+            source.execute(
+                "SELECT count(*) FROM pg_logical_slot_peek_binary_changes("
+                "%s, NULL, NULL, 'proto_version', '1', 'publication_names', %s)",
+                [SLOT, PUBLICATION],
+            )
+    except (ObjectInUse, QueryCanceled):
+        return  # somebody reads it; or there is much to decode, and the beginning of it is sound
+    except UndefinedObject as error:
+        raise Fault(
+            f"publication {PUBLICATION} was made after changes that wait behind slot {SLOT}, which"
+            f" PostgreSQL can no longer decode for it\n{RESNAPSHOT_CURE}"
+        ) from error
+
+
 class _Watch:
     """Waits a moment at a time, restarts a failed task a few times, gives up in the end."""
 
-    def __init__(self, connect: ConnectClient, timeout_s: float, report: Report) -> None:
+    def __init__(self, source: Connection, connect: ConnectClient, timeout_s: float, report: Report) -> None:
+        self._source = source
         self._connect = connect
         self._report = report
         self._timeout_s = timeout_s
@@ -141,6 +172,8 @@ class _Watch:
         status = self._connect.status()
         if status.position_gone:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
+        if self._connect.offsets().settled:
+            refuse_unpublished_changes(self._source)
         self._report(f"{purpose}: {status.description}")
         if status.failed:
             self._restart(status)

@@ -23,6 +23,20 @@ DESKTOP = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SMALLEST = {"width": 320, "height": 640}
 EMAIL = "page-test@example.org"
+# Every text that the page shows becomes one word of 200 letters, but for the choices of a list.
+LENGTHEN_EVERY_TEXT = """() => {
+  document.querySelector("#faults").hidden = false;
+  document.querySelector("#faults").append(Object.assign(document.createElement("li"), {textContent: "x"}));
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let count = 0;
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!text.data.trim() || text.parentElement.closest("option, script")) continue;
+    text.data = "W".repeat(200);
+    count += 1;
+  }
+  return count;
+}"""
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> & Söhne"
 
 expect.set_options(timeout=30_000)
@@ -64,6 +78,17 @@ def hostile_film(source: psycopg.Connection) -> Iterator[int]:
     assert row
     yield row[0]
     source.execute("DELETE FROM movies WHERE movie_id = %s", row)
+
+
+@pytest.fixture
+def long_ids(source: psycopg.Connection) -> Iterator[tuple[int, int]]:
+    """A user and a film whose ids a JavaScript number would round."""
+    user, film = -(2**53) - 1, 2**53 + 1
+    source.execute("INSERT INTO users (user_id, name) VALUES (%s, 'Long Id')", [user])
+    source.execute("INSERT INTO movies (movie_id, title, genres) VALUES (%s, 'Long Id', '{}')", [film])
+    yield user, film
+    source.execute("DELETE FROM users WHERE user_id = %s", [user])
+    source.execute("DELETE FROM movies WHERE movie_id = %s", [film])
 
 
 def create_user(page: Page, name: str = "Page Test") -> None:
@@ -158,6 +183,26 @@ def test_watched_films_are_kept_and_can_be_taken_back(page: Page, source: psycop
     assert left.fetchone() == (0,)
 
 
+def test_an_id_of_many_digits_is_the_same_in_page_and_database(
+    page: Page, source: psycopg.Connection, long_ids: tuple[int, int]
+) -> None:
+    page.get_by_role("button", name="Choose a user").click()
+    page.get_by_role("dialog").get_by_label("Find by name").fill("Long Id")
+    page.locator("#names button", has_text="Long Id").click()
+    expect(page.get_by_role("heading", name="For Long Id")).to_be_visible()
+    title_field(page).fill("Long Id")
+    film = page.locator(f'#list li[data-film="{long_ids[1]}"]')
+    film.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(film.get_by_role("button", name="Watched")).to_have_attribute("aria-pressed", "true")
+    query = "SELECT user_id, movie_id FROM ratings WHERE user_id = %s"
+    wait_until(lambda: source.execute(query, [long_ids[0]]).fetchall() == [long_ids], "the rating is there")
+    page.reload()
+    expect(page.get_by_role("heading", name="For Long Id")).to_be_visible()
+    title_field(page).fill("Long Id")
+    expect(film.get_by_role("button", name="Watched")).to_have_attribute("aria-pressed", "true")
+
+
 @pytest.mark.usefixtures("nobody")
 def test_the_pipeline_shows_figures(watched: Watched, page: Page) -> None:
     create_user(page)
@@ -228,7 +273,25 @@ def test_no_screen_is_too_narrow(browser: Browser, settings: Settings) -> None:
     with watched_page(browser, base_url=settings.backend_url, viewport=SMALLEST) as watched:
         watched.page.goto("/")
         expect(watched.page.locator("#list li").first).to_be_visible()
-        assert watched.page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"]
+        expect(watched.page.locator("#figures > div").first).to_be_visible()
+        assert width(watched.page) <= SMALLEST["width"]
+
+
+@pytest.mark.usefixtures("nobody")
+def test_no_word_is_too_long_for_a_small_screen(browser: Browser, settings: Settings) -> None:
+    with watched_page(browser, base_url=settings.backend_url, viewport=SMALLEST) as watched:
+        watched.page.goto("/")
+        create_user(watched.page)
+        expect(watched.page.locator("#picks li").first).to_be_visible()
+        expect(watched.page.locator("#list li").first).to_be_visible()
+        expect(watched.page.locator("#figures > div").first).to_be_visible()
+        assert watched.page.evaluate(LENGTHEN_EVERY_TEXT) > 50
+        assert width(watched.page) <= SMALLEST["width"]
+
+
+def width(page: Page) -> int:
+    """Of all there is to scroll to, in CSS pixels."""
+    return int(page.evaluate("document.documentElement.scrollWidth"))
 
 
 def test_the_keyboard_reaches_the_films_first(page: Page) -> None:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from dataflix_checker import health
 from dataflix_connectors.connect import ConnectClient
 from dataflix_connectors.preflight import SLOT_SUBJECT, judge_source
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
+from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts, read_slot
 from dataflix_contract import Settings
 from dataflix_contract.schema import SLOT
 from support.backend import Api, running_backend
@@ -125,6 +125,42 @@ def test_a_slot_that_was_advanced_behind_debeziums_back_needs_no_repair_of_the_s
     wait_captured(source, warehouse, "after the advance")
     wait_until(lambda: not health.capture(settings).faults, "nothing is wrong with the capture")
     assert differences(source, warehouse, settings) == []
+
+
+def test_a_slot_that_is_about_to_be_lost_is_named_and_its_cure_saves_it(
+    stack: Stack,
+    settings: Settings,
+    source: psycopg.Connection,
+    admin: psycopg.Connection[dict[str, Any]],
+    warehouse: Client,
+) -> None:
+    with ConnectClient(settings) as connect:
+        connect.stop()
+        added = add_user(source, "behind the slot that is about to be lost")
+        admin.execute("CHECKPOINT")  # the next one, which would lose the slot, comes in five minutes
+        admin.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        try:
+            admin.execute("SELECT pg_reload_conf()")
+            for _ in range(3):
+                admin.execute("SELECT pg_logical_emit_message(false, 'x', 'y'); SELECT pg_switch_wal()")
+            wait_until(lambda: wal_status(admin) == "unreserved", "the slot holds more than it may")
+            shown = stack.run(CONNECTOR, "status", check=False)
+        finally:
+            admin.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            admin.execute("SELECT pg_reload_conf()")
+        assert shown.returncode == 1
+        assert "is about to be lost" in shown.stderr
+        assert "ALTER SYSTEM SET max_slot_wal_keep_size" in shown.stderr
+        wait_until(lambda: wal_status(admin) in {"reserved", "extended"}, "the slot is safe again")
+    stack.run(CONNECTOR, "register")
+    query = f"SELECT count() FROM raw.users WHERE user_id = {added}"
+    wait_until(lambda: warehouse.command(query), "the change behind the slot is in the warehouse")
+    assert differences(source, warehouse, settings) == []
+
+
+def wal_status(admin: psycopg.Connection[dict[str, Any]]) -> str | None:
+    slot = read_slot(admin)
+    return slot.wal_status if slot else None
 
 
 #: What somebody did to the source, how it is undone, and what the preflight says about it.

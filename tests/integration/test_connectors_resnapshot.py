@@ -14,8 +14,9 @@ from dataflix_checker.clients import open_postgres
 from dataflix_connectors.config import render_config
 from dataflix_connectors.connect import ConnectClient
 from dataflix_connectors.fence import take_fence
+from dataflix_connectors.preflight import judge_source
 from dataflix_connectors.registration import drop_slot, wait_until_streaming
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_slot
+from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts, read_slot
 from dataflix_contract import Settings
 from dataflix_contract.schema import FENCE_HEADER
 from support.equality import differences
@@ -63,6 +64,29 @@ def test_a_lost_slot_is_noticed_and_repaired(
     assert "users: 1 ghosts removed" in repaired.stdout
     wait_until(lambda: added in live_users(warehouse), "the new user is in the warehouse")
     assert deleted not in live_users(warehouse)
+    assert differences(source, warehouse, settings) == []
+    stack.run(CONNECTOR, "status")
+
+
+def test_a_publication_made_anew_after_changes_that_wait_needs_a_resnapshot_and_says_so(
+    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
+) -> None:
+    with ConnectClient(settings) as connect, connect_as_admin(settings) as admin:
+        connect.stop()
+        admin.execute("DROP PUBLICATION dataflix")
+        added = add_user(source, "written without the publication")
+        findings = judge_source(read_facts(admin, settings), settings)
+        [told] = [finding.cure for finding in findings if finding.subject == "publication dataflix"]
+        admin.execute(told[told.index("CREATE PUBLICATION") : told.index(", then run")].encode())
+        connect.resume()
+
+    refused = stack.run(CONNECTOR, "register", "--timeout", "60", check=False)
+    assert refused.returncode == 1
+    assert "publication dataflix was made after changes that wait" in refused.stderr
+    assert "dataflix-connector resnapshot" in refused.stderr
+
+    stack.run(CONNECTOR, "resnapshot", "--yes")
+    wait_until(lambda: added in live_users(warehouse), "the new user is in the warehouse")
     assert differences(source, warehouse, settings) == []
     stack.run(CONNECTOR, "status")
 
