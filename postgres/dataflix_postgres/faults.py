@@ -16,6 +16,17 @@ class Fault(Exception):  # noqa: N818 - an expected fault is no programming erro
     """Something is not as it must be; the message says what to do."""
 
 
+_ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
+    (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (
+        ". The tables are not those of Dataflix: bin/dataflix-migrate makes what is missing, and"
+        " bin/dataflix-connector preflight names what is otherwise"
+    ),
+    (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory): (
+        ". Make room on PostgreSQL's machine, then run the same again"
+    ),
+}
+
+
 @contextlib.contextmanager
 def exit_on_fault() -> Iterator[None]:
     """Turn faults into a message on standard error and exit code 1, without a traceback."""
@@ -29,5 +40,7 @@ def exit_on_fault() -> Iterator[None]:
 def describe(error: Exception) -> str:
     """The fault in words; never PostgreSQL's DETAIL, which quotes values of rows."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+        said = f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+        advice = next((text for kinds, text in _ADVICE.items() if isinstance(error, kinds)), "")
+        return said + advice
     return str(error)

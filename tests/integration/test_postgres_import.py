@@ -278,8 +278,16 @@ def test_a_killed_import_goes_on_where_it_was(empty: psycopg.Connection, moviele
             + b"1,1,4.0,1000\n" * 2000
             + b"1,1,10,1\n" * 2500
         },
+        {
+            "ratings.csv": b"userId,movieId,rating,timestamp\n"
+            + b"".join(b"%d,1,4.0,1000\n" % user for user in range(2000))
+            + b"1,1,6,1\n" * 200
+        },
     ],
-    ids=["column missing", "no ratings", "encoding unknown", "films of another set", "most lines at the end"],
+    ids=[
+        *("column missing", "no ratings", "encoding unknown", "films of another set"),
+        *("most lines at the end", "a tenth above five stars at the end"),
+    ],
 )
 def test_a_refused_replacement_leaves_every_row_where_it_was(
     empty: psycopg.Connection, tmp_path: Path, files: dict[str, bytes]
@@ -408,6 +416,16 @@ def test_a_file_most_of_whose_lines_are_rejected_is_no_success(
     files["ratings.csv"] = RATINGS.encode() + 2 * lines  # the same again is no fault of the format
     report = _import(_write(tmp_path, files), "--replace")
     assert report["ratings.csv"]["rejected"] == {"duplicate": 6}
+    assert _counts(empty) == (2, 2, 3, 3)
+
+
+def test_empty_lines_are_neither_loaded_nor_rejected(empty: psycopg.Connection, tmp_path: Path) -> None:
+    files = {name: content.replace(b"\n", b"\r\r\n") for name, content in TINY["csv"].items()}
+    report = _import(_write(tmp_path, files))
+    assert [(each["read"], each["loaded"], each["rejected"]) for each in report.values()] == [
+        (2, 2, {}),
+        (3, 3, {}),
+    ]
     assert _counts(empty) == (2, 2, 3, 3)
 
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -105,6 +106,90 @@ def test_an_encrypted_archive_is_refused_with_what_to_do(tmp_path: Path) -> None
     path.write_bytes(content)
     with pytest.raises(Fault, match="is encrypted: unpack it"):
         _files(path)
+
+
+ZIPPED = io.BytesIO()
+with zipfile.ZipFile(ZIPPED, "w") as _writer:
+    _writer.writestr("movies.csv", b"1,Heat (1995),Crime\n" * 100)
+    _writer.writestr("ratings.csv", b"1,1,3.0,4\n" * 100)
+ZIP = ZIPPED.getvalue()
+TAR_GZ = gzip.compress(b"no tar, and too short for one" * 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("ml.zip", b"", "ml.zip is empty: download the data set again"),
+        (
+            "ml.zip",
+            ZIP[: len(ZIP) // 2],
+            "ml.zip is an archive that is damaged or cut short: download it again",
+        ),
+        ("ml.zip", ZIP.replace(b"Heat", b"Beat", 1), "cannot read movies.csv: it is damaged: download"),
+        ("ml.zip", b"<!DOCTYPE html><html>sign in", "ml.zip is a web page"),
+        ("ml.tar.gz", TAR_GZ[:60], "ml.tar.gz is an archive that is damaged or cut short"),
+        ("ml.tar.gz", TAR_GZ, "ml.tar.gz is an archive that is damaged or cut short"),
+        ("ml.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "ml.7z is a 7-Zip archive: unpack it"),
+        ("ml.rar", b"Rar!\x1a\x07\x01" + bytes(99), "ml.rar is a RAR archive: unpack it"),
+        ("ml.xlsx", ZIP[:99], "ml.xlsx is an Excel workbook: export it as CSV"),
+        ("ml.parquet", b"PAR1" + bytes(99), "ml.parquet is a Parquet file: export it as CSV"),
+        ("notes.zip", b"words", "notes.zip must be a folder or an archive"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason_and_what_to_do(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(Fault, match=told), open_source(path, FILE_NAMES) as folders:
+        survey(choose(folders)[1]["movies.csv"], holds_text=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("ratings.csv.gz", b"words", "cannot read ratings.csv.gz: it is damaged"),
+        ("ratings.csv.gz", gzip.compress(bytes(99))[:-20], "cannot read ratings.csv.gz: it ends too early"),
+        ("ratings.csv", None, "cannot read ratings.csv: it is not there, or a link to something"),
+    ],
+)
+def test_a_file_of_a_set_that_cannot_be_read_is_named(
+    tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    (tmp_path / "movies.csv").write_bytes(b"1,Heat (1995),Crime\n")
+    if content is None:
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(Fault, match=told):
+        survey(_files(tmp_path)["ratings.csv"], holds_text=False)
+
+
+def test_archives_that_cannot_be_read_hide_no_set_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(ZIP[:99])
+    with pytest.raises(Fault, match=r"a\.zip is an archive that is damaged"):
+        _files(tmp_path)
+    (tmp_path / "b.zip").write_bytes(ZIP)
+    assert set(_files(tmp_path)) == {"movies.csv", "ratings.csv"}
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as writer:
+        writer.writestr("b.zip", ZIP)
+    with pytest.raises(Fault, match=r"b\.zip is an archive in an archive: unpack the outer one"):
+        _files(tmp_path / "c.zip")
+
+
+def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ml.zip")
+    with pytest.raises(Fault, match="neither a file nor a folder"):
+        _files(tmp_path / "ml.zip")
+
+
+def test_one_line_is_said_to_be_one() -> None:
+    report = FileReport("ratings.csv")
+    report.add(0, [Reject(7, Reason.NUMBER, ""), Reject(8, Reason.ID, ""), Reject(9, Reason.ID, "")])
+    assert reject_lines([report]) == [
+        "ratings.csv: 2 rejected: id out of range (lines 8, 9)",
+        "ratings.csv: 1 rejected: not a number (line 7)",
+    ]
 
 
 @given(

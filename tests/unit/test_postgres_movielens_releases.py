@@ -82,7 +82,44 @@ def test_a_data_set_is_recognised_by_its_files(tmp_path: Path, files: dict[str, 
 )
 def test_what_is_missing_of_a_set_is_named(tmp_path: Path, names: list[str], missing: str) -> None:
     _write(tmp_path, dict.fromkeys(names, b"x"))
-    with pytest.raises(Fault, match=rf"no MovieLens release.*{missing}.*movies.csv, ratings.csv"):
+    with pytest.raises(Fault, match=rf"(?s)no MovieLens release.*{missing}.*movies.csv, ratings.csv"):
+        _recognise(tmp_path)
+
+
+def test_the_sets_are_named_with_the_files_that_they_need(tmp_path: Path) -> None:
+    with pytest.raises(Fault) as told:
+        _recognise(tmp_path)
+    assert "there is no file in it" in str(told.value)
+    for line in (
+        "movies.csv, ratings.csv: MovieLens as CSV (latest, 20M, 25M, 32M)",
+        "movies.dat, movie_genres.dat, user_ratedmovies-timestamps.dat: HetRec 2011",
+        "links.csv, movies_metadata.csv, ratings.csv: Kaggle's the-movies-dataset",
+    ):
+        assert f"\n  {line}" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["movies.csv", "ratings (1).csv"], r"rename ratings \(1\).csv to ratings.csv"),
+        (["Movies - Copy.csv", "ratings.csv"], "rename Movies - Copy.csv to movies.csv"),
+        (["movies.txt", "ratings.txt"], "rename movies.txt to movies.csv; rename ratings.txt to ratings.csv"),
+        (["movies.csv", "ratings.csv.txt"], "rename ratings.csv.txt to ratings.csv"),
+        (["movies.csv", "ratings.csv.bz2"], "ratings.csv.bz2 is compressed by bzip2: unpack it"),
+        (["ml-25m.7z"], "ml-25m.7z is a 7-Zip archive: unpack it"),
+        (["ml-25m.rar"], "ml-25m.rar is a RAR archive: unpack it"),
+        (["movies.parquet"], "movies.parquet is a Parquet file: export it as CSV"),
+        (["movies.json"], "movies.json is JSON: export it as CSV"),
+        (["a/movies.csv", "b/ratings.csv"], "into one folder: movies.csv is in .*/a, ratings.csv is in .*/b"),
+    ],
+)
+def test_what_is_there_instead_of_a_set_is_named_with_what_to_do(
+    tmp_path: Path, names: list[str], told: str
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(Fault, match=told):
         _recognise(tmp_path)
 
 
@@ -195,10 +232,22 @@ def test_the_movies_dataset_is_read_with_metadata_joined_over_its_links(tmp_path
             "9 of the first 9 lines",
         ),
         ({"ratings.csv": b"userId,movieId,rating,timestamp\n"}, "nothing but a header"),
+        ({"ratings.csv": b"userId,movieId,rating,timestamp\n\n\n"}, "nothing but a header"),
         ({"ratings.csv": b""}, "ratings.csv is empty"),
         ({"ratings.csv": b"userId,movieId,rating\n1,1,4\n"}, "no column timestamp"),
-        ({"movies.csv": b"PK\x03\x04 no film at all\n"}, "movies.csv does not begin with movieId"),
+        ({"movies.csv": b"no film at all\n"}, "movies.csv does not begin with movieId"),
+        ({"movies.csv": b"PK\x03\x04 no film at all\n"}, "movies.csv is a zip archive: unpack it"),
+        ({"movies.csv": gzip.compress(b"1,Heat,Crime\n")}, "gzip: give it a name that ends in .gz"),
+        ({"movies.csv": b"<!DOCTYPE html>\n<html>"}, "movies.csv is a web page.*download"),
+        ({"movies.csv": b"version https://git-lfs.github.com/spec/v1\n"}, "git lfs pull"),
+        ({"movies.csv": b'\xef\xbb\xbf [{"movieId": 1}]\n'}, "movies.csv is JSON: export it as CSV"),
+        ({"ratings.csv": b"PAR1\x15\x04"}, "ratings.csv is a Parquet file: export it as CSV"),
         ({"movies.csv": b"movieId,title,genres\nx,Heat,Crime\n"}, "not a number, as in line 2"),
+        ({"movies.csv": b"movieId,title,genres\nx,Heat,Crime\n"}, "the only line of movies.csv"),
+        (
+            {"ratings.csv": b"userId,movieId,rating,timestamp\n1,1,4,04/02/2005 11:53 PM\n"},
+            "time that cannot be read.*line 2. Write times as seconds since 1970",
+        ),
     ],
 )
 def test_files_that_cannot_be_read_are_refused_at_the_first_look(
@@ -207,3 +256,32 @@ def test_files_that_cannot_be_read_are_refused_at_the_first_look(
     good = {"movies.csv": b"movieId,title,genres\n1,Heat (1995),Crime\n", "ratings.csv": RATINGS}
     with pytest.raises(Fault, match=message):
         _recognise(_write(tmp_path, good | files))
+
+
+def test_ratings_of_another_scale_are_refused_though_most_of_them_could_be_stars(tmp_path: Path) -> None:
+    ratings = "".join(f"{user},1,{user % 6 + 1},1000\n" for user in range(600))
+    files = {"movies.csv": b"1,Heat (1995),Crime\n", "ratings.csv": ratings.encode()}
+    with pytest.raises(
+        Fault, match=r"100 of the first 600 lines.*above 5 stars, as in line 6.*another scale"
+    ):
+        _recognise(_write(tmp_path, files))
+    slips = ratings.replace(",6,", ",5,") + "9,1,6,1000\n"
+    release = _recognise(_write(tmp_path, {"ratings.csv": slips.encode()}))
+    assert _records(release, release.ratings).count(Reason.SCALE) == 1
+
+
+def test_empty_lines_are_no_bad_lines(tmp_path: Path) -> None:
+    files = {
+        "movies.csv": b"\n\nmovieId,title,genres\r\r\n1,Heat (1995),Crime\r\r\n\n\n",
+        "ratings.csv": b"sep=,\n" + RATINGS + b"\n\n\n",
+    }
+    release = _recognise(_write(tmp_path, files))
+    assert Movie(1, "Heat", 1995, ("Crime",)) in _records(release, release.movies)
+    assert _records(release, release.ratings)[0] == Rating(1, 1, "4.0", 1000)
+
+
+def test_a_folder_of_a_file_s_name_with_this_file_in_it_is_the_file(tmp_path: Path) -> None:
+    _write(tmp_path, {"movies.csv": b"1,Heat (1995),Crime\n"})
+    (tmp_path / "ratings.csv").mkdir()
+    _write(tmp_path / "ratings.csv", {"ratings.csv": RATINGS})
+    assert _recognise(tmp_path).ratings.name == "ratings.csv"

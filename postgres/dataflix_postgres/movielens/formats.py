@@ -85,11 +85,13 @@ def recognise_format(
     Raises:
         Fault: it is none of the layouts.
     """
+    skipped = 0
     # Excel can be told the separator in a line of its own.
-    skipped = 1 if first_lines and first_lines[0].lower().startswith("sep=") else 0
+    while skipped < len(first_lines) and _says_nothing(first_lines[skipped]):
+        skipped += 1
     sample = first_lines[skipped:]
-    if not any(line.strip() for line in sample):
-        raise Fault(f"{name} is empty")
+    if not sample:
+        raise Fault(f"{name} is empty: download the data set again, or export the file again")
     for layout in layouts:
         for separator in layout.separators:
             found = _with_header(name, sample[0], layout, separator)
@@ -104,15 +106,19 @@ def recognise_format(
     raise Fault(_why_none(name, sample[0], layouts))
 
 
+def _says_nothing(line: str) -> bool:
+    return not line.strip() or line.lower().startswith("sep=")
+
+
 def _why_none(name: str, header: str, layouts: Sequence[Layout[R]]) -> str:
     wanted = " or ".join(",".join(layout.columns) for layout in layouts)
     named = {plain_name(title) for title in re.split(r"[,;|\t]|::", header)}
     missing = [each for each in layouts[0].columns if plain_name(each) not in named]
-    hint = f"; there is no column {', '.join(missing)}" if len(missing) < len(layouts[0].columns) else ""
+    hint = f": there is no column {', '.join(missing)}" if len(missing) < len(layouts[0].columns) else ""
     return (
-        f"{name} does not begin with {wanted}, and its lines are not made up so{hint}: this is no file of a"
-        " MovieLens release. Give it a first line that names its columns; between them can be"
-        " a comma, a semicolon, a tab, | or ::"
+        f"{name} does not begin with {wanted}, and its lines do not hold these fields in this order{hint}."
+        " Give it a first line that names its columns as here, in any order; between them can be a comma,"
+        " a semicolon, a tab, | or ::"
     )
 
 
@@ -126,7 +132,7 @@ def _with_header(name: str, header: str, layout: Layout[R], separator: str) -> t
     if not set(wanted) <= set(found):
         return None
     if twice := {each for each in wanted if found.count(each) > 1}:
-        raise Fault(f"{name} has two columns {', '.join(sorted(twice))}: leave one of them")
+        raise Fault(f"{name} has two columns {', '.join(sorted(twice))}: delete one of them")
     split = _splitter(separator, quoted=separator in _QUOTED or '"' in header)
     if found == wanted:
         return split, layout.make

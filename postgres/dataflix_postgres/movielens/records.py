@@ -21,8 +21,9 @@ class Reason(enum.Enum):
     FIELDS = "wrong number of fields"
     NUMBER = "not a number"
     ID = "id out of range"
-    TIME = "time out of range"
+    TIME = "time that cannot be read or is out of range"
     RATING = "rating is not one of 0.5, 1.0 ... 5.0"
+    SCALE = "rating above 5 stars"
     AGE = "age out of range"
     TITLE = "title empty or with a NUL"
     GENRES = "genres that cannot be read"
@@ -30,6 +31,18 @@ class Reason(enum.Enum):
     MOVIE = "unknown movie"
     USER = "unknown user"
     DUPLICATE = "duplicate"
+
+
+#: What to do about a file many of whose lines are rejected for such a reason.
+ADVICE = {
+    Reason.ENCODING: "convert the file to UTF-8",
+    Reason.FIELDS: "look at what stands between the fields, and export the file again",
+    Reason.TIME: "write times as seconds since 1970, or like 2005-04-02 23:53:47",
+    Reason.RATING: "round ratings to half stars from 0.5 to 5",
+    Reason.SCALE: "the ratings have another scale: divide them, so that the best one is 5",
+    Reason.MOVIE: "take films and ratings from the same data set",
+    Reason.USER: "take users and ratings from the same data set",
+}
 
 
 class BadLineError(ValueError):
@@ -66,6 +79,7 @@ class User(NamedTuple):
     birth_year: int | None
 
 
+MOST_STARS = 5
 _HALVES = {f"{half / 2:.1f}" for half in range(1, 11)}
 #: Every spelling of a valid rating: 4, 4.0, 4.00 and 4,0 all occur.
 _STARS = (
@@ -85,6 +99,10 @@ _FRACTIONS_OF_SECONDS = (
     (100_000_000_000, 10**3),
 )
 _LONGEST_MOMENT = 40
+#: What is in a text that is a date and no number; a minus in front is none of these.
+_OF_DATES = re.compile(r"[/:]|.-")
+#: A zone as programs write it that name it; others write it as +00:00 or Z.
+_NAMED_UTC = re.compile(r" ?(?:UTC|GMT)$")
 _MAX_AGE = 120
 
 #: Releases, and TMDB, spell some genres differently.
@@ -167,7 +185,7 @@ def moment(text: str) -> int:
     It is written in seconds, in thousandths, millionths or billionths of them, or like
     ``2005-04-02 23:53:47``, which is taken as UTC where no zone is named.
     """
-    if "-" in text:
+    if _OF_DATES.search(text):
         seconds = _date(text)
     else:
         seconds = whole_number(text)
@@ -183,7 +201,7 @@ def _date(text: str) -> int:
     if not text[:1].isdigit() or len(text) > _LONGEST_MOMENT:
         raise BadLineError(Reason.NUMBER)
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(_NAMED_UTC.sub("+00:00", text))
         return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         raise BadLineError(Reason.TIME) from None
@@ -199,7 +217,7 @@ def birth_year(age: str, year_of_survey: int) -> int:
 
 def _why_no_stars(text: str) -> Reason:
     try:
-        float(text)
+        value = float(text)
     except ValueError:
         return Reason.NUMBER
-    return Reason.RATING
+    return Reason.SCALE if value > MOST_STARS else Reason.RATING

@@ -19,7 +19,7 @@ The names tell which files to look at; separator, columns and encoding are told 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TextIO, TypeVar
@@ -27,14 +27,27 @@ from typing import TextIO, TypeVar
 from dataflix_postgres.faults import Fault
 from dataflix_postgres.movielens import layouts
 from dataflix_postgres.movielens.encodings import Encoding
+from dataflix_postgres.movielens.foreign import original_name, told_by_name
 from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
-from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
-from dataflix_postgres.movielens.source import Entry, Files, Folder, Survey, lines, open_text, survey
+from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
+from dataflix_postgres.movielens.report import SHARE_OF_ANOTHER_SCALE
+from dataflix_postgres.movielens.source import (
+    Entry,
+    Files,
+    Folder,
+    Survey,
+    is_archive_name,
+    lines,
+    open_text,
+    survey,
+)
 
 R = TypeVar("R")
 
 #: How many lines of a file are read to tell its format, and to see whether it can be read at all.
 _SAMPLE = 2_000
+#: How many of the things that may be wrong with a folder are named.
+_MOST_HINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +173,64 @@ def choose(folders: Iterable[Folder]) -> tuple[DataSet, Files]:
     raise Fault(_why_none(seen))
 
 
-def _first_whole(files: Files) -> DataSet | None:
-    return next((each for each in DATA_SETS if not each.missing(files)), None)
+def _first_whole(names: Collection[str]) -> DataSet | None:
+    return next((each for each in DATA_SETS if not each.missing(names)), None)
 
 
 def _why_none(folders: Sequence[Folder]) -> str:
-    """What is missing of the data set that most is there of, and what would be enough."""
+    """What is missing of the data set that most is there of, what is there instead, and what is needed."""
     begun = [
-        ((len(missing), -len(each.missing(()))), each, folder.files, missing)
+        ((len(missing), -len(each.missing(()))), each, folder, missing)
         for folder in folders
         for each in DATA_SETS
         if len(missing := each.missing(folder.files)) < len(each.missing(()))
     ]
-    hint = ""
-    if begun:
-        _, nearest, files, missing = min(begun, key=lambda one: one[0])
+    told = [elsewhere] if (elsewhere := _in_several(folders)) else []
+    if begun and not elsewhere:
+        _, nearest, folder, missing = min(begun, key=lambda one: one[0])
         known = {*nearest.movies, *nearest.companion, *nearest.users, *nearest.ratings}
-        there = ", ".join(sorted(known & set(files)))
-        hint = f"{there} is there, but for {nearest.name} {', '.join(missing)} is missing. "
-    wanted = "; ".join(", ".join(each.missing(())) for each in DATA_SETS)
-    return f"this is no MovieLens release: {hint}It needs the files of one of these: {wanted}"
+        there = sorted(known & set(folder.files))
+        told.append(
+            f"{_are(there)} there, but for {nearest.name} {_are(missing)} missing in {folder.name or 'it'}"
+        )
+    elif not any(folder.files for folder in folders):
+        told.append("there is no file in it")
+    told += islice(_instead(folders), _MOST_HINTS)
+    wanted = "".join(f"\n  {', '.join(each.missing(()))}: {each.name}" for each in DATA_SETS)
+    return (
+        f"this is no MovieLens release: {'; '.join(told) or 'it has none of their files'}."
+        f" Import a folder or an archive with the files of one of these sets:{wanted}"
+    )
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _instead(folders: Sequence[Folder]) -> Iterator[str]:
+    """Why a set may not have been found: what cannot be read, or has another name."""
+    for folder in folders:
+        if folder.fault:
+            yield folder.fault
+        for entry in folder.files.values():
+            if original_name(entry.name) in FILE_NAMES - {entry.name.lower()}:
+                yield f"rename {entry.name} to {original_name(entry.name)}"
+            elif told := told_by_name(entry.name):
+                yield f"{entry.name} {told}"
+            elif is_archive_name(entry.name) and folder.in_archive:
+                yield f"{entry.name} is an archive in an archive: unpack the outer one, and import its folder"
+
+
+def _in_several(folders: Sequence[Folder]) -> str:
+    """Where the parts of a set are that is whole in no folder or archive; empty: some of it is nowhere."""
+    where = {name: folder.name for folder in reversed(folders) for name in folder.files}
+    data_set = _first_whole(where)
+    if data_set is None:
+        return ""
+    parts = (data_set.movies, data_set.companion, data_set.users, data_set.ratings)
+    found = [next(name for name in part if name in where) for part in parts if part]
+    places = ", ".join(f"{name} is in {where[name]}" for name in found)
+    return f"put the files of {data_set.name} into one folder: {places}"
 
 
 def recognise(data_set: DataSet, files: Files) -> Release:
@@ -242,13 +293,22 @@ def _check_sample(file: FileFormat[R], sample: Sequence[str]) -> None:
         try:
             file.parse(line)
         except BadLineError as error:
-            reasons.setdefault(error.reason, []).append(number)
-    bad, lines_seen = sum(map(len, reasons.values())), len(sample) - file.header_lines
+            if line.strip():
+                reasons.setdefault(error.reason, []).append(number)
+    bad = sum(map(len, reasons.values()))
+    lines_seen = sum(1 for line in sample[file.header_lines :] if line.strip())
     if lines_seen == 0:
-        raise Fault(f"{file.name} holds nothing but a header")
-    if 2 * bad > lines_seen:
-        reason, numbers = max(reasons.items(), key=lambda item: len(item[1]))
-        raise Fault(
-            f"{bad} of the first {lines_seen} lines of {file.name}, read as {file.encoding.name} with"
-            f" {file.separator} between fields, cannot be loaded: {reason.value}, as in line {numbers[0]}"
-        )
+        raise Fault(f"{file.name} holds nothing but a header: download the data set again")
+    of_another_scale = reasons.get(Reason.SCALE, [])
+    if len(of_another_scale) > SHARE_OF_ANOTHER_SCALE * lines_seen:
+        reasons = {Reason.SCALE: of_another_scale}
+    elif 2 * bad <= lines_seen:
+        return
+    reason, numbers = max(reasons.items(), key=lambda item: len(item[1]))
+    bad = sum(map(len, reasons.values()))
+    seen = "the only line" if lines_seen == 1 else f"{bad} of the first {lines_seen} lines"
+    advice = ADVICE.get(reason, "look at the file, and export it again")
+    raise Fault(
+        f"{seen} of {file.name}, read as {file.encoding.name} with {file.separator} between fields, cannot be"
+        f" loaded: {reason.value}, as in line {numbers[0]}. {advice[0].upper()}{advice[1:]}"
+    )

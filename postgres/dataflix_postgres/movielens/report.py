@@ -18,6 +18,8 @@ from dataflix_postgres.movielens.records import Reason
 #: How many line numbers are shown for each reason; the rejects file has all of them.
 _EXAMPLES = 5
 _TEXT_SHOWN = 500
+#: Of ratings up to ten, some are always above five; in a file of stars such a one is a slip.
+SHARE_OF_ANOTHER_SCALE = 0.05
 
 
 class Reject(NamedTuple):
@@ -68,6 +70,11 @@ class FileReport:
         """Rows loaded in a second by this run."""
         return round(self.rows_this_run / self.seconds) if self.seconds else 0
 
+    @property
+    def has_another_scale(self) -> bool:
+        """Whether so many ratings are above five stars that the others are no stars either."""
+        return SHARE_OF_ANOTHER_SCALE * self.read < self.rejected[Reason.SCALE.value]
+
     def add(self, loaded: int, rejects: Iterable[Reject]) -> None:
         """Count a batch."""
         self.loaded += loaded
@@ -103,12 +110,13 @@ class RejectsFile:
     """
 
     def __init__(self, path: Path | None, *, resume: bool) -> None:
+        self._path = path
         try:
             self._stream = (
                 None if path is None else path.open("a" if resume else "w", encoding="utf-8", newline="")
             )
         except OSError as error:
-            raise Fault(f"cannot write the rejects: {error}") from error
+            raise _unwritable(path, error) from error
         if self._stream is not None and self._stream.tell() == 0:
             csv.writer(self._stream).writerow(["file", "line", "reason", "text"])
 
@@ -131,7 +139,14 @@ class RejectsFile:
             )
             self._stream.flush()
         except OSError as error:
-            raise Fault(f"cannot write the rejects: {error}") from error
+            raise _unwritable(self._path, error) from error
+
+
+def _unwritable(path: Path | None, error: OSError) -> Fault:
+    return Fault(
+        f"cannot write the rejects to {path}: {error.strerror}. Give --rejects a file in a folder that is"
+        " there and in which you may write"
+    )
 
 
 def _printable(text: str) -> str:
@@ -160,7 +175,12 @@ def reject_lines(reports: Iterable[FileReport]) -> list[str]:
 
 
 def _where(lines: Sequence[int], count: int) -> str:
-    if not lines:
-        return ""
+    return f" ({some_lines(lines, count)})" if lines else ""
+
+
+def some_lines(lines: Sequence[int], count: int) -> str:
+    """The first of ``count`` numbers of lines, for people."""
+    if count == 1:
+        return f"line {lines[0]}"
     more = ", ..." if count > len(lines) else ""
-    return f" (lines {', '.join(map(str, lines))}{more})"
+    return f"lines {', '.join(map(str, lines))}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -14,9 +15,9 @@ from dataflix_postgres.identities import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
-from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
+from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import Release
-from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile
+from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
 from dataflix_postgres.movielens.slots import SlotRoom
 from dataflix_postgres.movielens.source import Chunk, chunks, lines
 from dataflix_postgres.progress import progress
@@ -103,9 +104,9 @@ class _FileRunner:
             self._slots.wait_for(_WAL_AT_ONCE)
         try:
             with self._connection.transaction():
-                refused |= loader.load(records)
-                rejects = _rejects(chunk, refused)
-                report.add(len(chunk.lines) - len(rejects), rejects)
+                not_loaded = loader.load(records)
+                rejects = _rejects(chunk, refused | not_loaded)
+                report.add(len(records) - len(not_loaded), rejects)
                 ledger.save(self._connection, report, chunk.last_line)
                 if not self._staged:
                     advance_identities(self._connection)
@@ -118,27 +119,41 @@ class _FileRunner:
 
     def _check(self, report: FileReport) -> None:
         """Refuse a file most of whose lines could not be loaded: it is not what it was taken for."""
-        if report.loaded and 2 * report.unusable <= report.read:
+        if report.loaded and 2 * report.unusable <= report.read and not report.has_another_scale:
             return
-        reasons = report.rejected.copy()
-        del reasons[Reason.DUPLICATE.value]
-        why = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
+        reasons = Counter({reason: report.rejected[reason.value] for reason in Reason})
+        del reasons[Reason.DUPLICATE]
+        why = ", ".join(
+            f"{reason.value} ({count:,}){_at(report, reason)}"
+            for reason, count in reasons.most_common()
+            if count
+        )
+        first = Reason.SCALE if report.has_another_scale else reasons.most_common(1)[0][0]
+        advice = ADVICE.get(first, "look at the file, or at the lines that --rejects FILE writes")
         left = "nothing was changed" if self._staged else "what could be loaded is in the tables"
         raise UnusableFileError(
             f"{report.unusable:,} of {report.read:,} lines of {report.file}, read as {self._release.name} in"
             f" {report.encoding} with {report.separator} between fields, cannot be loaded: {why}; {left}."
-            " Look at the file, or at the lines that --rejects FILE writes, and run again with --replace"
+            f" {advice[0].upper()}{advice[1:]}, then run again with --replace"
         )
 
 
+def _at(report: FileReport, reason: Reason) -> str:
+    """Where some of the lines that were refused for a reason are; an earlier run's are not known."""
+    numbers = report.examples.get(reason.value)
+    return f" in {some_lines(numbers, report.rejected[reason.value])}" if numbers else ""
+
+
 def _parse(file: FileFormat[R], chunk: Chunk) -> tuple[dict[int, R], dict[int, Reason]]:
+    """The records of some lines, and why others are none; empty lines are neither."""
     records: dict[int, R] = {}
     refused: dict[int, Reason] = {}
     for number, line in enumerate(chunk.lines, start=chunk.first_line):
         try:
             records[number] = file.parse(line)
         except BadLineError as error:
-            refused[number] = error.reason
+            if line.strip():
+                refused[number] = error.reason
     return records, refused
 
 

@@ -18,6 +18,7 @@ from typing import IO
 
 from dataflix_postgres.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
+from dataflix_postgres.movielens.foreign import BYTES_TOLD_BY, told_by_content, told_by_name
 
 #: No line of a release comes near this, and what it holds fits the tables (0005_text_limits.sql).
 LONGEST_LINE = 4096
@@ -27,6 +28,8 @@ _BLOCK = 1 << 20
 _DEEPEST_FOLDER = 3
 _MOST_FOLDERS = 2_000
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+#: How zip, gzip, bzip2 and xz begin.
+_STARTS_OF_ARCHIVES = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _UNREADABLE = (
     *(OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     NotImplementedError,  # a compression that zipfile cannot undo
@@ -53,11 +56,15 @@ class Folder:
         name: where it is, for people.
         depth: how far below the given path; archives in a folder come behind everything else.
         files: what is in it.
+        fault: why it could not be looked into; empty: it was.
+        in_archive: whether the files are in an archive.
     """
 
     name: str
     depth: int
     files: Files
+    fault: str = ""
+    in_archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,19 @@ def survey(entry: Entry, *, holds_text: bool) -> Survey:
     """Read a whole file once: its digest, its encoding, how long it is.
 
     Raises:
-        Fault: its encoding cannot be told.
+        Fault: it cannot be read, is no text, or is in an encoding that cannot be told.
     """
+    try:
+        with entry.open() as stream:
+            start = stream.read(BYTES_TOLD_BY)
+        if told := told_by_content(start):
+            raise Fault(f"{entry.name} {told}")
+        return _survey(entry, holds_text=holds_text)
+    except _UNREADABLE as error:
+        raise Fault(f"cannot read {entry.name}: {_reason(error)}") from error
+
+
+def _survey(entry: Entry, *, holds_text: bool) -> Survey:
     finder = EncodingFinder(holds_text=holds_text)
     digest, line_feeds, returns = hashlib.sha256(), 0, 0
     with entry.open() as stream:
@@ -165,40 +183,91 @@ def open_source(path: Path, known: Collection[str]) -> Iterator[Iterator[Folder]
         with contextlib.ExitStack() as stack:
             yield _folders(path, known, stack)
     except _UNREADABLE as error:
-        reason = str(error).partition("\n")[0]
-        raise Fault(
-            f"cannot read {path}, which must be a folder or an archive (zip, tar, tar.gz): {reason}"
-        ) from error
+        raise Fault(f"cannot read {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why something cannot be read, and what to do about it."""
+    if isinstance(error, PermissionError):
+        return "you may not: give yourself the right to read it (chmod +r), or import it as somebody who has"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there, or a link to something that is not there"
+    if isinstance(error, NotImplementedError):
+        return "its compression is not known here: unpack the archive with another program first"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, EOFError):
+        return "it ends too early: download the data set again"
+    return "it is damaged: download the data set again"
 
 
 def _folders(path: Path, known: Collection[str], stack: contextlib.ExitStack) -> Iterator[Folder]:
     if path.is_dir():
         yield from _walk(path)
         archives = [each for each in sorted(path.iterdir()) if _is_archive(each)]
-        packed = [folder for each in archives for folder in _archive(each, _DEEPEST_FOLDER + 1, stack)]
+        packed = [folder for each in archives for folder in _archive_beside(each, stack)]
         yield from sorted(packed, key=lambda folder: folder.depth)
     elif _plain(path.name) in known:
         yield Folder(str(path.parent), 0, _by_name(_files_in(path.parent)))
-    else:
+    elif path.is_file():
         yield from _archive(path, 0, stack)
+    else:
+        raise Fault(f"{path} is neither a file nor a folder: import a file or a folder")
 
 
 def _is_archive(path: Path) -> bool:
-    return path.is_file() and _visible(path.name) and path.name.lower().endswith(_ARCHIVES)
+    return path.is_file() and _visible(path.name) and is_archive_name(path.name)
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file of this name is looked into."""
+    return name.lower().endswith(_ARCHIVES)
+
+
+def _archive_beside(path: Path, stack: contextlib.ExitStack) -> list[Folder]:
+    """What an archive in a folder holds; one that cannot be read is no fault of the others."""
+    depth = _DEEPEST_FOLDER + 1
+    try:
+        return list(_archive(path, depth, stack))
+    except Fault as fault:
+        return [Folder(str(path), depth, {}, str(fault))]
+
+
+def _members(path: Path, stack: contextlib.ExitStack) -> list[tuple[str, Callable[[], IO[bytes]]]]:
+    try:
+        if zipfile.is_zipfile(path):
+            return list(_zip_members(stack.enter_context(zipfile.ZipFile(path))))
+        return list(_tar_members(stack.enter_context(tarfile.TarFile.open(path))))
+    except _UNREADABLE as error:
+        raise Fault(_why_no_archive(path, error)) from error
+
+
+def _why_no_archive(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot read {path}: {_reason(error)}"
+    with path.open("rb") as stream:
+        start = stream.read(BYTES_TOLD_BY)
+    if not start:
+        return f"{path} is empty: download the data set again"
+    if is_archive_name(path.name) and start.startswith(_STARTS_OF_ARCHIVES):
+        return f"{path} is an archive that is damaged or cut short: download it again"
+    if told := told_by_name(path.name) or told_by_content(start):
+        return f"{path} {told}"
+    return (
+        f"{path} must be a folder or an archive (zip, tar, tar.gz) of a data set, or one of its files, and is"
+        " none of these"
+    )
 
 
 def _archive(path: Path, depth: int, stack: contextlib.ExitStack) -> Iterator[Folder]:
-    if zipfile.is_zipfile(path):
-        members = _zip_members(stack.enter_context(zipfile.ZipFile(path)))
-    else:
-        members = _tar_members(stack.enter_context(tarfile.TarFile.open(path)))
+    members = _members(path, stack)
     folders: dict[PurePosixPath, list[Entry]] = {}
     for name, opener in members:
         at = PurePosixPath(name)
         if all(_visible(part) for part in at.parts):
             folders.setdefault(at.parent, []).append(_entry(at.name, opener))
     for at, entries in sorted(folders.items(), key=lambda folder: (len(folder[0].parts), folder[0])):
-        yield Folder(f"{path / at}", depth + len(at.parts), _by_name(entries))
+        yield Folder(f"{path / at}", depth + len(at.parts), _by_name(entries), in_archive=True)
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
@@ -244,10 +313,15 @@ def _walk(path: Path) -> Iterator[Folder]:
 
 
 def _files_in(folder: Path) -> list[Entry]:
+    """The files of a folder; links to nothing among them, which whoever opens them is told of.
+
+    Windows unpacks a single compressed file into a folder of its name: then what is in it counts.
+    """
     return [
-        _entry(file.name, _opener(file))
+        _entry(file.name, _opener(inner if (inner := file / file.name).is_file() else file))
         for file in sorted(folder.iterdir())
-        if _visible(file.name) and file.is_file()
+        if _visible(file.name)
+        and (file.is_file() or (file / file.name).is_file() or (file.is_symlink() and not file.exists()))
     ]
 
 
