@@ -177,7 +177,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
     pool.open()
     with lock, pool, pool.connection() as connection:
         served = combine(read_films(connection), Served(champion, model), "disk")
-        people = [person for user in users if (person := read_person(connection, user))]
+        people = [found[0] for user in users if (found := read_person(connection, user))]
     wish = Wish(10)
     taken: dict[str, list[float]] = {}
     processor: list[float] = []

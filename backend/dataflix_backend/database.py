@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from psycopg import Connection
+from psycopg import Connection, adapters, errors, sql
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from dataflix_contract import Settings
+from dataflix_contract import Settings, tables
 from dataflix_contract.postgres import parameters
 
 #: Each process's connections: as many as its threads.
@@ -32,8 +34,16 @@ _SESSION = {
 }
 
 
+#: A statement that was prepared before a table was changed, and does not fit it any more.
+_OUTDATED = (errors.FeatureNotSupported, errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+
+
 class Pool(ConnectionPool[Connection[TupleRow]]):
-    """A pool that makes nobody wait for a server that is known to be away."""
+    """A pool that makes nobody wait for a server that is known to be away.
+
+    Its connections keep prepared statements. PostgreSQL refuses them for ever once a column of their result
+    has another type; then all connections are replaced by new ones.
+    """
 
     _away = False
 
@@ -51,6 +61,16 @@ class Pool(ConnectionPool[Connection[TupleRow]]):
             raise
         self._away = False
         return found
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection[TupleRow]]:
+        """Borrow a connection; see `getconn`."""
+        with super().connection(timeout) as connection:
+            try:
+                yield connection
+            except _OUTDATED:
+                self.drain()
+                raise
 
 
 def make_pool(settings: Settings) -> Pool:
@@ -80,6 +100,29 @@ def make_pool(settings: Settings) -> Pool:
         check=_check,
         open=False,
     )
+
+
+def unlike_the_contract(connection: Connection[TupleRow]) -> list[str]:
+    """The columns that have another type than in the contract. It reads no row.
+
+    Raises:
+        psycopg.Error: a table or a column is not there, or may not be read.
+    """
+    wanted = [(table.name, column) for table in tables().values() for column in table.columns.values()]
+    found = connection.execute(_COLUMNS, prepare=False).description or ()
+    return [
+        f"{table}.{column.name} is not of the type {column.type.value}"
+        for (table, column), there in zip(wanted, found, strict=True)
+        if there.type_code != adapters.types.get_oid(column.type.value.partition("(")[0])
+    ]
+
+
+_COLUMNS = sql.SQL("SELECT {columns} FROM {tables} WHERE false").format(
+    columns=sql.SQL(", ").join(
+        sql.Identifier(table.name, column) for table in tables().values() for column in table.columns
+    ),
+    tables=sql.SQL(", ").join(map(sql.Identifier, tables())),
+)
 
 
 def _check(connection: Connection[TupleRow]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
 from flask import Response, jsonify
-from psycopg import OperationalError
+from psycopg import Error, OperationalError
 from psycopg_pool import PoolTimeout
 
 from dataflix_backend.access import public
 from dataflix_backend.context import context
-from dataflix_backend.problems import RETRY_SECONDS
+from dataflix_backend.database import unlike_the_contract
+from dataflix_backend.problems import RETRY_SECONDS, of_tables
 from dataflix_backend.recommendations import Status, status
 from dataflix_backend.replies import reply
 from dataflix_backend.schemas import Health
@@ -30,7 +32,14 @@ def show() -> Response:
         raise HTTPError(
             HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(faults), headers={"Retry-After": RETRY_SECONDS}
         )
-    return reply(Health(status="ok", warnings=serving.warnings, model=serving.model))
+    return reply(
+        Health(
+            status="ok",
+            warnings=serving.warnings,
+            model=serving.model,
+            not_served=serving.not_served,
+        )
+    )
 
 
 @health.get("/live")
@@ -52,6 +61,7 @@ def ready() -> tuple[Response, int]:
         "faults": faults,
         "warnings": serving.warnings,
         "model": serving.model,
+        "not_served": serving.not_served,
     }
     return jsonify(body), 503 if faults else 200
 
@@ -59,10 +69,12 @@ def ready() -> tuple[Response, int]:
 def _look() -> tuple[Status, list[str]]:
     """How serving is, and why no request can be answered now."""
     serving = status()
-    faults = list(serving.faults)
+    faults, warnings = list(serving.faults), list(serving.warnings)
     try:
         with context().pool.connection() as connection:
-            connection.execute("SELECT 1")
+            warnings += unlike_the_contract(connection)
     except (PoolTimeout, OperationalError):
         faults.append("PostgreSQL does not answer")
-    return serving, faults
+    except Error as fault:
+        faults.append(of_tables(fault))
+    return replace(serving, warnings=warnings), faults

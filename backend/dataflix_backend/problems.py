@@ -11,8 +11,9 @@ from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response, jsonify, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from psycopg import OperationalError, errors
+from psycopg import Error, OperationalError, errors
 from psycopg_pool import PoolTimeout
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, SecurityError
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,14 @@ RETRY_SECONDS = "1"
 _STRANGE_HOST = (
     "without a token this server answers to this machine's names only: ask for localhost,"
     " or set DATAFLIX_BACKEND_TOKEN"
+)
+#: How the SQLSTATEs begin with which PostgreSQL shows that its tables are other than this program takes them
+#: to be: values that do not fit, constraints and triggers of others, and what is not there or not allowed.
+_OF_TABLES = ("0A", "22", "23", "26", "3F", "42", "P0")
+_NAMING = ("3F", "42")
+_TABLES = (
+    "the database's tables are not as this server needs them: {}. Whoever operates it must undo that change,"
+    " or run bin/dataflix-migrate after an update; bin/dataflix-status shows more. No restart is needed then"
 )
 _ADVICE = {
     HTTPStatus.BAD_REQUEST: "the request cannot be understood: see /docs for what it should look like",
@@ -37,6 +46,8 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(PoolTimeout, _of_database)
     app.register_error_handler(OperationalError, _of_database)
+    app.register_error_handler(Error, _of_tables)
+    app.register_error_handler(ValidationError, _of_rows)
     app.register_error_handler(ParseException, _of_body)
     app.register_error_handler(Exception, _of_fault)
 
@@ -87,6 +98,35 @@ def _of_database(fault: Exception) -> Response:
             "the database does not answer: try again in a moment."
             " Send a POST with the same Idempotency-Key: it is not done twice"
         )
+    return _unavailable(detail)
+
+
+def of_tables(fault: Error) -> str:
+    """What somebody has changed about the tables, as this error shows, and what to do; no value of a row."""
+    if isinstance(fault, errors.FeatureNotSupported):
+        return "a table has just been changed: try again in a moment"
+    diag = fault.diag
+    place = ".".join(filter(None, (diag.table_name, diag.column_name or diag.constraint_name)))
+    # these messages are made of the names of tables, columns, functions and types; others quote values
+    named = (fault.sqlstate or "").startswith(_NAMING) and diag.message_primary
+    return _TABLES.format(named or f"{type(fault).__name__}{place and f' at {place}'}")
+
+
+def _of_tables(fault: Error) -> Response:
+    if isinstance(fault, errors.SyntaxError) or not (fault.sqlstate or "").startswith(_OF_TABLES):
+        return _of_fault(fault)
+    log.error("PostgreSQL's tables are not as they must be", kind=type(fault).__name__)
+    return _unavailable(of_tables(fault))
+
+
+def _of_rows(fault: ValidationError) -> Response:
+    """A row that is no reply. What clients send has been looked at before."""
+    fields = ", ".join(sorted({str(error["loc"][0]) for error in fault.errors() if error["loc"]}))
+    log.error("PostgreSQL's rows are not as they must be", reply=fault.title, fields=fields)
+    return _unavailable(_TABLES.format(f"{fields} of a {fault.title} has another type"))
+
+
+def _unavailable(detail: str) -> Response:
     answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
     answer.headers["Retry-After"] = RETRY_SECONDS
     return answer

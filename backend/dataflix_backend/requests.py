@@ -20,6 +20,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from dataflix_backend.context import context
+from dataflix_contract.web_server import NOT_UTF8, query_is_utf8
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ _HEADERS = {
 def install(app: APIFlask) -> None:
     """Put this around every request of the application; before whatever else looks at requests."""
     app.before_request(_begin)
+    app.before_request(_require_utf8)
     app.after_request(_end)
 
 
@@ -69,6 +71,12 @@ def _begin() -> None:
     g.began = time.perf_counter()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service="backend", request_id=g.request_id)
+
+
+def _require_utf8() -> None:
+    """Of every path, also those that read no query and those that are not there."""
+    if not query_is_utf8(request.query_string):
+        raise HTTPError(HTTPStatus.BAD_REQUEST, NOT_UTF8)
 
 
 def _end(response: Response) -> Response:

@@ -78,6 +78,9 @@ class Health(Reply):
     status: Literal["ok"]
     warnings: Annotated[list[str], Field(description="What is not as it should be.")]
     model: Annotated[dict[str, Any] | None, Field(description="The model in service; null: popularity.")]
+    not_served: Annotated[
+        str, Field(description="Why MLflow's champion is not served; empty: it is, or there is none.")
+    ]
 
 
 class Problem(Reply):

@@ -2,7 +2,7 @@
 
 APIFlask asks an adapter to validate with pydantic. This one differs from its own: JSON is read by
 pydantic itself, so that text is no number and no nesting is too deep; a body may name each field once,
-and a query each parameter, in UTF-8.
+and a query each parameter.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from apiflask.exceptions import HTTPError
 from apiflask.schema_adapters import registry
@@ -47,7 +46,6 @@ _MEANINGS = {
     EMAIL: "Send an e-mail address, such as ada@example.org",
     CURSOR: "Send the `next` of a reply, or no cursor",
 }
-_BAD_REQUEST = 400
 _UNPROCESSABLE = 422
 _UNSUPPORTED = 415
 
@@ -59,8 +57,7 @@ class StrictAdapter(PydanticAdapter):
         """The request's part as a model.
 
         Raises:
-            HTTPError: 400 when the query is not UTF-8, 415 when the body is not plain JSON, 422 when
-                either is not what it should be.
+            HTTPError: 415 when the body is not plain JSON, 422 when it or the query is not what it should be.
         """
         if location == "json":
             return self._body(request)
@@ -84,12 +81,6 @@ class StrictAdapter(PydanticAdapter):
         return model
 
     def _query(self, request: Request) -> BaseModel:
-        try:
-            unquote_to_bytes(request.query_string).decode()
-        except UnicodeDecodeError:
-            raise HTTPError(
-                _BAD_REQUEST, "the query is not UTF-8: percent-encode the bytes of UTF-8 text"
-            ) from None
         _require_each_once("query", (name for name, _ in request.args.items(multi=True)))
         try:
             return self.model_class.model_validate_strings(request.args.to_dict())

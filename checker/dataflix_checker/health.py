@@ -168,12 +168,25 @@ class Batch:
 
     Attributes:
         champion: the champion model's version; 0: no model was registered yet.
+        not_served: why the API does not serve it, in its own words; empty: it does, or there is none.
     """
 
     run: Run | Unknown
     reconciled: Reconciled | Unknown
     champion: int | Unknown
     outcome: Outcome | Unknown = Outcome()
+    not_served: str | Unknown = ""
+
+    @property
+    def champion_told(self) -> str:
+        """The champion for people; empty: it is not known."""
+        if isinstance(self.champion, Unknown):
+            return ""
+        if not self.champion:
+            return "none yet"
+        if isinstance(self.not_served, Unknown):
+            return f"version {self.champion}; whether it is served is not known: {self.not_served.fault}"
+        return self.not_served.removeprefix("champion ") or f"version {self.champion}"
 
     @property
     def reason(self) -> str:
@@ -215,7 +228,11 @@ def _in_short(fault: Exception) -> str:
 def batch(settings: Settings) -> Batch:
     """Look at what the daily batch did last."""
     return Batch(
-        ask(run, settings), ask(reconciled, settings), ask(champion, settings), ask(outcome, settings)
+        ask(run, settings),
+        ask(reconciled, settings),
+        ask(champion, settings),
+        ask(outcome, settings),
+        ask(not_served, settings),
     )
 
 
@@ -251,6 +268,14 @@ def champion(settings: Settings) -> int:
     if answer.is_client_error and answer.json().get("error_code") in _NO_CHAMPION:
         return 0
     return int(answer.raise_for_status().json()["model_version"]["version"])
+
+
+def not_served(settings: Settings) -> str:
+    """Ask the API why it does not serve the champion; empty: it does, or there is none."""
+    answer = http.get(f"{settings.backend_url}/health/ready")
+    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # that one is in the same form
+        answer.raise_for_status()
+    return str(answer.json()["not_served"])
 
 
 def reconciled(settings: Settings) -> Reconciled:

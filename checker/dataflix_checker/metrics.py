@@ -133,4 +133,4 @@ def _tell_of_batch(gauges: _Gauges, batch: Batch) -> None:
             what = "Rows that the newest reconciliation found wrong, and repaired."
             gauges.set("dataflix_reconciled_rows", what, count, found=kind)
     if not isinstance(batch.champion, Unknown):
-        gauges.set("dataflix_champion_version", "Version of the model in use; 0: none.", batch.champion)
+        gauges.set("dataflix_champion_version", "Version of MLflow's champion; 0: none.", batch.champion)

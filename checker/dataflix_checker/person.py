@@ -124,7 +124,8 @@ def _champion(settings: Settings, api: httpx.Client) -> tuple[bool, str]:
         if served == wanted.number:
             return True, f"version {served}, the champion, without a restart"
         if time.monotonic() > deadline:
-            return False, f"version {served} is served, and the champion is {wanted.number}"
+            why = api.get("/health/ready").json()["not_served"]
+            return False, why or f"version {served} is served, and the champion is {wanted.number}"
         time.sleep(_POLL_SECONDS)
 
 

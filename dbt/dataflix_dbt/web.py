@@ -29,6 +29,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAll
 from werkzeug.wrappers import Response as AnyResponse
 
 from dataflix_contract import Settings
+from dataflix_contract.web_server import NOT_UTF8, query_is_utf8
 from dataflix_dbt import warehouse
 from dataflix_dbt.folders import Folders
 from dataflix_dbt.metrics import Metrics
@@ -73,6 +74,7 @@ def create_app(service: Service) -> Flask:
     app.debug = False  # Flask would take it from FLASK_DEBUG, whoever exports that
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.extensions["dataflix"] = service
+    app.before_request(_require_utf8)
     app.register_blueprint(_runs)
     app.register_blueprint(_open)
     app.register_error_handler(HTTPException, _problem)
@@ -87,6 +89,11 @@ _open = Blueprint("open", __name__)
 def _service() -> Service:
     service: Service = current_app.extensions["dataflix"]
     return service
+
+
+def _require_utf8() -> None:
+    if not query_is_utf8(request.query_string):
+        abort(HTTPStatus.BAD_REQUEST, NOT_UTF8)
 
 
 @_runs.before_request

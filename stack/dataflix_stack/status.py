@@ -232,8 +232,8 @@ def _batch_lines(batch: Batch) -> Iterable[str]:
         found = batch.reconciled
         counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"
         yield f"reconciled    {f'{found.rows:,} rows, {counts}' if found.run_id else 'never yet'}"
-    if isinstance(batch.champion, int):
-        yield f"champion      {f'version {batch.champion}' if batch.champion else 'none yet'}"
+    if told := batch.champion_told:
+        yield f"champion      {told}"
 
 
 def _duration(seconds: int | None) -> str:

@@ -36,7 +36,10 @@ def test_a_release_of_odd_titles_gets_a_champion_and_nothing_from_the_one_of_oth
     source.execute("UPDATE movies SET overview = 'Ask who@where.example' WHERE movie_id = 1")
 
     wait_until(lambda: served_by_all(settings) == {None}, "no process serves the champion of other films")
-    assert any(f"version {before} is of another catalogue" in one for one in warnings(settings))
+    assert any(
+        f"champion version {before}, not served: made for another catalogue" in one
+        for one in warnings(settings)
+    )
     reply = wait_until(lambda: popular(settings), "the new catalogue's popular films are shown")
     assert reply
     assert (reply["strategy"], reply["model"]) == ("popular", None)

@@ -71,6 +71,37 @@ def test_films_are_followed_where_no_trigger_fires(
         arrives(*(f"Film {n}" for n in range(1, 7)))
 
 
+def test_a_film_that_is_gone_is_in_no_reply_not_even_in_the_next_one(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute(
+        "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 60) AS n"
+    )
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        user = api.new_user()
+        path = f"/recommendations/{user}"
+
+        def shown() -> list[int]:
+            return [item["movie_id"] for item in api.get(path, n=10)["items"]]
+
+        for _ in range(15):
+            tags = {api.http.get(path, params={"n": 10}).headers["ETag"] for _ in range(4)}
+            first, *others = shown()
+            restore(
+                migrated,
+                "SET session_replication_role = replica",
+                f"DELETE FROM movies WHERE movie_id = {first}",
+            )
+            after = shown()
+            assert first not in after
+            assert (after[:9], len(after)) == (others, 10)
+            for tag in tags:  # nor is a reply that names it still good
+                again = api.http.get(path, params={"n": 10}, headers={"If-None-Match": tag})
+                assert again.status_code == 200
+            assert api.http.get(f"/movies/{first}/similar").status_code in (200, 404)
+
+
 def test_a_change_is_seen_when_it_is_committed_and_not_before(
     migrated: Settings, empty: psycopg.Connection, pool: Pool
 ) -> None:

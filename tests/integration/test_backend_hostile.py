@@ -128,6 +128,20 @@ def test_a_query_that_is_not_utf_8_is_refused_where_it_is_read(api: Api, path: s
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/page/x/pipeline.js", "/docs", "/docs/start.js", "/docs/files/index.css", "/openapi.json"),
+        *("/health", "/health/live", "/health/ready", "/metrics", "/pipeline", "/model"),
+        *("/users/1", "/movies/1", "/genres", "/ratings/1/1", "/nothing"),
+    ],
+)
+def test_a_query_that_is_not_utf_8_is_refused_where_none_is_read(api: Api, path: str) -> None:
+    for method in ("GET", "POST"):
+        assert "not UTF-8" in problem(api.http.request(method, f"{path}?x=%ff"), 400)["detail"]
+    assert api.http.get(f"{path}?x=%c3%bf").status_code != 400
+
+
+@pytest.mark.parametrize(
     "path", ["/recommendations//1", "/movies//1", "/users/", "/movies/1/", "/x", "/docs/"]
 )
 def test_a_path_that_leads_nowhere_is_a_problem_and_no_page(api: Api, path: str) -> None:

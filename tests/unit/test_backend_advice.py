@@ -11,7 +11,7 @@ from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
 from dataflix_backend.recommendations.champion import Champion
 from dataflix_backend.recommendations.films import Films
 from dataflix_backend.recommendations.people import BIGINTS, SMALLINTS, Person, numbers
-from dataflix_backend.recommendations.serving import MOST_REPLIES, Served, Serving, combine
+from dataflix_backend.recommendations.serving import MOST_REPLIES, Made, Served, Serving, combine
 from dataflix_recommender import identities
 from support.recommender import small_model
 
@@ -98,6 +98,22 @@ def test_a_film_that_is_gone_is_neither_shown_nor_a_reason() -> None:
     assert advise(with_model(20, 30), someone, Wish(10))["items"][0]["because"] is None
 
 
+@pytest.mark.parametrize("genre", ["", "Drama"])
+def test_a_film_that_went_after_the_catalogue_was_read_is_neither_shown_nor_a_reason(genre: str) -> None:
+    serving, someone = with_model(10, 20, 30, 40, 50), person(1, {10: 5.0})
+    before = advise(serving, someone, Wish(10, genre))
+    assert {30, 50} <= set(ids(before))
+    assert before["items"][0]["because"] == {"movie_id": 10, "title": "Film 10"}
+    later = serving.without({10, 30, 50})
+    reply = advise(later, someone, Wish(10, genre))
+    assert not {10, 30, 50} & set(ids(reply))
+    assert all(item["because"] is None for item in reply["items"])
+    assert entity_tag(later, someone, Wish(10, genre)) != entity_tag(serving, someone, Wish(10, genre))
+    popular = Serving(catalogue(10, 20)).with_popular([(10, 1.0), (20, 0.5)])
+    assert ids(advise(popular.without({10}), person(9, {}), Wish(10))) == [20]
+    assert serving.films.by_id.keys() == {10, 20, 30, 40, 50}  # what is served by others is as it was
+
+
 def test_without_a_model_the_popular_films_are_shown() -> None:
     serving = Serving(catalogue(10, 20, 30), popular=[(30, 1.0), (20, 0.5), (99, 0.4), (10, 0.0)])
     reply = advise(serving, person(1, {20: 4.0}), Wish(5))
@@ -159,7 +175,9 @@ def test_a_model_of_another_catalogue_is_not_served_and_said_to_be_so() -> None:
     assert combine(films, served, "registry").served is served
     other = combine(renamed(films, title="Another", release_year=2024), served, "registry")
     assert other.served is None
-    assert "version 3 is of another catalogue" in other.unfit
+    assert (
+        "champion version 3, not served: made for another catalogue; popular films are served" in other.unfit
+    )
     shown = advise(other.with_popular([(20, 1.0), (10, 0.5)]), person(1, {10: 5.0}), Wish(10))
     assert (ids(shown), shown["strategy"]) == ([20], "popular")
     assert {item["stars"] for item in shown["items"]} == {None}
@@ -223,10 +241,10 @@ def test_the_tag_changes_with_all_that_a_reply_depends_on(
 def test_replies_are_kept_while_what_they_were_made_from_is_served() -> None:
     serving = with_model()
     for number in range(MOST_REPLIES):
-        serving.remember(str(number), b"{}")
+        serving.remember(str(number), Made("tag", b"{}", []))
     assert len(serving.replies) == MOST_REPLIES
-    serving.remember("one more", b"{}")
-    assert serving.replies == {"one more": b"{}"}
+    serving.remember("one more", Made("tag", b"{}", []))
+    assert serving.replies == {"one more": ("tag", b"{}", [])}
     assert with_model().replies == {}
 
 

@@ -74,6 +74,25 @@ def test_a_failed_run_s_fault_is_its_reason(
     assert Batch(run, Unknown(""), 0, outcome).fault == fault
 
 
+OTHER = "champion version 3, not served: made for another catalogue; popular films are served until then"
+
+
+@pytest.mark.parametrize(
+    ("champion", "not_served", "told"),
+    [
+        (3, OTHER, OTHER.removeprefix("champion ")),
+        (3, "", "version 3"),
+        (3, Unknown("refused"), "version 3; whether it is served is not known: refused"),
+        (0, "", "none yet"),
+        (Unknown("refused"), OTHER, ""),
+    ],
+)
+def test_a_champion_that_is_not_served_is_said_to_be_so(
+    champion: int | Unknown, not_served: str | Unknown, told: str
+) -> None:
+    assert Batch(FAILED, Unknown(""), champion, not_served=not_served).champion_told == told
+
+
 def test_a_run_without_a_new_champion_says_why_and_is_no_fault() -> None:
     outcome = Outcome("r2", "success", "no model was trained: too few")
     assert Batch(Run("r2", "success", ""), Unknown(""), 0, outcome).reason == outcome.reason

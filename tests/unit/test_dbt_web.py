@@ -101,6 +101,14 @@ def test_what_is_no_request_is_refused(client: FlaskClient, service: Service, bo
     assert service.store.newest(1) == []
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/docs/", "/health", "/health/live", "/metrics", "/runs", "/runs/1", "/x"]
+)
+def test_a_query_that_is_not_utf_8_is_refused_on_every_route(client: FlaskClient, path: str) -> None:
+    assert "not UTF-8" in problem(client.get(f"{path}?x=%ff", headers=LOGIN), 400)
+    assert "not UTF-8" in problem(client.post(f"{path}?%fe=1", headers=LOGIN), 400)
+
+
 def test_other_kinds_and_sizes_of_bodies_are_refused(client: FlaskClient) -> None:
     problem(client.post("/runs", data="select=ratings", headers=LOGIN), 415)
     problem(client.post("/runs", data=b" " * 20_000, headers=LOGIN, content_type="application/json"), 413)

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe
 from dataflix_training.environment import prepare
 from dataflix_training.faults import Fault, Terminated
@@ -102,6 +103,8 @@ def list_versions(as_json: Json = False) -> None:
             f"{one.ndcg_at_10:.4f}",
         )
     Console().print(table)
+    champion = next((one.version for one in versions if CHAMPION in one.aliases), None)
+    _say_not_served(champion)
 
 
 @model_app.command()
@@ -242,6 +245,31 @@ def _say_champion(registry: Registry, *, as_json: bool) -> None:
     typer.echo(
         f"champion: version {aliases['champion']}" + (f"; before it: version {before}" if before else "")
     )
+    _say_not_served(aliases["champion"])
+
+
+def _say_not_served(champion: int | None) -> None:
+    """Say why the API does not serve this champion, in its own words."""
+    try:
+        told = _api_state()["not_served"]
+    except (OSError, ValueError, KeyError):
+        typer.echo("the API does not answer: whether it serves the champion is not known")
+        return
+    # the API may not have seen the newest champion yet: then it speaks of the one before
+    if told.startswith(f"champion version {champion},"):
+        typer.echo(told)
+
+
+def _api_state() -> dict[str, Any]:
+    """What the API's ``/health/ready`` holds, whether it is ready or not."""
+    url = f"{load_settings().backend_url}/health/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=_HEALTH_SECONDS) as answer:  # noqa: S310
+            state: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            state = json.load(error)
+    return state
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from flask.blueprints import BlueprintSetupState
 
 from dataflix_backend.page.pipeline import Pipeline
 from dataflix_backend.page.schemas import PipelineView
-from dataflix_backend.recommendations.views import served_model
+from dataflix_backend.recommendations.views import served_model, status
 from dataflix_backend.replies import reply
 
 pipeline = APIBlueprint("pipeline", __name__)
@@ -28,4 +28,6 @@ def _begin(state: BlueprintSetupState) -> None:
 def show() -> Response:
     """Show how the pipeline does right now."""
     view: Pipeline = current_app.extensions[_EXTENSION]
-    return reply(view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model()))
+    return reply(
+        view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model(), status().not_served)
+    )

@@ -65,12 +65,13 @@ class Pipeline:
         self._until = 0.0
         self._view: PipelineView | None = None
 
-    def look(self, host: str, model: ModelShown | None) -> PipelineView:
+    def look(self, host: str, model: ModelShown | None, not_served: str) -> PipelineView:
         """The view, a second old at most, or a little more while somebody else is looking.
 
         Args:
             host: the name that links get: the one by which the client reached us.
             model: what this process serves.
+            not_served: why that is not the champion.
         """
         if self._looking.acquire(blocking=self._view is None):
             try:
@@ -80,7 +81,11 @@ class Pipeline:
             finally:
                 self._looking.release()
         assert self._view is not None  # noqa: S101 - the first one waits until there is one
-        return self._view.model_copy(update={"links": links(self._settings, host), "model": model})
+        champion = self._view.champion
+        if champion is not None:
+            champion = champion.model_copy(update={"not_served": not_served})
+        more = {"links": links(self._settings, host), "model": model, "champion": champion}
+        return self._view.model_copy(update=more)
 
     def _look(self) -> PipelineView:
         parts = (
@@ -116,7 +121,7 @@ class Pipeline:
             slot=of(self._source, lambda found: found.slot and _slot(found.slot)),
             last_reconcile=reconciled and _reconciled(reconciled),
             last_run=of(self._run, lambda run: _run(run, outcome)),
-            champion=of(self._champion, lambda version: ChampionView(version=version) if version else None),
+            champion=of(self._champion, _champion),
             model=None,
             links=links(self._settings, self._settings.backend_host),
             faults=[*faults, *(finding.text for finding in judged_faults(capture.findings))],
@@ -139,6 +144,10 @@ def links(settings: Settings, host: str) -> Links:
 
 def _stages(found: Stages | None) -> StageTimes | None:
     return None if found is None else StageTimes.model_validate(found, from_attributes=True)
+
+
+def _champion(version: int) -> ChampionView | None:
+    return ChampionView(version=version, not_served="") if version else None
 
 
 def _slot(found: SlotFacts) -> SlotView:

@@ -56,6 +56,7 @@ class ChampionView(Reply):
     """The model that is to serve, as MLflow has it."""
 
     version: int
+    not_served: str = Field(description="Why the API does not serve it; empty: it does.")
 
 
 class Links(Reply):

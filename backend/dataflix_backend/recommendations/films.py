@@ -30,6 +30,11 @@ FROM ({_VERSION}) v LEFT JOIN movies m ON true
 _COMPARED_SHARE = 50.0
 #: The longest that a change of the films may go unnoticed.
 _MOST_SECONDS = 10.0
+#: Those of some films that have been deleted.
+GONE = """
+SELECT shown FROM unnest(%(shown)s::bigint[]) AS shown
+WHERE NOT EXISTS (SELECT FROM movies WHERE movie_id = shown)
+"""
 _COUNTS = "SELECT movie_id, count(*), sum(rating)::float8 FROM ratings GROUP BY movie_id"
 
 
@@ -81,6 +86,11 @@ def read_films(connection: Connection[TupleRow]) -> Films:
     names = ("movie_id", "title", "release_year", "genres")
     by_id = {row[1]: dict(zip(names, row[1:], strict=True)) for row in rows if row[1] is not None}
     return Films(rows[0][0], by_id)
+
+
+def read_gone(connection: Connection[TupleRow], movie_ids: Sequence[int]) -> set[int]:
+    """Which of these films have been deleted: asked right before they are shown."""
+    return {movie_id for (movie_id,) in connection.execute(GONE, {"shown": movie_ids}, prepare=True)}
 
 
 def read_popularity(connection: Connection[TupleRow], films: Films) -> Sequence[tuple[int, float]]:

@@ -43,11 +43,14 @@ class Status:
         faults: why no request can be answered; empty: they can.
         warnings: what is not as it should be.
         model: what replies say about the model; None: there is none.
+        not_served: why the champion that the registry names is not served, as one of the warnings has it;
+            empty: it is, or there is none.
     """
 
     faults: list[str]
     warnings: list[str]
     model: dict[str, Any] | None
+    not_served: str = ""
 
 
 class Keeper:
@@ -105,7 +108,7 @@ class Keeper:
             warnings.append(now.unfit)
         elif now and not served:
             warnings.append("there is no model yet: the most popular films are shown until one is trained")
-        return Status(faults, warnings, about(now))
+        return Status(faults, warnings, about(now), note.fault or (now.unfit if now else ""))
 
     def _keep(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):

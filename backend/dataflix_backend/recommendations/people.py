@@ -1,7 +1,11 @@
-"""What someone has watched and rated, as PostgreSQL has it now: one statement, one moment."""
+"""What someone has watched and rated, as PostgreSQL has it now: one statement, one moment.
+
+The same statement looks whether the films that are about to be shown are still there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +14,17 @@ from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from dataflix_backend.recommendations.films import GONE
+
 #: Arrays in PostgreSQL's binary form: NumPy reads them, and nothing is made for each film in Python.
-_FILMS = """
-SELECT array_send(ARRAY(SELECT movie_id FROM watched_movies WHERE user_id = u.user_id ORDER BY movie_id)),
-       array_send(ARRAY(SELECT movie_id FROM ratings WHERE user_id = u.user_id ORDER BY movie_id)),
-       array_send(ARRAY(SELECT (2 * rating)::int2 FROM ratings WHERE user_id = u.user_id ORDER BY movie_id))
+_FILMS = f"""
+SELECT array_send(ARRAY(SELECT movie_id::int8 FROM watched_movies w WHERE w.user_id = u.user_id
+                        ORDER BY movie_id)),
+       array_send(ARRAY(SELECT movie_id::int8 FROM ratings WHERE user_id = u.user_id ORDER BY movie_id)),
+       array_send(ARRAY(SELECT (2 * rating)::int2 FROM ratings WHERE user_id = u.user_id ORDER BY movie_id)),
+       array_send(ARRAY({GONE}))
 FROM users u
-WHERE u.user_id = %s
+WHERE u.user_id = %(user)s
 """
 #: Bytes before the first element: dimensions, flags, type; then length and lower bound, unless empty.
 _HEADER, _EMPTY_HEADER = 20, 12
@@ -44,20 +52,29 @@ class Person:
     state: bytes
 
 
-def read_person(connection: Connection[TupleRow], user_id: int) -> Person | None:
-    """Someone's films; None: there is no such user."""
-    row = connection.execute(_FILMS, [user_id], prepare=True, binary=True).fetchone()
-    return None if row is None else _person(user_id, *row)
+def read_person(
+    connection: Connection[TupleRow], user_id: int, shown: Sequence[int] = ()
+) -> tuple[Person, set[int]] | None:
+    """Someone's films, and which of ``shown`` have been deleted; None: there is no such user.
 
-
-def _person(user_id: int, watched: bytes, rated: bytes, halves: bytes) -> Person:
-    return Person(
+    Args:
+        connection: where to ask.
+        user_id: who.
+        shown: films that the reply will probably name.
+    """
+    parameters = {"user": user_id, "shown": list(shown)}
+    row = connection.execute(_FILMS, parameters, prepare=True, binary=True).fetchone()
+    if row is None:
+        return None
+    watched, rated, halves, gone = row
+    person = Person(
         user_id,
         numbers(watched, BIGINTS),
         numbers(rated, BIGINTS),
         numbers(halves, SMALLINTS) / 2.0,
         b"".join((watched, rated, halves)),
     )
+    return person, set(numbers(gone, BIGINTS).tolist())
 
 
 def numbers(sent: bytes, element: np.dtype[Any]) -> NDArray[Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ class Served:
     model: Model
 
 
+class Made(NamedTuple):
+    """A reply but for what it says about the model; its tag, and the films that it names."""
+
+    tag: str
+    body: bytes
+    movie_ids: list[int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Serving:
     """What replies are made of: never changed, replaced as a whole.
@@ -46,8 +54,8 @@ class Serving:
         unfit: why the model that is at hand is not served; empty: it is, or there is none.
         popular: ids and scores, best first; for when there is no model.
         popular_state: equal for equal lists of popular films.
-        replies: made from this, by their entity tags, which stand for all that they depend on; whoever
-            asks again meanwhile gets the same without computation.
+        replies: the last one to each request, with its entity tag, which stands for all that it depends on;
+            whoever asks again while that is the same gets it without computation.
     """
 
     films: Films
@@ -60,18 +68,32 @@ class Serving:
     unfit: str = ""
     popular: Sequence[tuple[int, float]] = ()
     popular_state: str = ""
-    replies: dict[str, bytes] = field(default_factory=dict)
+    replies: dict[Hashable, Made] = field(default_factory=dict)
 
-    def remember(self, tag: str, reply: bytes) -> None:
+    def remember(self, request: Hashable, reply: Made) -> None:
         """Keep a reply, and not more than :data:`MOST_REPLIES`: then all are forgotten."""
         if len(self.replies) >= MOST_REPLIES:
             self.replies.clear()
-        self.replies[tag] = reply
+        self.replies[request] = reply
 
     def with_popular(self, popular: Sequence[tuple[int, float]]) -> Serving:
         """The same with another list of popular films."""
         state = hashlib.blake2b(repr(popular).encode(), digest_size=_STATE_BYTES).hexdigest()
         return replace(self, popular=popular, popular_state=state, replies={})
+
+    def without(self, gone: Collection[int]) -> Serving:
+        """The same without films that have been deleted since the catalogue was read."""
+        films = Films(
+            hash((self.films.version, *sorted(gone))),
+            {movie_id: film for movie_id, film in self.films.by_id.items() if movie_id not in gone},
+        )
+        rest = [movie_id for movie_id in self.rest if movie_id not in gone]
+        if self.served is None:
+            return replace(self, films=films, rest=rest, replies={})
+        there = ~np.isin(self.served.model.item_ids, list(gone))
+        present = there if self.present is None else self.present & there
+        genres = {genre: of_it & there for genre, of_it in (self.genres or {}).items()}
+        return replace(self, films=films, rest=rest, present=present, genres=genres, replies={})
 
 
 def combine(films: Films, served: Served, source: Source) -> Serving:
@@ -108,9 +130,9 @@ def _identity(films: Films, movie_id: int) -> tuple[str, int | None] | None:
 def _unfit(served: Served, found: Fit) -> str:
     present = int(found.present.sum())
     return (
-        f"version {served.champion.version} is of another catalogue and not served: this one has {present} of"
-        f" its {len(found.present)} films, and {found.share:.0%} of these with their titles. The most popular"
-        " films are shown until the next batch trains a model (bin/dataflix-pipeline run)"
+        f"champion version {served.champion.version}, not served: made for another catalogue; popular films"
+        " are served until the next batch trains a model (bin/dataflix-pipeline run). This catalogue has"
+        f" {present} of its {len(found.present)} films, and {found.share:.0%} of these with their titles"
     )
 
 

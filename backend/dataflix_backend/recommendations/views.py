@@ -17,6 +17,7 @@ from dataflix_backend.context import context
 from dataflix_backend.folders import home
 from dataflix_backend.movies import no_movie
 from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
+from dataflix_backend.recommendations.films import read_gone
 from dataflix_backend.recommendations.keeper import Keeper, Status, about
 from dataflix_backend.recommendations.people import Person, read_person
 from dataflix_backend.recommendations.schemas import (
@@ -26,7 +27,7 @@ from dataflix_backend.recommendations.schemas import (
     Wanted,
     WantedSimilar,
 )
-from dataflix_backend.recommendations.serving import Serving
+from dataflix_backend.recommendations.serving import Made, Serving
 from dataflix_backend.users import no_user
 from dataflix_recommender import Model, similar
 
@@ -34,7 +35,8 @@ recommendations = APIBlueprint("recommendations", __name__)
 
 _KEY = "dataflix-recommendations"
 _JSON = "application/json"
-#: A reply may be kept, and must be asked for again each time: with the tag that costs no computation.
+#: A reply may be kept, and must be asked for again each time: with its tag, nothing is computed where this
+#: process still has it at hand.
 _CACHE = "private, no-cache"
 
 
@@ -73,18 +75,25 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     in the next reply.
     """
     serving = _serving()
-    with context().pool.connection() as connection:
-        person = read_person(connection, user_id)
-    if person is None:
-        raise no_user()
     wish = Wish(wanted.n, wanted.genre or "", wanted.exclude_watched)
-    tag = entity_tag(serving, person, wish)
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": _CACHE}
-    if request.if_none_match.contains_weak(tag):
+    expected = serving.replies.get((user_id, wish))
+    with context().pool.connection() as connection:
+        found = read_person(connection, user_id, expected.movie_ids if expected else ())
+        if found is None:
+            raise no_user()
+        person, gone = found
+        reply = _reply(serving, person, wish)
+        if reply is not expected:
+            gone = read_gone(connection, reply.movie_ids)
+        while gone:  # deleted since the catalogue was read
+            serving = serving.without(gone)
+            reply = _reply(serving, person, wish)
+            gone = read_gone(connection, reply.movie_ids)
+    headers = {"ETag": f'W/"{reply.tag}"', "Cache-Control": _CACHE}
+    if request.if_none_match.contains_weak(reply.tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    reply = serving.replies.get(tag) or _made(serving, person, wish, tag)
     # the model's age is not for keeping
-    body = b'%s,"model":%s}' % (reply[:-1], orjson.dumps(about(serving)))
+    body = b'%s,"model":%s}' % (reply.body[:-1], orjson.dumps(about(serving)))
     return Response(body, headers=headers, content_type=_JSON)
 
 
@@ -101,7 +110,9 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
         return _json({"items": [], "model": None})
     scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit)
     with context().pool.connection() as connection:
-        movies = read_movies(connection, scores)
+        movies = read_movies(connection, [movie_id, *scores])
+    if movie_id not in movies:
+        raise no_movie()  # deleted since the catalogue was read
     items = [
         {**movies[one].model_dump(mode="json"), "score": score}
         for one, score in scores.items()
@@ -163,15 +174,28 @@ def _serving() -> Serving:
     return keeper.current
 
 
-def _made(serving: Serving, person: Person, wish: Wish, tag: str) -> bytes:
-    """A reply but for the model; not written by its schema, which would check every field again."""
+def _reply(serving: Serving, person: Person, wish: Wish) -> Made:
+    """The reply; made, unless it is at hand."""
+    request = (person.user_id, wish)
+    tag = entity_tag(serving, person, wish)
+    kept = serving.replies.get(request)
+    if kept is None or kept.tag != tag:
+        kept = _made(serving, person, wish, tag)
+        serving.remember(request, kept)
+    return kept
+
+
+def _made(serving: Serving, person: Person, wish: Wish, tag: str) -> Made:
+    """Not written by its schema, which would check every field again."""
     started = time.perf_counter()
-    reply = orjson.dumps({"user_id": person.user_id, **advise(serving, person, wish)})
+    advice = advise(serving, person, wish)
+    shown = {one["movie_id"] for one in advice["items"]}
+    reasons = {one["because"]["movie_id"] for one in advice["items"] if one["because"]}
+    body = orjson.dumps({"user_id": person.user_id, **advice})
     keeper = _keeper()
     if keeper is not None:
         keeper.counts.seconds.observe(time.perf_counter() - started)
-    serving.remember(tag, reply)
-    return reply
+    return Made(tag, body, sorted(shown | reasons))
 
 
 def _json(body: dict[str, Any]) -> Response:

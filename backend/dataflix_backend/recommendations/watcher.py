@@ -94,7 +94,7 @@ class Watcher:
             self._counts.failed("fetch" if isinstance(fault, httpx.HTTPError) else "model")
             why = str(fault) if isinstance(fault, ModelError) else f"it could not be fetched: {fault}"
             return before.model_copy(
-                update={"registry": "answers", "fault": f"version {named.number} cannot be served: {why}"}
+                update={"registry": "answers", "fault": f"champion version {named.number}, not served: {why}"}
             )
         self._failed = None
         return Note(champion=champion, registry="answers")

@@ -51,10 +51,15 @@ function show(view) {
     figure("Slot", view.slot && (view.slot.active ? "read" : "nobody reads it"), view.slot && `holds ${size(view.slot.held_bytes)} of WAL`),
     figure("Last reconcile", view.last_reconcile && ago(view.last_reconcile.at), found(view.last_reconcile)),
     figure("Daily batch", view.last_run?.state, runTold(view.last_run)),
-    figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && "by MLflow"),
+    figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && championTold(view.champion)),
     figure("Model in service", view.model && `version ${view.model.version}`, view.model && quality(view.model)),
   );
   byId("links").replaceChildren(...Object.entries(view.links).map(link));
+}
+
+/** Whether MLflow's champion is what serves, in a few words. */
+function championTold({ not_served: notServed }) {
+  return notServed ? notServed.replace(/^champion version \d+, /, "").split(". ")[0] : "by MLflow";
 }
 
 function showFaults(faults) {

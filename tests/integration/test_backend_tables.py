@@ -1,0 +1,170 @@
+"""Somebody changes the tables under a running API: it says so, and goes on when they are as before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from dataflix_contract import Settings
+from support.backend import Api, problem, running_backend
+from support.waiting import wait_until
+
+SECRET = "Wanda Geheim"
+
+
+class Change(NamedTuple):
+    """A change of the tables, how it is undone, and what the API says meanwhile.
+
+    Attributes:
+        reads: the path of which a GET cannot be answered; empty: POST /users cannot.
+        told: in the problem's detail.
+        ready: what ``/health/ready`` says; empty: that it is ready.
+    """
+
+    do: str
+    undo: str
+    reads: str
+    told: str
+    ready: str = ""
+
+
+CHANGES = (
+    Change(
+        "ALTER TABLE movies RENAME COLUMN overview TO synopsis",
+        "ALTER TABLE movies RENAME COLUMN synopsis TO overview",
+        "/movies/1",
+        "column m.overview does not exist",
+        "column movies.overview does not exist",
+    ),
+    Change(
+        "ALTER TABLE users DROP COLUMN city",
+        "ALTER TABLE users ADD COLUMN city text",
+        "/users/{user}",
+        'column "city" does not exist',
+        "column users.city does not exist",
+    ),
+    Change(
+        "ALTER TABLE ratings RENAME TO stars",
+        "ALTER TABLE stars RENAME TO ratings",
+        "/recommendations/{user}",
+        'relation "ratings" does not exist',
+        'relation "ratings" does not exist',
+    ),
+    Change(
+        "REVOKE SELECT ON movies FROM {role}",
+        "GRANT SELECT ON movies TO {role}",
+        "/movies?sort=title",
+        "permission denied for table movies",
+        "permission denied for table movies",
+    ),
+    Change(
+        "ALTER TABLE movies ALTER release_year TYPE text",
+        "ALTER TABLE movies ALTER release_year TYPE smallint USING release_year::smallint",
+        "/movies?year_from=1990",
+        "operator does not exist: text >= ",
+    ),
+    Change(
+        "ALTER TABLE movies ALTER genres TYPE text USING 'x'",
+        "ALTER TABLE movies ALTER genres TYPE text[] USING '{{}}'",
+        "/movies/1",
+        "genres of a Movie has another type",
+    ),
+    Change(
+        "ALTER TABLE users ALTER birth_year TYPE date USING NULL",
+        "ALTER TABLE users ALTER birth_year TYPE smallint USING NULL",
+        "",
+        'column "birth_year" is of type date',
+    ),
+    Change(
+        "ALTER TABLE users ALTER city TYPE varchar(3)",
+        "ALTER TABLE users ALTER city TYPE text",
+        "",
+        "StringDataRightTruncation",
+    ),
+    Change(
+        "ALTER TABLE users ADD phone text CHECK (phone IS NOT NULL)",
+        "ALTER TABLE users DROP phone",
+        "",
+        "CheckViolation at users.users_phone_check",
+    ),
+    Change(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'not %', NEW.name; END $$;"
+        " CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "DROP FUNCTION refuse CASCADE",
+        "",
+        "RaiseException",
+    ),
+)
+
+
+@contextmanager
+def changed(connection: psycopg.Connection, change: Change, role: str) -> Iterator[None]:
+    """The tables with this change."""
+
+    def execute(statement: str) -> None:
+        connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))  # type: ignore[arg-type]
+
+    execute(change.do)
+    try:
+        yield
+    finally:
+        execute(change.undo)
+
+
+def test_a_changed_table_is_no_fault_of_the_server_s_and_heals_without_a_restart(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute("INSERT INTO movies (movie_id, title, release_year) VALUES (1, 'Heat', 1995)")
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        user = api.new_user()
+
+        def ask(reads: str) -> httpx.Response:
+            if reads:
+                return api.http.get(reads.format(user=user))
+            body: dict[str, Any] = {"name": SECRET, "email": f"{uuid4().hex}@example.org"}
+            return api.http.post("/users", json=body | {"birth_year": 1980, "city": "Berlin"})
+
+        for change in CHANGES:
+            for _ in range(30):  # so that each connection has prepared the statement
+                assert ask(change.reads).is_success
+            with changed(empty, change, migrated.postgres_api_user):
+                # the first one may meet a statement that was prepared before
+                wait_until(lambda: change.told in ask(change.reads).text, change.told)  # noqa: B023
+                for _ in range(6):
+                    answer = ask(change.reads)
+                    detail = problem(answer, 503)["detail"]
+                    assert "bin/dataflix-migrate" in detail
+                    assert SECRET not in answer.text
+                    assert int(answer.headers["Retry-After"]) >= 1
+                ready = api.http.get("/health/ready")
+                assert ready.status_code == (503 if change.ready else 200), ready.text
+                assert change.ready in str(ready.json()["faults"])
+                problem(api.http.get("/health"), 503) if change.ready else Api.ok(api.http.get("/health"))
+            statuses = [ask(change.reads).status_code for _ in range(30)]
+            assert set(statuses) <= {200, 201, 503}, (change, statuses)
+            assert set(statuses[-10:]) <= {200, 201}, (change, statuses)
+            wait_until(lambda: api.http.get("/health/ready").is_success, "it is ready again")
+
+
+def test_a_column_of_another_type_is_a_warning_where_it_can_be_read(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute("INSERT INTO movies (movie_id, title, release_year) VALUES (1, 'Heat', 1995)")
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        for kind in ("integer", "bigint", "smallint"):
+            for _ in range(30):
+                assert api.get("/movies/1")["release_year"] == 1995
+            empty.execute(f"ALTER TABLE movies ALTER release_year TYPE {kind}")
+            answers = [api.http.get("/movies/1") for _ in range(30)]
+            assert {answer.status_code for answer in answers} <= {200, 503}
+            assert {answer.status_code for answer in answers[-20:]} == {200}
+            told = str(api.get("/health/ready")["warnings"])
+            assert ("movies.release_year is not of the type smallint" in told) == (kind != "smallint")
