@@ -168,7 +168,7 @@ def basis(document: Mapping[str, Any]) -> str:
     else:
         words = "what is popular: rate a film and this becomes yours"
     if model is None:
-        return f"{words}; no model is trained yet: dataflix status"
+        return f"{words}; no model of these films is served yet: dataflix status"
     kept = " (from this machine's copy: MLflow is away)" if model["source"] == "disk" else ""
     return f"{words}; model {model['version']}, {duration(model['age_seconds'])} old{kept}"
 

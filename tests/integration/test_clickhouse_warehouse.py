@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 
 from dataflix_clickhouse import plan, warehouse
 from dataflix_contract import Column, ColumnType, PiiClass, Settings, Table, tables
+from dataflix_stack import paths
 from support.logins import login
 from support.waiting import wait_until
 
@@ -168,6 +169,8 @@ def test_ports_that_a_reader_closed_are_opened_again(settings: Settings) -> None
 )
 def test_readers_only_read(settings: Settings, query: str) -> None:
     reader = login(settings, settings.clickhouse_user, settings.clickhouse_password.get_secret_value())
-    with pytest.raises(ClickHouseError):
+    with pytest.raises(ClickHouseError) as refused:
         reader.command(query)
     reader.close()
+    for place in (paths.repo_root(), paths.layout(settings).root, "site-packages"):
+        assert str(place) not in str(refused.value)

@@ -53,7 +53,7 @@ def test_without_a_model_that_is_said() -> None:
     document["items"][0]["stars"] = document["items"][0]["because"] = None
     told = drawn(output.recommendations, document)
     assert "what is popular" in told
-    assert "no model is trained yet" in told
+    assert "no model of these films is served yet" in told
 
 
 def test_a_model_from_this_machine_is_told_of() -> None:

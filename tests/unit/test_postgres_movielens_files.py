@@ -86,8 +86,13 @@ def test_two_sets_side_by_side_are_named_and_not_guessed(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
         for file in ("movies.dat", "ratings.dat"):
             (tmp_path / name / file).write_bytes(b"x")
-    with pytest.raises(Fault, match=r"several data sets.*ml-10m \(MovieLens 10M.*ml-1m \("):
+    with pytest.raises(Fault, match=r"several data sets: import one.*ml-10m \(MovieLens 10M.*ml-1m \("):
         _files(tmp_path)
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as writer:
+        for path in ("a/movies.csv", "a/ratings.csv", "b/movies.csv", "b/ratings.csv"):
+            writer.writestr(path, b"x")
+    with pytest.raises(Fault, match=r"several data sets: unpack the archive, and import one.*both\.zip/a \("):
+        _files(tmp_path / "both.zip")
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:

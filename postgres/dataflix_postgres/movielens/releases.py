@@ -167,7 +167,9 @@ def choose(folders: Iterable[Folder]) -> tuple[DataSet, Files]:
         whole = [(folder, each) for folder in level if (each := _first_whole(folder.files)) is not None]
         if len(whole) > 1:
             found = "; ".join(f"{folder.name} ({each.name})" for folder, each in whole)
-            raise Fault(f"there are several data sets: import one of them by its path: {found}")
+            packed = any(folder.in_archive and not is_archive_name(folder.name) for folder, _ in whole)
+            first = "unpack the archive, and " if packed else ""
+            raise Fault(f"there are several data sets: {first}import one of them by its path: {found}")
         if whole:
             return whole[0][1], whole[0][0].files
     raise Fault(_why_none(seen))
