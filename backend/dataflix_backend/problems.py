@@ -31,8 +31,8 @@ _OF_TABLES = ("0A", "22", "23", "26", "3F", "42", "P0")
 _NAMING = ("3F", "42")
 _TABLES = (
     "the database's tables are not as this server needs them: {}. Whoever operates it must undo that change,"
-    " or run bin/dataflix-migrate after an update; bin/dataflix-connector preflight compares the tables with the"
-    " contract. Afterwards no restart is needed"
+    " or run bin/dataflix-migrate after an update; bin/dataflix-connector preflight compares the tables with"
+    " the contract. Afterwards no restart is needed"
 )
 _ADVICE = {
     HTTPStatus.BAD_REQUEST: "the request cannot be understood: see /docs for what it should look like",

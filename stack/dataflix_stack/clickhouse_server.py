@@ -248,7 +248,7 @@ def _refuse_to_read(_path: str) -> str:
     raise PermissionError("the function file is switched off: nobody reads files through this server")
 
 
-# The engine tells whoever asked in which file a Python function failed, and where this one is concerns nobody.
+# The engine tells whoever asked in which file a Python function failed: readers need not know where we are.
 _refuse_to_read.__code__ = _refuse_to_read.__code__.replace(co_filename="dataflix")
 
 

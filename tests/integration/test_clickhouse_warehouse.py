@@ -172,5 +172,5 @@ def test_readers_only_read(settings: Settings, query: str) -> None:
     with pytest.raises(ClickHouseError) as refused:
         reader.command(query)
     reader.close()
-    for place in (paths.repo_root(), paths.layout(settings).root, "site-packages"):
+    for place in (paths.repo_root(), paths.layout(settings).data, "site-packages"):
         assert str(place) not in str(refused.value)
