@@ -40,6 +40,11 @@ def test_a_release_of_odd_titles_gets_a_champion_and_nothing_from_the_one_of_oth
         f"champion version {before}, not served: made for another catalogue" in one
         for one in warnings(settings)
     )
+    told = f"version {before}, not served: made for another catalogue; popular films are served"
+    for command in (("bin/dataflix-model", "list"), ("bin/dataflix-status",)):
+        assert told in stack.run(*command, check=False).stdout
+    shown = from_all(settings, "/pipeline")[0]["champion"]
+    assert told in shown["not_served"]
     reply = wait_until(lambda: popular(settings), "the new catalogue's popular films are shown")
     assert reply
     assert (reply["strategy"], reply["model"]) == ("popular", None)
