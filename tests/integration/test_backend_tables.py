@@ -63,34 +63,34 @@ CHANGES = (
         "permission denied for table movies",
     ),
     Change(
-        "ALTER TABLE movies ALTER release_year TYPE text",
-        "ALTER TABLE movies ALTER release_year TYPE smallint USING release_year::smallint",
+        "ALTER TABLE movies DROP release_year, ADD release_year text",
+        "ALTER TABLE movies DROP release_year, ADD release_year smallint",
         "/movies?year_from=1990",
         "operator does not exist: text >= ",
     ),
     Change(
-        "ALTER TABLE movies ALTER genres TYPE text USING 'x'",
-        "ALTER TABLE movies ALTER genres TYPE text[] USING '{{}}'",
+        "ALTER TABLE movies DROP genres, ADD genres text NOT NULL DEFAULT 'x'",
+        "ALTER TABLE movies DROP genres, ADD genres text[] NOT NULL DEFAULT '{{}}'",
         "/movies/1",
         "genres of a Movie has another type",
     ),
     Change(
-        "ALTER TABLE users ALTER birth_year TYPE date USING NULL",
-        "ALTER TABLE users ALTER birth_year TYPE smallint USING NULL",
+        "ALTER TABLE users DROP birth_year, ADD birth_year date",
+        "ALTER TABLE users DROP birth_year, ADD birth_year smallint",
         "",
         'column "birth_year" is of type date',
     ),
     Change(
-        "ALTER TABLE users ALTER city TYPE varchar(3)",
-        "ALTER TABLE users ALTER city TYPE text",
+        "ALTER TABLE users DROP city, ADD city varchar(3)",
+        "ALTER TABLE users DROP city, ADD city text",
         "",
         "StringDataRightTruncation",
     ),
     Change(
-        "ALTER TABLE users ADD phone text CHECK (phone IS NOT NULL)",
+        "ALTER TABLE users ADD phone text, ADD CONSTRAINT has_phone CHECK (phone IS NOT NULL) NOT VALID",
         "ALTER TABLE users DROP phone",
         "",
-        "CheckViolation at users.users_phone_check",
+        "CheckViolation at users.has_phone",
     ),
     Change(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -108,7 +108,7 @@ def changed(connection: psycopg.Connection, change: Change, role: str) -> Iterat
     """The tables with this change."""
 
     def execute(statement: str) -> None:
-        connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
 
     execute(change.do)
     try:
@@ -136,16 +136,18 @@ def test_a_changed_table_is_no_fault_of_the_server_s_and_heals_without_a_restart
                 assert ask(change.reads).is_success
             with changed(empty, change, migrated.postgres_api_user):
                 # the first one may meet a statement that was prepared before
-                wait_until(lambda: change.told in ask(change.reads).text, change.told)  # noqa: B023
+                wait_until(
+                    lambda: change.told in ask(change.reads).json().get("detail", ""),  # noqa: B023
+                    change.told,
+                )
                 for _ in range(6):
                     answer = ask(change.reads)
-                    detail = problem(answer, 503)["detail"]
-                    assert "bin/dataflix-migrate" in detail
+                    assert "bin/dataflix-migrate" in problem(answer, 503)["detail"]
                     assert SECRET not in answer.text
                     assert int(answer.headers["Retry-After"]) >= 1
                 ready = api.http.get("/health/ready")
                 assert ready.status_code == (503 if change.ready else 200), ready.text
-                assert change.ready in str(ready.json()["faults"])
+                assert change.ready in "; ".join(ready.json()["faults"])
                 problem(api.http.get("/health"), 503) if change.ready else Api.ok(api.http.get("/health"))
             statuses = [ask(change.reads).status_code for _ in range(30)]
             assert set(statuses) <= {200, 201, 503}, (change, statuses)
