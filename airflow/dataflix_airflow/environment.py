@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 from pathlib import Path
 from urllib.parse import quote
 
 from dataflix_contract import Settings, SettingsError
 from dataflix_contract.postgres import OPTIONS_VARIABLE, options
-
-_USER_NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 
 
 def home(settings: Settings) -> Path:
@@ -65,12 +62,7 @@ def airflow_environment(settings: Settings, home: Path, dags: Path) -> dict[str,
         settings: the stack's settings.
         home: Airflow's folder.
         dags: the folder of the DAGs.
-
-    Raises:
-        SettingsError: the login's name cannot be used.
     """
-    if not _USER_NAME.fullmatch(settings.airflow_user):
-        raise SettingsError("DATAFLIX_AIRFLOW_USER must be letters, digits and any of . _ @ -")
     sections = {
         "core": _core(settings, home, dags),
         "database": {"sql_alchemy_conn": database_url(settings), "sql_alchemy_pool_size": "3"},

@@ -2,7 +2,8 @@
 
 Each field is ``DATAFLIX_<NAME>`` in the environment, which wins over the file, and the file over the
 defaults here. In the file most fields have the same name; those that users know from elsewhere, such as
-``POSTGRES_PASSWORD``, have that name there. ``dataflix_contract.settings_file`` reads the file.
+``POSTGRES_PASSWORD``, have that name there. ``dataflix_contract.settings_file`` reads the file, and
+``dataflix_contract.settings_values`` has the rule for each value: here are types, defaults and descriptions.
 
 ``.env.example`` is printed by ``python -m dataflix_contract.env_example``, and a test holds the two together.
 """
@@ -10,30 +11,34 @@ defaults here. In the file most fields have the same name; those that users know
 from __future__ import annotations
 
 import functools
-import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from dataflix_contract import settings_file
+from dataflix_contract import settings_conflicts, settings_file, settings_values
 from dataflix_contract.settings_file import (
     AIRFLOW_ADDRESS,
     ENV_PREFIX,
-    FILE_NAMES,
     S3_ADDRESS,
     SettingsError,
     chosen_file,
+    name_of,
 )
 
-__all__ = ["ENV_PREFIX", "Settings", "SettingsError", "load_settings", "read_settings", "render_env_example"]
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-KeyText = Annotated[SecretStr, Field(min_length=16)]
-KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
+__all__ = [
+    "ENV_PREFIX",
+    "Settings",
+    "SettingsError",
+    "conflicts",
+    "load_settings",
+    "read_settings",
+    "render_env_example",
+    "shared_names",
+]
 
 #: How a client proves who it is to a Kafka that asks.
 KAFKA_SASL_MECHANISM = "SCRAM-SHA-512"
@@ -68,6 +73,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     bind: str = Field("127.0.0.1", description="Address that every server listens on.")
@@ -78,7 +84,7 @@ class Settings(BaseSettings):
 
     # --- PostgreSQL: the source
     postgres_host: str = Field("127.0.0.1", description="Where clients find PostgreSQL.")
-    postgres_port: Port = Field(5432, description="PostgreSQL's port.")
+    postgres_port: int = Field(5432, description="PostgreSQL's port.")
     postgres_db: str = Field("dataflix_db", description="The database.")
     postgres_user: str = Field("dataflix", description="Owner of the tables.")
     postgres_password: SecretStr = Field(SecretStr("dataflix123"), description="The owner's password.")
@@ -99,8 +105,8 @@ class Settings(BaseSettings):
 
     # --- Kafka and Kafka Connect
     kafka_host: str = Field("127.0.0.1", description="Where clients find Kafka.")
-    kafka_port: Port = Field(9092, description="Kafka's port.")
-    kafka_controller_port: Port = Field(9093, description="Kafka's KRaft controller port.")
+    kafka_port: int = Field(9092, description="Kafka's port.")
+    kafka_controller_port: int = Field(9093, description="Kafka's KRaft controller port.")
     kafka_user: str = Field(
         "", description="Login at a Kafka that asks for one (SCRAM-SHA-512, over TLS); empty: none."
     )
@@ -108,17 +114,13 @@ class Settings(BaseSettings):
     kafka_ca_file: Path | None = Field(
         None, description="Certificates that vouch for such a Kafka; empty: the system's."
     )
-    kafka_partitions: int = Field(
-        4, ge=1, le=64, description="Partitions of each data topic: the most maskers at work."
-    )
-    raw_retention_hours: int = Field(
-        24, ge=1, description="How long the raw topics keep personal data, in hours."
-    )
+    kafka_partitions: int = Field(4, description="Partitions of each data topic: the most maskers at work.")
+    raw_retention_hours: int = Field(24, description="How long the raw topics keep personal data, in hours.")
     connect_host: str = Field("127.0.0.1", description="Where clients find Kafka Connect.")
-    connect_port: Port = Field(8083, description="Kafka Connect's REST port.")
+    connect_port: int = Field(8083, description="Kafka Connect's REST port.")
 
     # --- Masker
-    masking_key: KeyText = Field(
+    masking_key: SecretStr = Field(
         SecretStr(LOCAL_ONLY_MASKING_KEY),
         description=(
             "Secret of the pseudonyms, 16 characters or more. This default is public and good\n"
@@ -126,21 +128,18 @@ class Settings(BaseSettings):
             " print(secrets.token_hex(32))'"
         ),
     )
-    masking_key_id: KeyId = Field("k1", description="Public name of the key, part of every pseudonym.")
+    masking_key_id: str = Field("k1", description="Public name of the key, part of every pseudonym.")
     masker_host: str = Field("127.0.0.1", description="Where the checker finds the masker.")
-    masker_port: Port = Field(6066, description="First masker's metrics and health port; worker n is at +n.")
-    masker_workers: int = Field(1, ge=1, le=64, description="Masker processes (up to the partitions).")
-    masker_max_bytes: int = Field(
-        262_144, ge=1024, description="Largest raw message that is masked, in bytes."
-    )
+    masker_port: int = Field(6066, description="First masker's metrics and health port; worker n is at +n.")
+    masker_workers: int = Field(1, description="Masker processes (up to the partitions).")
+    masker_max_bytes: int = Field(262_144, description="Largest raw message that is masked, in bytes.")
 
     # --- ClickHouse: the warehouse
     clickhouse_host: str = Field("127.0.0.1", description="Where clients find ClickHouse.")
-    clickhouse_http_port: Port = Field(8123, description="ClickHouse's HTTP port.")
-    clickhouse_tcp_port: Port = Field(9000, description="ClickHouse's native port.")
+    clickhouse_http_port: int = Field(8123, description="ClickHouse's HTTP port.")
+    clickhouse_tcp_port: int = Field(9000, description="ClickHouse's native port.")
     clickhouse_cluster: str = Field(
         "",
-        pattern=r"^[A-Za-z0-9_-]*$",
         description=(
             "Replicas that keep the warehouse together, by the name that ClickHouse's remote_servers has\n"
             "for them; empty: one server. See docs/kubernetes.md."
@@ -165,14 +164,13 @@ class Settings(BaseSettings):
     # --- Airflow: the daily batch
     batch_schedule: str = Field(
         "30 3 * * *",
-        pattern=r"^(off|\S+( \S+){4})$",
         description="When the daily batch runs by itself: a cron expression, in UTC, or off.",
     )
     airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
-    airflow_port: Port = Field(8080, description="Airflow's pages and API.")
+    airflow_port: int = Field(8080, description="Airflow's pages and API.")
     airflow_user: str = Field("admin", description="Airflow's login.")
     airflow_password: SecretStr = Field(SecretStr("admin"), description="The login's password.")
-    airflow_secret: KeyText = Field(
+    airflow_secret: SecretStr = Field(
         SecretStr(LOCAL_ONLY_AIRFLOW_SECRET),
         description=(
             "Secret that Airflow's parts sign their tokens and sessions with. This default is public:\n"
@@ -185,36 +183,36 @@ class Settings(BaseSettings):
 
     # --- dbt webhook: runs dbt when asked
     dbt_host: str = Field("127.0.0.1", description="Where clients find the dbt webhook server.")
-    dbt_port: Port = Field(5001, description="The dbt webhook server's port.")
-    dbt_token: KeyText = Field(
+    dbt_port: int = Field(5001, description="The dbt webhook server's port.")
+    dbt_token: SecretStr = Field(
         SecretStr("local-only-dbt-token"), description="Who may ask for a dbt run: the bearer token."
     )
 
     # --- MLflow: models and their history
     mlflow_host: str = Field("127.0.0.1", description="Where clients find MLflow.")
-    mlflow_port: Port = Field(5003, description="MLflow's port.")
+    mlflow_port: int = Field(5003, description="MLflow's port.")
     mlflow_db: str = Field("mlflow", description="MLflow's own database, in PostgreSQL.")
     mlflow_db_user: str = Field("mlflow", description="Owner of MLflow's database.")
     mlflow_db_password: SecretStr = Field(SecretStr("mlflow"), description="That owner's password.")
 
     # --- S3: where MLflow keeps artefacts
     s3_host: str = Field("127.0.0.1", description="Where clients find the S3 store.")
-    s3_port: Port = Field(9002, description="The S3 store's port.")
-    s3_console_port: Port = Field(9003, description="The S3 store's pages.")
+    s3_port: int = Field(9002, description="The S3 store's port.")
+    s3_console_port: int = Field(9003, description="The S3 store's pages.")
     s3_access_key: str = Field("minio", description="The S3 store's login.")
     s3_secret_key: SecretStr = Field(SecretStr("minio123"), description="The login's secret.")
     s3_bucket: str = Field("mlflow", description="Bucket of MLflow's artefacts.")
 
     # --- Backend: the API, and the page
     backend_host: str = Field("127.0.0.1", description="Where clients find the backend.")
-    backend_port: Port = Field(5002, description="The backend's port: API and page.")
-    backend_workers: int = Field(2, ge=1, le=32, description="The backend's processes.")
+    backend_port: int = Field(5002, description="The backend's port: API and page.")
+    backend_workers: int = Field(2, description="The backend's processes.")
     backend_token: SecretStr = Field(
         SecretStr(""),
         description="Bearer token that the API asks for; empty: none, for your own machine only.",
     )
     backend_rate_limit: int = Field(
-        6000, ge=0, description="Requests that one client may send a minute, to each process; 0: no limit."
+        6000, description="Requests that one client may send a minute, to each process; 0: no limit."
     )
     flask_env: Literal["development", "production"] = Field(
         "development", description="Whether the backend heeds FLASK_DEBUG (development) or not (production)."
@@ -229,7 +227,7 @@ class Settings(BaseSettings):
 
     # --- Kafka UI: topics and records in the browser
     kafka_ui_host: str = Field("127.0.0.1", description="Where people find the Kafka UI.")
-    kafka_ui_port: Port = Field(8081, description="The Kafka UI's port. It has no login.")
+    kafka_ui_port: int = Field(8081, description="The Kafka UI's port. It has no login.")
 
     # --- Where things are kept
     data_dir: Path | None = Field(
@@ -239,6 +237,15 @@ class Settings(BaseSettings):
             "repository. A second stack needs another folder and other ports."
         ),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _judge(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what the setting's rule refuses, whoever makes the settings."""
+        wanted = settings_values.RULES[str(info.field_name)](_text(value))
+        if wanted:
+            raise ValueError(wanted)
+        return value
 
     @property
     def postgres_server(self) -> dict[str, str | int]:
@@ -334,39 +341,48 @@ def read_settings(path: Path | None) -> Settings:
     content = settings_file.read(path, _file_defaults()) if path else settings_file.Content()
     for notice in content.notices:
         _say(f"{path}: {notice}")
-    environment = {name.upper(): value for name, value in os.environ.items()}
-    _refuse_empty(environment)
-    from_file = {
-        name: value
-        for name, value in content.values.items()
-        if not environment.get(f"{ENV_PREFIX}{name.upper()}")
-    }
+    defaults = {name: _text(field.default) for name, field in Settings.model_fields.items()}
     try:
-        return Settings.model_validate(from_file)
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        lines = []
-        for fault in faults:
-            name = str(fault["loc"][0])
-            where = content.origins[name] if name in from_file else f"{ENV_PREFIX}{name.upper()}"
-            lines.append(f"{where}: {fault['msg']}")
+        given = settings_file.effective(content, defaults)
+        settings_file.judge(given, together=path is not None)
+    except SettingsError as fault:
         place = f"{path} or the environment" if path else "the environment"
-        # Not from the error: its text quotes the values, and one of them may be a secret.
-        raise SettingsError(f"in {place}: {'; '.join(lines)}") from None
+        raise SettingsError(f"in {place}: {fault}") from fault
+    return Settings.model_validate(
+        {name: value for name, value in content.values.items() if given[name].origin == content.origins[name]}
+    )
+
+
+def shared_names(settings: Settings, fields: Iterable[str]) -> list[str]:
+    """A sentence for each name that two of these settings give to roles, databases or users.
+
+    A settings file is judged by this when it is read. Who makes the roles asks again, because a container
+    reads no file.
+
+    Args:
+        settings: the settings.
+        fields: those that this program was given; the others may be defaults.
+    """
+    return settings_conflicts.shared_names(_given(settings, fields))
+
+
+def conflicts(settings: Settings) -> list[str]:
+    """A sentence for each two of these settings that do not fit each other.
+
+    A settings file is judged by this when it is read. Who starts every server asks again, because there may
+    be no file. Nobody else can: a container has defaults in place of the settings that it is not given.
+    """
+    return settings_conflicts.conflicts(_given(settings, Settings.model_fields))
+
+
+def _given(settings: Settings, fields: Iterable[str]) -> dict[str, settings_values.Given]:
+    return {name: settings_values.Given(_text(getattr(settings, name)), name_of(name)) for name in fields}
 
 
 @functools.cache
 def _say(notice: str) -> None:
     """Tell the person who keeps the file, once in a process."""
     sys.stderr.write(f"{notice}\n")
-
-
-def _refuse_empty(environment: Mapping[str, str]) -> None:
-    """Refuse an empty secret of the environment: the public default would take its place."""
-    for name, field in Settings.model_fields.items():
-        variable = f"{ENV_PREFIX}{name.upper()}"
-        if environment.get(variable) == "" and isinstance(field.default, SecretStr) and _text(field.default):
-            raise SettingsError(f"{variable} is empty in the environment: give it a value, or unset it")
 
 
 @functools.cache
@@ -378,15 +394,14 @@ def _file_defaults() -> Mapping[str, str]:
 def _file_settings() -> Iterator[tuple[str, str, str]]:
     """The settings of the file in its order: name, default, description."""
     for name, field in Settings.model_fields.items():
-        called = FILE_NAMES.get(name, f"{ENV_PREFIX}{name.upper()}")
-        if called != AIRFLOW_ADDRESS:
-            yield called, _text(field.default), field.description or ""
+        if name_of(name) != AIRFLOW_ADDRESS:
+            yield name_of(name), _text(field.default), field.description or ""
         if name in _LINES_AFTER:
             yield _LINES_AFTER[name]
 
 
 def _text(value: object) -> str:
-    """A default as the file has it."""
+    """A value as the file has it."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if value is None:

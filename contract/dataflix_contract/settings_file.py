@@ -1,11 +1,7 @@
 """The settings file, ``.env``: the one reader that scripts, containers and programs share.
 
-It needs nothing but the standard library: ``scripts/settings`` runs it before anything is installed, for
-``run.sh``, ``stop.sh`` and ``scripts/compose``::
-
-    python3 -m dataflix_contract.settings_file FILE              # judge the file, print notices
-    python3 -m dataflix_contract.settings_file FILE SETTING      # print a setting, such as DATAFLIX_PROFILE
-    python3 -m dataflix_contract.settings_file FILE --exports    # print all as commands for a shell
+It needs nothing but the standard library: ``scripts/settings`` uses it before anything is installed. What the
+values may be is said in ``settings_values`` and ``settings_conflicts``.
 
 A line is read only if python-dotenv and Docker Compose, which read such files elsewhere, would take the
 same value from it. Everything else is refused with its number: a line that is skipped means a default in
@@ -14,20 +10,18 @@ place of a secret. Messages name lines and settings, never values.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from dataflix_contract import settings_conflicts, settings_values
+from dataflix_contract.settings_values import TEMPLATE, Given
+
 ENV_PREFIX = "DATAFLIX_"
 ENV_FILE_VARIABLE = "DATAFLIX_ENV_FILE"
-#: Printed by the settings themselves: every name of the file, with its default.
-TEMPLATE = Path(__file__).resolve().parents[2] / ".env.example"
 
 AIRFLOW_ADDRESS = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 S3_ADDRESS = "MLFLOW_S3_ENDPOINT_URL"
@@ -59,6 +53,10 @@ _FIRST_WORD = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)")
 _AFTER_QUOTES = r"(?:[ \t]*|[ \t]+#.*)"
 _SINGLE_QUOTED = re.compile(rf"'((?:[^'\\]|\\.)*)'{_AFTER_QUOTES}")
 _DOUBLE_QUOTED = re.compile(rf'"((?:[^"\\]|\\.)*)"{_AFTER_QUOTES}')
+#: What word processors and web pages make of quotes.
+_TYPOGRAPHIC = frozenset(
+    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb\uff02\uff07"
+)
 _LIKENESS = 0.84
 _HERE = frozenset({"localhost", "127.0.0.1"})
 
@@ -88,12 +86,14 @@ class Content:
         values: the settings that it gives a value, by field: ``postgres_db``.
         origins: the line and the name that each of them is from: ``line 3: POSTGRES_DB``.
         others: what is there for the program ``dataflix``, by variable.
+        written: every value as the file has it, by its name there.
         notices: what the person who keeps the file should know; the file works nonetheless.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
     notices: Sequence[str] = ()
 
 
@@ -191,6 +191,10 @@ def _value(text: str) -> str:
         return _single_quoted(text)
     if text.startswith('"'):
         return _double_quoted(text)
+    if text and (text[0] in _TYPOGRAPHIC or text[-1] in _TYPOGRAPHIC):
+        raise _LineError(
+            "typographic quotes are no quotes to readers of this file: write ' or \" in their place"
+        )
     if re.search(r"(^|[ \t])#", text):
         raise _LineError("a # cuts a value off: put the value in quotes, or the comment on a line of its own")
     if "$" in text:
@@ -237,6 +241,7 @@ def _understand(lines: Sequence[Line], defaults: Mapping[str, str]) -> Content:
         {setting: value for setting, _, _, value in given},
         {setting: f"line {number}: {name}" for setting, number, name, _ in given},
         {name: line.value for name, line in said.items() if name in CLI_NAMES},
+        {name: line.value for name, line in said.items()},
         [*_renamed(said), *_unread(said, defaults)],
     )
 
@@ -381,46 +386,62 @@ def _unread(said: Mapping[str, Line], defaults: Mapping[str, str]) -> Iterator[s
         yield f"nothing reads {', '.join(unread)}: the settings are in .env.example"
 
 
-def _refuse(faults: Sequence[str]) -> None:
-    if faults:
-        raise SettingsError("; ".join(faults))
+def _refuse(faults: Iterable[str]) -> None:
+    if told := "; ".join(faults):
+        raise SettingsError(told)
 
 
-# --- For shell scripts
+# --- Values
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point: 0, or 1 with a message for a file that cannot be used."""
-    parser = argparse.ArgumentParser(prog="settings", description="Read a settings file of Dataflix.")
-    parser.add_argument("file", type=Path)
-    parser.add_argument(
-        "setting", nargs="?", help="print this setting: the environment's, the file's, the default"
+def variable(setting: str) -> str:
+    """What a setting is called in the environment."""
+    return f"{ENV_PREFIX}{setting.upper()}"
+
+
+def name_of(setting: str) -> str:
+    """What a setting is called in the file."""
+    return FILE_NAMES.get(setting, variable(setting))
+
+
+def effective(content: Content, defaults: Mapping[str, str]) -> dict[str, Given]:
+    """What each setting is: what the environment says, else the file, else the default.
+
+    Args:
+        content: the file.
+        defaults: each setting's default, by field.
+
+    Raises:
+        SettingsError: a secret is empty in the environment: the public default would take its place.
+    """
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    _refuse(
+        f"{variable(setting)} is empty in the environment: give it a value, or unset it"
+        for setting in settings_values.SECRETS
+        if environment.get(variable(setting)) == ""
     )
-    parser.add_argument("--exports", action="store_true", help="print every setting of the file for a shell")
-    asked = parser.parse_args(arguments)
-    try:
-        defaults = template()
-        content = read(asked.file, defaults)
-    except SettingsError as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 1
-    if asked.exports:
-        sys.stdout.writelines(_exports(content))
-    elif asked.setting:
-        given = os.environ.get(asked.setting) or content.values.get(_field(asked.setting))
-        sys.stdout.write(f"{given or defaults[asked.setting]}\n")
-    else:
-        sys.stderr.writelines(f"{asked.file}: {notice}\n" for notice in content.notices)
-    return 0
+    found = {}
+    for setting, default in defaults.items():
+        if inside := environment.get(variable(setting)):
+            found[setting] = Given(inside, f"{variable(setting)} in the environment")
+        elif setting in content.values:
+            found[setting] = Given(content.values[setting], content.origins[setting])
+        else:
+            found[setting] = Given(default, f"{name_of(setting)} (its default)")
+    return found
 
 
-def _exports(content: Content) -> Iterator[str]:
-    """Commands for a shell, each with a setting that the environment does not have already."""
-    for setting, value in content.values.items():
-        variable = f"{ENV_PREFIX}{setting.upper()}"
-        if not os.environ.get(variable):
-            yield f"export {variable}={shlex.quote(value)}\n"
+def judge(given: Mapping[str, Given], *, together: bool) -> None:
+    """Refuse settings whose values cannot be used.
 
+    Args:
+        given: what each setting is.
+        together: judge also whether they fit each other. For those who know all of them: what a container
+            is not given has a default here that is not what the others go by.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        SettingsError: some cannot be used; the message names each of them.
+    """
+    _refuse(settings_values.faults(given))
+    if together:
+        _refuse(settings_conflicts.conflicts(given))

@@ -17,6 +17,8 @@ from dataflix_contract.schema import (
     SLOT,
     SOURCE_SCHEMA,
 )
+from dataflix_contract.settings import shared_names
+from dataflix_contract.settings_conflicts import DATABASES, ROLES
 from dataflix_postgres.faults import Fault
 
 #: Any number that nobody else locks; one migration runs in a server at a time.
@@ -49,14 +51,9 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
     """Make the roles and the database, or give existing ones the rights and passwords of the settings.
 
     Raises:
-        Fault: two roles have one name.
+        Fault: two roles, or two databases, have one name.
     """
-    names = _stream_roles(settings)
-    if len(set(names)) < len(names):
-        raise Fault(
-            "DATAFLIX_POSTGRES_ADMIN_USER, POSTGRES_USER, DATAFLIX_POSTGRES_API_USER and"
-            " DATAFLIX_DEBEZIUM_USER must be four different roles"
-        )
+    _refuse_shared_names(settings)
     _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
     _ensure_role(admin, settings.postgres_api_user, settings.postgres_api_password, "NOREPLICATION")
     _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
@@ -120,27 +117,8 @@ def ensure_service_databases(admin: psycopg.Connection, settings: Settings) -> l
 
 
 def _refuse_shared_names(settings: Settings) -> None:
-    databases = [settings.postgres_db, settings.airflow_db, settings.mlflow_db]
-    roles = [*_stream_roles(settings), settings.airflow_db_user, settings.mlflow_db_user]
-    if len(set(databases)) < len(databases):
-        raise Fault(
-            "POSTGRES_DB, DATAFLIX_MLFLOW_DB and the database in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-            " must be three databases"
-        )
-    if len(set(roles)) < len(roles):
-        raise Fault(
-            "DATAFLIX_MLFLOW_DB_USER and the user in AIRFLOW__DATABASE__SQL_ALCHEMY_CONN must be roles of"
-            " their own: neither each other's, nor PostgreSQL's administrator, owner, API or replication role"
-        )
-
-
-def _stream_roles(settings: Settings) -> list[str]:
-    return [
-        settings.postgres_admin_user,
-        settings.postgres_user,
-        settings.postgres_api_user,
-        settings.debezium_user,
-    ]
+    if faults := shared_names(settings, [*ROLES, *DATABASES]):
+        raise Fault("; ".join(faults))
 
 
 def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:

@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import importlib.util
 import os
-import re
 import secrets
 import signal
 import sys
@@ -25,17 +24,17 @@ from typing import Any
 
 import jinja2
 import structlog
-from pydantic import SecretStr
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.settings import shared_names
+from dataflix_contract.settings_conflicts import CLICKHOUSE_USERS
 from dataflix_stack import paths
 from dataflix_stack.clickhouse_gate import Gate, serve_gate
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.ports import is_free
 
-_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Who the engine's own session logs in as, natively; in a container, a user like any other.
 _ENGINE_USER = "default"
 _PORT_POLL_SECONDS = 0.2
@@ -65,7 +64,7 @@ def render_config(settings: Settings, layout: Layout, gate_url: str) -> dict[Pat
     ``gate_url`` is where the server asks whether somebody may log in as ``default``.
 
     Raises:
-        StackError: a user's name or password cannot be used.
+        StackError: two users have one name.
     """
     files = _Files(layout)
     own = {"native.xml.j2": files.config / "config.xml", "native-users.xml.j2": files.config / "users.xml"}
@@ -84,7 +83,7 @@ def render_container_config(settings: Settings, folder: Path) -> dict[Path, str]
     """The configuration files of a server of the official image, below ``folder``: text by path.
 
     Raises:
-        StackError: a user's name or password cannot be used.
+        StackError: two users have one name.
     """
     own = {"container.xml.j2": folder / "config.xml", "container-users.xml.j2": folder / "users.xml"}
     return _render(settings, folder, own, reader_is_engine=False)
@@ -98,7 +97,8 @@ def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values:
         "dbt": (settings.clickhouse_dbt_user, settings.clickhouse_dbt_password),
         "reader": (settings.clickhouse_user, settings.clickhouse_password),
     }
-    _check_users(users)
+    if faults := shared_names(settings, CLICKHOUSE_USERS):
+        raise StackError("; ".join(faults))
     values |= {
         "bind": settings.bind,
         "http_port": settings.clickhouse_http_port,
@@ -119,21 +119,6 @@ def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values:
         "users.xml.j2": folder / "users.d" / "dataflix.xml",
     }
     return {path: templates.get_template(name).render(values) for name, path in targets.items()}
-
-
-def _check_users(users: Mapping[str, tuple[str, SecretStr]]) -> None:
-    for role, (name, password) in users.items():
-        if not _USER_NAME.fullmatch(name):
-            raise StackError(f"the ClickHouse user {name!r} must be letters, digits and underscores")
-        if name == _ENGINE_USER and role != "reader":
-            raise StackError(
-                f"the ClickHouse user {name!r} can only read: give the {role} user another name"
-                f" (DATAFLIX_CLICKHOUSE_{role.upper()}_USER)"
-            )
-        if not password.get_secret_value():
-            raise StackError(f"the ClickHouse user {name!r} must have a password: set it in .env")
-    if len({name for name, _ in users.values()}) < len(users):
-        raise StackError("ClickHouse's users must differ: see DATAFLIX_CLICKHOUSE_*USER")
 
 
 def _sha256(password: str) -> str:

@@ -33,22 +33,6 @@ def taken(bind: str, services: Iterable[Service]) -> list[str]:
     ]
 
 
-def clashes(services: Iterable[Service]) -> list[str]:
-    """A sentence for each port that the settings give to two services."""
-    seen: dict[int, tuple[str, Port]] = {}
-    found = []
-    for service in services:
-        for port in service.ports:
-            if port.number in seen:
-                name, other = seen[port.number]
-                found.append(
-                    f"{name} and {service.name} are both set to port {port.number}:"
-                    f" change {other.setting} or {port.setting}"
-                )
-            seen.setdefault(port.number, (service.name, port))
-    return found
-
-
 def _sentence(service: Service, port: Port) -> str:
     return (
         f"port {port.number} of {service.name} is taken by {_holder(port.number)}:"

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
-from dataflix_contract.settings import ENV_PREFIX
+from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
 from dataflix_stack import config, ports, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
@@ -100,7 +100,7 @@ def up(stack: Stack) -> None:
         StackError: something cannot work or did not; what did start stays.
     """
     described = stack.services()
-    _refuse(ports.clashes(described))
+    _refuse(conflicts(stack.settings))
     preparation.make_folders(stack.layout, stack.account)
     preparation.check_space(stack.layout)
     with _alone(stack):

@@ -76,7 +76,7 @@ def test_an_unreachable_server_is_named(settings: Settings) -> None:
 
 def test_two_roles_may_not_be_one(settings: Settings) -> None:
     same = settings.model_copy(update={"debezium_user": settings.postgres_user})
-    with pytest.raises(Fault, match="four different roles"):
+    with pytest.raises(Fault, match="POSTGRES_USER and DATAFLIX_DEBEZIUM_USER name one role"):
         set_up(same)
 
 

@@ -103,12 +103,6 @@ def test_the_login_is_an_admin_and_the_password_in_a_closed_file(tmp_path: Path)
     assert made(airflow_user="ada")["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "ada:admin"
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "a,b", "a b"])
-def test_a_login_that_airflow_would_misread_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="DATAFLIX_AIRFLOW_USER"):
-        made(airflow_user=name)
-
-
 def test_without_the_stacks_folder_it_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="DATAFLIX_DATA_DIR"):
         home(Settings(_env_file=None))

@@ -73,24 +73,6 @@ def test_in_a_container_default_is_a_reader_with_a_password(tmp_path: Path) -> N
     assert reader.findtext("profile") == "dataflix_reader"
 
 
-@pytest.mark.parametrize("role", ["admin", "batch", "dbt"])
-def test_nobody_but_the_readers_can_be_default(tmp_path: Path, role: str) -> None:
-    values = {"clickhouse_user": "dataflix", f"clickhouse_{role}_user": "default"}
-    with pytest.raises(StackError, match="can only read"):
-        render_config(Settings.model_validate(values), Layout(tmp_path), GATE)
-
-
-def test_an_empty_password_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="must have a password"):
-        render_container_config(Settings.model_validate({"clickhouse_password": ""}), tmp_path)
-
-
-@pytest.mark.parametrize("name", ["a b", "<x>", "1a", ""])
-def test_a_user_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StackError, match="letters, digits"):
-        render_config(Settings.model_validate({"clickhouse_user": name}), Layout(tmp_path), GATE)
-
-
 def test_two_users_with_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="must differ"):
         render_config(

@@ -45,6 +45,8 @@ VALUES = [
     ("'quoted and explained' # by a comment", "quoted and explained"),
     ("key=with=signs==", "key=with=signs=="),
     ("schlüssel-mit-umlaut", "schlüssel-mit-umlaut"),
+    ("one\u2019s own key of length", "one\u2019s own key of length"),
+    ("'“quoted” on purpose'", "“quoted” on purpose"),
 ]
 
 
@@ -87,6 +89,11 @@ def test_a_value_is_taken_as_it_stands(file: Path, line: str, written: str, valu
         (f"{KEY}='secret'#comment", "quotes do not end"),
         (f"{KEY}=secret #1 of mine", "# cuts"),
         (f"{KEY}=#secret", "# cuts"),
+        (f"{KEY}=“secret of mine”", "typographic quotes"),
+        (f"{KEY}=„secret of mine“", "typographic quotes"),
+        (f"{KEY}=\u2018secret of mine\u2019", "typographic quotes"),
+        (f"{KEY}=»secret of mine«", "typographic quotes"),
+        (f"{KEY}=secret of mine”", "typographic quotes"),
         (f"{KEY}=secret$of$mine", "single quotes"),
         (f"{KEY}=${{secret}}", "single quotes"),
         (f'{KEY}="secret$HOME"', "single quotes"),
@@ -101,6 +108,10 @@ def test_a_value_is_taken_as_it_stands(file: Path, line: str, written: str, valu
         (f"{KEY}=secret\u00a0", "invisible"),
         (f"{KEY}=one\rsecret", "invisible"),
         (f"\u2028{KEY}=secret", "invisible"),
+        (f"\u00a0{KEY}=secret", "invisible"),
+        (f"\ufeff{KEY}=secret", "invisible"),
+        (f"{KEY}\u00a0=secret", "invisible"),
+        (f"{KEY}\uff1dsecret", "write NAME=value"),
     ],
 )
 def test_a_line_that_cannot_be_taken_as_it_stands_is_named_and_never_quoted(
@@ -108,7 +119,7 @@ def test_a_line_that_cannot_be_taken_as_it_stands_is_named_and_never_quoted(
 ) -> None:
     said = refusal(file, f"# comment\n\n{line}\n")
     assert f"{file}: line 3" in said
-    assert KEY in said or line.startswith("\u2028")
+    assert KEY in said or line.startswith(("\u2028", "\u00a0", "\ufeff"))
     assert why in said
     assert "secret" not in said
 

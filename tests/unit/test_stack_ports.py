@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_stack.ports import clashes, is_free, taken
+from dataflix_stack.ports import is_free, taken
 from dataflix_stack.services import Port, Service
 
 
@@ -33,8 +33,3 @@ def test_says_who_has_the_port_and_what_to_change(occupied: int) -> None:
 def test_a_port_is_free_again(occupied: int) -> None:
     assert not is_free("127.0.0.1", occupied)
     assert is_free("127.0.0.9", occupied)
-
-
-def test_two_services_on_one_port() -> None:
-    [sentence] = clashes([service("kafka", 9), service("connect", 9), service("postgres", 10)])
-    assert "DATAFLIX_KAFKA_PORT or DATAFLIX_CONNECT_PORT" in sentence
