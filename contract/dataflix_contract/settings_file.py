@@ -53,9 +53,9 @@ _FIRST_WORD = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)")
 _AFTER_QUOTES = r"(?:[ \t]*|[ \t]+#.*)"
 _SINGLE_QUOTED = re.compile(rf"'((?:[^'\\]|\\.)*)'{_AFTER_QUOTES}")
 _DOUBLE_QUOTED = re.compile(rf'"((?:[^"\\]|\\.)*)"{_AFTER_QUOTES}')
-#: What word processors and web pages make of quotes.
+#: What word processors and web pages make of quotes, and what people type for them.
 _TYPOGRAPHIC = frozenset(
-    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb\uff02\uff07"
+    "`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\u00ab\u00bb\uff02\uff07"
 )
 _LIKENESS = 0.84
 _HERE = frozenset({"localhost", "127.0.0.1"})
@@ -193,7 +193,7 @@ def _value(text: str) -> str:
         return _double_quoted(text)
     if text and (text[0] in _TYPOGRAPHIC or text[-1] in _TYPOGRAPHIC):
         raise _LineError(
-            "typographic quotes are no quotes to readers of this file: write ' or \" in their place"
+            "typographic quotes and backticks are no quotes to readers of this file: write ' or \" instead"
         )
     if re.search(r"(^|[ \t])#", text):
         raise _LineError("a # cuts a value off: put the value in quotes, or the comment on a line of its own")

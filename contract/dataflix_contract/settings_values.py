@@ -23,6 +23,9 @@ TEMPLATE = Path(__file__).resolve().parents[2] / ".env.example"
 #: Where a checkout keeps what is made there, unless $DATAFLIX_HOME says otherwise.
 _OWN_FOLDER = ".dataflix"
 
+#: What file systems take, in bytes; of a path some is left for what the servers put below it.
+_LONGEST_NAME, _LONGEST_PATH = 255, 3500
+
 #: Says what a value must be; nothing where it is that.
 Rule = Callable[[str], str]
 
@@ -108,19 +111,32 @@ def _anything(_text: str) -> str:
     return ""
 
 
-def _folder(text: str) -> str:
-    """A stack deletes its folders ``postgres``, ``backend``, ... in there when it is wiped."""
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody, who has no account
+        return Path(text)
+
+
+def _path(text: str) -> str:
+    path = _expanded(text)
     if re.search(r"[,;\\\"]", text):
         return (
             'must have no comma, semicolon, backslash or " in it: Kafka and the supervisor would misread it'
         )
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:  # ~somebody, who has no account
-        path = Path(text)
     if not path.is_absolute():
         return "must begin with / or ~/: another path means another folder to each program"
-    path = path.resolve()
+    if max(map(len, map(os.fsencode, path.parts))) > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
+        return "must be shorter: the file system takes no names of that length"
+    return ""
+
+
+def _own_folder(text: str) -> str:
+    """A stack that is wiped deletes the folders ``postgres``, ``backend``, ... in there."""
+    try:
+        path = _expanded(text).resolve()
+    except RuntimeError:  # that is what it raises
+        return "must be another folder: a link on the way to it leads back to itself"
     if path == Path("/"):
         return "must be a folder of the stack's own: name one below /"
     own = Path(os.environ.get("DATAFLIX_HOME") or TEMPLATE.parent / _OWN_FOLDER).resolve()
@@ -242,7 +258,7 @@ RULES: Mapping[str, Rule] = {
     "flask_debug": _yes_or_no,
     "kafka_ui_host": _host,
     "kafka_ui_port": _PORT,
-    "data_dir": _optional(_folder),
+    "data_dir": _optional(_all(_path, _own_folder)),
 }
 
 

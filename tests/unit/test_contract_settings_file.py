@@ -93,6 +93,7 @@ def test_a_value_is_taken_as_it_stands(file: Path, line: str, written: str, valu
         (f"{KEY}=„secret of mine“", "typographic quotes"),
         (f"{KEY}=\u2018secret of mine\u2019", "typographic quotes"),
         (f"{KEY}=»secret of mine«", "typographic quotes"),
+        (f"{KEY}=`secret of mine`", "backticks"),
         (f"{KEY}=secret of mine”", "typographic quotes"),
         (f"{KEY}=secret$of$mine", "single quotes"),
         (f"{KEY}=${{secret}}", "single quotes"),

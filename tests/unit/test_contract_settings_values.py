@@ -123,6 +123,9 @@ BAD = [
     ("data_dir", str(ROOT), "outside of the repository"),
     ("data_dir", str(ROOT / "tests" / ".." / "stack" / "new"), "outside of the repository"),
     ("data_dir", "/srv/a,b", "no comma"),
+    ("data_dir", "~nobody-of-that-name/data", "must begin with /"),
+    ("data_dir", f"/{'a' * 256}/data", "must be shorter"),
+    ("data_dir", "/data" * 800, "must be shorter"),
 ]
 
 
@@ -161,6 +164,8 @@ def test_a_value_that_works_is_taken(field: str, values: list[str]) -> None:
 def test_a_link_into_the_repository_is_in_the_repository(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(ROOT / "docs")
     assert "outside of the repository" in RULES["data_dir"](f"{tmp_path}/link/data")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "leads back to itself" in RULES["data_dir"](f"{tmp_path}/loop/data")
 
 
 def test_the_folder_that_everything_is_made_in_may_be_in_the_repository(
