@@ -38,8 +38,11 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -z "$mode" ]; then
-    mode=native
-    if "$root/scripts/compose" answers; then mode=compose; fi
+    mode=compose
+    if ! reason=$("$root/scripts/compose" answers); then
+        mode=native
+        echo "starting the servers as processes of this machine, because $reason"
+    fi
 fi
 
 # --- Settings
@@ -56,15 +59,28 @@ make_settings() {
 }
 
 # --- Containers
+explain() { # MESSAGE: ends with what docker compose said last, and what to do about it
+    local service
+    for service in $(compose explain "$said" --services); do
+        compose logs --no-log-prefix --tail 20 "$service" || true
+    done
+    compose explain "$said" >&2
+    die "$1"
+}
+
 if [ "$mode" = compose ]; then
-    "$root/scripts/compose" answers ||
-        die "no container engine with the compose plugin answers: start Docker, or use ./run.sh --native"
+    reason=$("$root/scripts/compose" answers) || die "$reason; ./run.sh --native needs no containers"
     make_settings
     compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
-    compose build || die "an image could not be built: see above"
-    if ! compose up --detach --wait --remove-orphans; then
+    said=$(mktemp)
+    trap 'rm -f "$said"' EXIT
+    compose build 2>&1 | tee "$said" || explain "an image could not be built: see above"
+    # what another profile started, and this one has not, ends; its data stays
+    mapfile -t surplus < <(comm -13 <(compose config --services | sort) <(COMPOSE_PROFILES=core,full compose config --services | sort))
+    if [ ${#surplus[@]} -gt 0 ]; then COMPOSE_PROFILES=core,full compose rm --stop --force "${surplus[@]}"; fi
+    if ! compose up --detach --wait --remove-orphans 2>&1 | tee "$said"; then
         compose ps --all
-        die "not everything is up: scripts/compose logs SERVICE says why"
+        explain "not everything is up: see above"
     fi
     compose ps
     "$root/scripts/envs" checker cli || die "the servers are up; the check and the terminal need Python 3.11 or newer"

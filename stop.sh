@@ -47,7 +47,7 @@ export DATAFLIX_ENV_FILE
 
 # --- Containers, if there are any of this stack
 compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
-if [ -e "$settings" ] && compose answers && [ -n "$(compose ps --all --quiet)" ]; then
+if [ -e "$settings" ] && compose answers >/dev/null && [ -n "$(compose ps --all --quiet)" ]; then
     down=(down --remove-orphans)
     if [[ " ${options[*]-} " == *" --wipe "* ]]; then
         down+=(--volumes)

@@ -90,12 +90,23 @@ def test_only_this_machine_reaches_the_ports() -> None:
     assert {port.split(":")[0] for port in ports} == {"127.0.0.1"}
 
 
+#: A ``docker`` that is new enough, and only writes down what is asked of its ``compose`` about a project.
+DOCKER = """#!/bin/sh
+case "$*" in
+"version --format"*) echo 1.45 ;;
+"compose version --short") echo v2.26.1 ;;
+*" config --services") [ "$COMPOSE_PROFILES" = core ] && echo kafka || printf 'backend\\nkafka\\n' ;;
+*) echo "$COMPOSE_PROFILES" "$@" | tee -a {calls} ;;
+esac
+"""
+
+
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ``docker`` that answers, and only writes down how it was called; first in PATH."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$COMPOSE_PROFILES" "$@" | tee -a {tmp_path}/calls\n')
+    program.write_text(DOCKER.replace("{calls}", str(tmp_path / "calls")))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     for name in ("DATAFLIX_PROFILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DATAFLIX_MASKER_WORKERS"):
@@ -147,7 +158,12 @@ def test_run_and_stop_use_the_engine_that_answers(docker: Path, tmp_path: Path) 
     settings = tmp_path / "some.env"
     settings.write_text("DATAFLIX_PROFILE=core\n")
     subprocess.run([ROOT / "run.sh", "--env-file", settings], check=True)
-    assert _calls(docker) == ["build", "up --detach --wait --remove-orphans", "ps"]
+    assert _calls(docker) == [
+        "build",
+        "rm --stop --force backend",
+        "up --detach --wait --remove-orphans",
+        "ps",
+    ]
     docker.unlink()
     subprocess.run([ROOT / "stop.sh", "--env-file", settings], check=True)
     assert _calls(docker) == ["ps --all --quiet", "down --remove-orphans"]
@@ -165,12 +181,37 @@ def test_run_and_stop_use_the_engine_that_answers(docker: Path, tmp_path: Path) 
     assert _calls(docker)[-1] == "down --remove-orphans --volumes"
 
 
-@pytest.mark.usefixtures("docker")
-def test_containers_without_an_engine_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "bin" / "docker").write_text("#!/bin/sh\nexit 1\n")
+#: What an engine that cannot be used answers, and what people are told about it.
+UNUSABLE = {
+    "no engine": ("echo Cannot connect to the Docker daemon >&2; exit 1", "start Docker"),
+    "no rights": ("echo permission denied while trying to connect >&2; exit 1", "usermod -aG docker"),
+    "an old engine": ('case "$1" in version) echo 1.41 ;; *) echo v2.26.1 ;; esac', "upgrade Docker to 25"),
+    "another engine": ('case "$1" in version) echo podman ;; *) echo v2.26.1 ;; esac', "is podman"),
+    "no compose": ('case "$1" in version) echo 1.45 ;; *) exit 1 ;; esac', "install docker-compose-plugin"),
+    "an old compose": ('case "$1" in version) echo 1.45 ;; *) echo 2.5.0 ;; esac', "2.21 is needed"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_an_engine_that_cannot_be_used_is_refused_with_the_reason(docker: Path, case: str) -> None:
+    answer, told = UNUSABLE[case]
+    (docker.parent / "bin" / "docker").write_text(f"#!/bin/sh\n{answer}\n")
     done = subprocess.run([ROOT / "run.sh", "--compose"], check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "--native" in done.stderr
+    assert told in done.stderr
+    assert "./run.sh --native" in done.stderr
+
+
+def test_without_a_usable_engine_the_servers_start_as_processes(docker: Path, tmp_path: Path) -> None:
+    answer, told = UNUSABLE["an old engine"]
+    (docker.parent / "bin" / "docker").write_text(f"#!/bin/sh\n{answer}\n")
+    missing = str(tmp_path / "missing.env")
+    done = subprocess.run(
+        [ROOT / "run.sh", "--env-file", missing], check=False, capture_output=True, text=True
+    )
+    assert "as processes of this machine, because the container engine's API is 1.41" in done.stdout
+    assert told in done.stdout
+    assert f"{missing} does not exist" in done.stderr
 
 
 @pytest.mark.parametrize("profiles", ["core", "full,cli"])
