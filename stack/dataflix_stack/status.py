@@ -1,23 +1,20 @@
-"""``dataflix-status``: every service, and how the pipeline does inside."""
+"""``dataflix-status``: every service that the supervisor runs, and how the pipeline does inside."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from dataflix_checker import health
-from dataflix_checker.health import Backlog, Batch, Capture, Connector, Reconciled, Run, Unknown
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
+from dataflix_checker.status import ServiceStatus, StackStatus, draw
+from dataflix_checker.status import look as look_at
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes
 from dataflix_stack.services import Service
@@ -27,59 +24,6 @@ from dataflix_stack.told import told
 
 make_output_safe()
 app = typer.Typer(pretty_exceptions_enable=False)
-
-_COLOURS = {"ready": "green", "starting": "yellow"}
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """One service: ``ready``, ``starting`` (runs, does not answer yet), ``stopped``, or worse."""
-
-    service: str
-    state: str
-    pid: int | None
-    uptime_s: int | None
-    memory_mb: int | None
-    ports: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class StackStatus:
-    """The whole stack at one moment."""
-
-    services: list[ServiceStatus]
-    capture: Capture
-    backlog: Backlog | Unknown
-    batch: Batch | None
-
-    @property
-    def supervised(self) -> bool:
-        """Whether a supervisor watches over the services."""
-        return self.services[0].state == "ready"
-
-    @property
-    def faults(self) -> list[str]:
-        """What is not as it should be; nothing, when the stack works."""
-        found = [f"{one.service} is {one.state}" for one in self.services if one.state != "ready"]
-        parts: dict[str, object] = {"backlog": self.backlog}
-        if self.batch:
-            parts |= {"last run": self.batch, "champion": self.batch.champion}
-        found += self.capture.faults
-        return found + [f"{name}: {fault}" for name, part in parts.items() if (fault := _fault(part))]
-
-    def plain(self) -> dict[str, Any]:
-        """The status as JSON has it."""
-        return {
-            "ready": not self.faults,
-            "faults": self.faults,
-            "services": [asdict(one) for one in self.services],
-            "memory_mb": sum(one.memory_mb or 0 for one in self.services),
-            "warnings": self.capture.warnings,
-            "connector": _plain_connector(self.capture.connector),
-            "slot": _plain_slot(self.capture),
-            **asdict(self.backlog if isinstance(self.backlog, Backlog) else Backlog({}, 0)),
-            "batch": asdict(self.batch) if self.batch else None,
-        }
 
 
 @app.command()
@@ -93,29 +37,24 @@ def main(
     if as_json:
         json.dump(status.plain(), sys.stdout, indent=2)
     else:
-        _draw(Console(), status)
+        draw(Console(), status, running=status.services[0].state == "ready")
     raise typer.Exit(1 if status.faults else 0)
 
 
 def look(stack: Stack) -> StackStatus:
-    """Ask everything at once."""
+    """Ask everything at once; the supervisor comes first."""
+    return look_at(stack.settings, lambda: _services(stack))
+
+
+def _services(stack: Stack) -> list[ServiceStatus]:
     described = stack.services()
     supervisor = stack.supervisor
     alive = supervisor.alive
     states = supervisor.states() if alive else {}
     orphans = {} if alive else processes.all_recorded(stack.layout.run)
-    settings = stack.settings
-    with ThreadPoolExecutor(len(described) + 3) as pool:
-        capture = pool.submit(health.capture, settings)
-        backlog = pool.submit(health.ask, health.backlog, settings)
-        batch = pool.submit(health.batch, settings) if settings.profile == "full" else None
-        rows = list(pool.map(lambda one: _service(stack, one, states.get(one.name), orphans), described))
-        return StackStatus(
-            [_supervisor(stack), *rows],
-            capture.result(),
-            backlog.result(),
-            batch.result() if batch else None,
-        )
+    with ThreadPoolExecutor(len(described)) as pool:
+        rows = pool.map(lambda one: _service(stack, one, states.get(one.name), orphans), described)
+        return [_supervisor(stack), *rows]
 
 
 def _supervisor(stack: Stack) -> ServiceStatus:
@@ -160,84 +99,3 @@ def _share(process: psutil.Process) -> int:
         return 0
     except psutil.AccessDenied:  # another account's, where the kernel hides its maps
         return int(process.memory_info().rss)
-
-
-def _plain_connector(connector: Connector | Unknown | None) -> dict[str, Any] | None:
-    return asdict(connector.status) if isinstance(connector, Connector) else None
-
-
-def _plain_slot(capture: Capture) -> dict[str, Any] | None:
-    if capture.slot is None:
-        return None
-    return {
-        "active": capture.slot.active_pid is not None,
-        "wal_status": capture.slot.wal_status,
-        "held_bytes": capture.slot.retained_bytes,
-        "lag_bytes": capture.slot.lag_bytes,
-        "stalled_s": round(capture.stalled_s),
-    }
-
-
-def _fault(part: object) -> str:
-    return str(getattr(part, "fault", ""))
-
-
-def _draw(console: Console, status: StackStatus) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("service", "state", "pid", "uptime", "memory", "port"):
-        table.add_column(heading, justify="left" if heading in {"service", "state"} else "right")
-    for one in status.services:
-        colour = _COLOURS.get(one.state, "red")
-        table.add_row(
-            one.service,
-            f"[{colour}]{one.state}[/]",
-            str(one.pid or ""),
-            _duration(one.uptime_s),
-            "" if one.memory_mb is None else f"{one.memory_mb} MB",
-            " ".join(map(str, one.ports)),
-        )
-    console.print(table)
-    console.print(f"\nmemory        {sum(one.memory_mb or 0 for one in status.services)} MB")
-    for line in _health_lines(status):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    for warning in status.capture.warnings:
-        console.print(warning, style="yellow", soft_wrap=True, highlight=False, markup=False)
-    for fault in status.faults if status.supervised else ["the stack does not run: ./run.sh starts it"]:
-        console.print(fault, style="red", soft_wrap=True, highlight=False, markup=False)
-
-
-def _health_lines(status: StackStatus) -> Iterable[str]:
-    capture = status.capture
-    if isinstance(capture.connector, Connector):
-        yield f"connector     {capture.connector.status.connector}, task {capture.connector.status.task}"
-    if slot := capture.slot:
-        reader = "read" if slot.active_pid else "not read"
-        moves = f", has not advanced for {capture.stalled_s:.0f} s" if capture.stalled_s else ""
-        yield f"slot          {reader}, {slot.wal_status}, {slot.retained_bytes:,} bytes of WAL{moves}"
-    if isinstance(status.backlog, Backlog):
-        behind = ", ".join(f"{group} {lag:,}" for group, lag in status.backlog.lag.items() if lag)
-        yield f"lag           {behind or '0 in every consumer group'}"
-        kept = status.backlog.dead_letters
-        yield f"dead letters  {kept}{' records, bin/dataflix-dlq list shows which wait' if kept else ''}"
-    if status.batch:
-        yield from _batch_lines(status.batch)
-
-
-def _batch_lines(batch: Batch) -> Iterable[str]:
-    if isinstance(batch.run, Run):
-        yield f"last run      {f'{batch.run.state}, {batch.run.run_id}' if batch.run.run_id else 'none yet'}"
-    if batch.reason:
-        yield f"              {batch.reason}"
-    if isinstance(batch.reconciled, Reconciled):
-        found = batch.reconciled
-        counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"
-        yield f"reconciled    {f'{found.rows:,} rows, {counts}' if found.run_id else 'never yet'}"
-    if told := batch.champion_told:
-        yield f"champion      {told}"
-
-
-def _duration(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}"

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from dataflix_cli import app, lazy
+from dataflix_cli.commands import programs
 from dataflix_cli.faults import AmbiguousFault, ExitCode, NotFoundFault
 from dataflix_cli.tailing import holds_personal_data
 from dataflix_contract import tables
@@ -34,6 +35,15 @@ def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> No
     assert command.name == name
     assert bool(getattr(command, "commands", None)) == lazy.COMMANDS[name].group
     assert command.help
+
+
+@pytest.mark.parametrize("command", ["status", "check", "trace"])
+def test_what_asks_every_server_says_where_to_run_it_if_it_cannot_be_here(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(programs, "_PROGRAMS", tmp_path)
+    assert app.run([command]) == ExitCode.FAILED
+    assert f"run bin/dataflix-{command} outside" in capsys.readouterr().err
 
 
 def test_help_names_every_command_and_exit_code(capsys: Captured) -> None:
@@ -193,8 +203,9 @@ def test_an_argument_that_is_not_utf_8_is_named() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "dataflix_checker.cli", "dataflix_checker.metrics", "dataflix_checker.pipeline_cli",
-        "dataflix_checker.trace", "dataflix_clickhouse.apply", "dataflix_connectors.cli",
+        "dataflix_checker.cli", "dataflix_checker.containers", "dataflix_checker.metrics",
+        "dataflix_checker.pipeline_cli", "dataflix_checker.trace", "dataflix_clickhouse.apply",
+        "dataflix_connectors.cli",
         "dataflix_postgres.importer", "dataflix_postgres.migrate", "dataflix_postgres.seed",
         "dataflix_postgres.service_databases", "dataflix_reconciliation.cli", "dataflix_stack.cli",
         "dataflix_stack.status", "dataflix_stream_processors.dlq", "dataflix_training.cli",

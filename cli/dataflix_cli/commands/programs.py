@@ -1,4 +1,8 @@
-"""``dataflix trace``, ``status``, ``check``: programs of their own, run in this one's place."""
+"""``dataflix trace``, ``status``, ``check``: programs of their own, run in this one's place.
+
+They are those of ``bin/``, which know whether the stack runs in containers. The terminal's own container
+has no ``bin/``, and does not reach the servers that these programs ask.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,10 @@ import typer
 
 from dataflix_cli.faults import Fault
 from dataflix_cli.options import group
-from dataflix_contract.programs import find_program
 
 app = group("Look at the pipeline.")
+#: The checkout's programs; packages are installed editable.
+_PROGRAMS = Path(__file__).resolve().parents[3] / "bin"
 #: Everything after the name is the program's business, --help and --json too.
 _AS_IS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
@@ -37,10 +42,11 @@ def check(ctx: typer.Context) -> None:
 
 
 def _become(name: str, arguments: list[str]) -> NoReturn:
-    # this program's own environment is one of those that run.sh makes
-    home = Path(os.environ.get("DATAFLIX_HOME") or Path(sys.prefix).parent.parent)
-    program = find_program(name, home, os.environ.get("PATH", ""))
-    if program is None:
-        raise Fault(f"{name} is not installed", "./run.sh installs it; DATAFLIX_HOME says where it did")
+    program = _PROGRAMS / name
+    if not program.exists():
+        raise Fault(
+            f"{name} asks every server, and this container reaches the API and Kafka only",
+            f"run bin/{name} outside, in the folder that the stack was started from",
+        )
     sys.stdout.flush()
-    os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - no shell is wanted
