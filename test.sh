@@ -2,6 +2,8 @@
 # Everything that must pass before a change lands: lint, types, unit tests, then integration and
 # end-to-end tests on a stack that the tests start natively on free ports and stop again.
 # Arguments go to pytest and replace the default of all tests: ./test.sh tests/unit -k masking
+# ./test.sh --containers tests docker-compose.yml with a container engine, and nothing else. Without arguments a
+# program decides whether that is done too, and prints why (tests/containers/decision.py).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -15,12 +17,17 @@ bin=${DATAFLIX_HOME:-.dataflix}/envs/tests/bin
 step lint
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/settings scripts/lock scripts/browser scripts/generate bin/_exec
+"$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/settings scripts/lock scripts/browser scripts/generate scripts/compose scripts/contained \
+    bin/_exec
 
 step types
 "$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
     reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs deploy
 
+if [ "${1:-}" = --containers ]; then
+    step "the containers"
+    exec "$bin/pytest" --containers tests/e2e/test_containers.py "${@:2}"
+fi
 if [ $# -gt 0 ]; then
     step tests
     exec "$bin/pytest" "$@"
@@ -41,4 +48,8 @@ failed=0
 wait "$beside" || failed=1
 step "tests that stop servers"
 cat "$disruptive"
+step "the containers"
+if PYTHONPATH=tests "$bin/python" -m containers.decision; then
+    "$bin/pytest" --containers tests/e2e/test_containers.py || failed=1
+fi
 exit "$failed"

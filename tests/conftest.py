@@ -13,16 +13,28 @@ from support.stack import ROOT, Stack, running_stack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the test of killed API workers takes: 60 shows more, and is too long for every day."""
+    """What takes too long for every day: the containers, and 60 seconds of the test of killed API workers."""
+    parser.addoption(
+        "--containers", action="store_true", help="run the tests that need a container engine too"
+    )
     parser.addoption("--writing-seconds", type=float, default=10, help="how long clients of the API write")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what spoils the stack for others behind the rest: stopped servers, then other data.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the containers out unless they are asked for, and put what spoils the stack for others last.
+
+    That is: first those that need it as it is, then stopped servers, then other data.
 
     ``./test.sh`` runs the disruptive ones in a process of their own, with a stack of its own.
     """
+    if not config.getoption("--containers"):
+        config.hook.pytest_deselected(items=[item for item in items if _needs_an_engine(item)])
+        items[:] = [item for item in items if not _needs_an_engine(item)]
     items.sort(key=_spoils)
+
+
+def _needs_an_engine(item: pytest.Item) -> bool:
+    return item.get_closest_marker("containers") is not None
 
 
 def _spoils(item: pytest.Item) -> tuple[bool, bool]:

@@ -3,7 +3,7 @@
 ``running_engine`` gives the environment in which ``docker`` and ``docker compose`` work. Where the machine's
 own engine answers and is new enough, that is the one. Otherwise Docker's engine is unpacked from Debian's
 packages into a folder, runs with its data and its socket in that folder, and is ended when the context
-closes. That needs root and Debian; nothing is installed.
+closes. That needs root and Debian; nothing is installed, and the machine's network is put back as it was.
 
     python tests/containers/engine.py FOLDER COMMAND [ARGUMENT...]     run a command with such an engine
 """
@@ -38,6 +38,8 @@ _OLD_PACKAGES = (
     "debootstrap",
 )
 _START_SECONDS, _STOP_SECONDS = 60, 60
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_FAMILIES = ("iptables", "ip6tables")
 
 
 class NoEngineError(Exception):
@@ -62,7 +64,7 @@ def running_engine(folder: Path) -> Iterator[Mapping[str, str]]:
         raise NoEngineError(reason)
     programs = unpack(folder)
     environment = _environment(folder, programs)
-    with _daemon(folder, environment):
+    with _network_put_back(environment), _daemon(folder, environment):
         yield environment
 
 
@@ -82,6 +84,8 @@ def why_not() -> str:
         return "no container engine answers, and only root can start one"
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return "no container engine answers, and its packages are Debian's: this machine is none"
+    if shutil.which("ip") is None:
+        return "no container engine answers, and iproute2 is missing, which removes the bridges of one"
     if not _mirrors():
         return "no container engine answers, and this machine names no mirror of Debian"
     return ""
@@ -159,6 +163,48 @@ def _environment(folder: Path, root: Path) -> dict[str, str]:
         "DOCKER_CONFIG": str(folder / "config"),
         "DOCKER_HOST": f"unix://{folder}/docker.sock",
     }
+
+
+@contextmanager
+def _network_put_back(environment: Mapping[str, str]) -> Iterator[None]:
+    """Remove the bridges and rules that an engine makes and leaves behind, and forward packets as before."""
+    links, forwarding = _links(), _FORWARDING.read_text()
+    rules = {family: _rules(family, environment) for family in _FAMILIES}
+    try:
+        yield
+    finally:
+        for link in _links() - links:
+            subprocess.run(["ip", "link", "delete", link], check=False)
+        for family in _FAMILIES:
+            _put_back(family, rules[family], environment)
+        _FORWARDING.write_text(forwarding)
+
+
+def _links() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+def _rules(family: str, environment: Mapping[str, str]) -> str:
+    """All rules of IPv4 (``iptables``) or IPv6 (``ip6tables``)."""
+    command = ["xtables-nft-multi", f"{family}-save"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def _put_back(family: str, rules: str, environment: Mapping[str, str]) -> None:
+    """Load rules; a table that they do not have becomes empty, and accepts everything."""
+    emptied = []
+    for table in re.findall(r"^\*\w+$.*?^COMMIT$", _rules(family, environment), re.MULTILINE | re.DOTALL):
+        name, *lines = table.splitlines()
+        if name not in rules.splitlines():
+            chains = [line.split()[0] for line in lines if re.fullmatch(r":\S+ (ACCEPT|DROP) .*", line)]
+            emptied += [name, *(f"{chain} ACCEPT" for chain in chains), "COMMIT"]
+    subprocess.run(
+        ["xtables-nft-multi", f"{family}-restore"],
+        input="".join(f"{line}\n" for line in emptied) + rules,
+        env=environment,
+        text=True,
+        check=True,
+    )
 
 
 @contextmanager

@@ -31,6 +31,8 @@ STAND_INS = {
     "clickhouse/clickhouse-server": "clickhouse",
     "ghcr.io/kafbat/kafka-ui": "kafka-ui",
 }
+#: Longer than any of the images takes on a line that is of use.
+_PULL_SECONDS = 600
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -51,7 +53,7 @@ def wanted() -> dict[str, str]:
 
 
 def build(folder: Path, jars: Path, environment: Mapping[str, str]) -> list[str]:
-    """Build the stand-ins of images that the engine does not have; returns their names.
+    """Build the stand-ins of images that the engine does not have and cannot pull; returns their names.
 
     Args:
         folder: keeps Debian's base system and what is downloaded.
@@ -59,6 +61,9 @@ def build(folder: Path, jars: Path, environment: Mapping[str, str]) -> list[str]
         environment: in which ``docker`` finds the engine.
     """
     missing = {name: image for name, image in wanted().items() if not _has(image, environment)}
+    # where one cannot be pulled, none can: they are not asked for one by one
+    while missing and _pull(next(iter(missing.values())), environment):
+        missing.pop(next(iter(missing)))
     if not missing:
         return []
     _build("debian", ["stand-in/debian"], base_system(folder, environment), (), environment)
@@ -133,6 +138,20 @@ def main(arguments: list[str]) -> int:
     for image in build(Path(arguments[0]).absolute(), jars, os.environ):
         sys.stdout.write(f"built a stand-in for {image}\n")
     return 0
+
+
+def _pull(image: str, environment: Mapping[str, str]) -> bool:
+    try:
+        done = subprocess.run(
+            ["docker", "pull", "--quiet", image],
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=_PULL_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def _has(image: str, environment: Mapping[str, str]) -> bool:

@@ -8,16 +8,12 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_checker.clients import open_postgres
 from dataflix_contract import Settings
-from support.equality import differences
+from support.equality import differences, differences_in_the_end
 from support.load import CHANGES, MixedLoad
 from support.stack import Stack
 from support.waiting import wait_until
 
 SERVERS = ("masker-0", "connect", "kafka", "clickhouse", "postgres")
-
-
-#: The warehouse is equal in seconds; on a machine with much else to do, so long.
-_PATIENCE = 300
 
 
 def _work_is_done(load: MixedLoad, transactions: int) -> None:
@@ -53,18 +49,7 @@ def test_every_server_killed_under_load_in_turn_and_all_at_once(
 
     assert load.faults == []
     assert {change.__name__ for change in CHANGES} <= load.committed.keys()
-    assert _differences_in_the_end(settings, warehouse) == []
-
-
-def _differences_in_the_end(settings: Settings, warehouse: Client, seconds: float = _PATIENCE) -> list[str]:
-    """Wait until the warehouse has caught up; what still differs then, if anything."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with open_postgres(settings) as source:
-            found = differences(source, warehouse, settings)
-        if not found or time.monotonic() > deadline:
-            return found
-        time.sleep(0.5)
+    assert differences_in_the_end(settings, warehouse) == []
 
 
 def test_the_comparison_sees_a_difference(

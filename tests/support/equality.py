@@ -1,5 +1,6 @@
 """Does the warehouse equal the source, row by row, with personal data masked?"""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,11 @@ from clickhouse_connect.driver.client import Client
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from dataflix_checker.clients import open_postgres
 from dataflix_contract import Masking, Settings, Table, tables
+
+#: The warehouse is equal in seconds; on a machine with much else to do, so long.
+_PATIENCE = 300
 
 Row = tuple[Any, ...]
 Rows = dict[Row, Row]
@@ -47,6 +52,17 @@ def differences(source: psycopg.Connection, warehouse: Client, settings: Setting
         for table in tables().values()
         for line in _compare(source_rows(source, table, masking), warehouse_rows(warehouse, table))
     ]
+
+
+def differences_in_the_end(settings: Settings, warehouse: Client, seconds: float = _PATIENCE) -> list[str]:
+    """Wait until the warehouse has caught up; what still differs then, if anything."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with open_postgres(settings) as source:
+            found = differences(source, warehouse, settings)
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def _compare(wanted: Rows, found: Rows) -> Iterator[str]:
