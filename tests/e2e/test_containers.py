@@ -107,6 +107,7 @@ def test_the_checkers_whole_story_passes_the_daily_batch_included(
     stack: ContainerStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = stack.run("./check_all_works.py", "--json", check=False, timeout=1800)
+    assert done.stdout, done.stderr
     checks = json.loads(done.stdout)["checks"]
     faults = [f"{one['check']}: {one['detail']}" for one in checks if not one["ok"]]
     assert (faults, done.returncode) == ([], 0)
