@@ -8,6 +8,7 @@ from apiflask.exceptions import HTTPError
 from flask import Flask, request
 from pydantic import BaseModel
 
+from dataflix_backend import requests
 from dataflix_backend.schemas import MovieSearch, NewRating, NewUser, Page, UserSearch
 from dataflix_backend.validation import StrictAdapter
 
@@ -161,9 +162,13 @@ def test_a_field_that_comes_twice_is_refused_by_name(content: str) -> None:
 
 @pytest.mark.parametrize("query", ["q=%ff%fe", "q=%ed%a0%80", "limit=5&q=%c0%80", "%ff=1"])
 def test_a_query_that_is_not_utf_8_is_refused(query: str) -> None:
-    with pytest.raises(HTTPError, match="not UTF-8") as refusal:
-        ask(MovieSearch, query)
-    assert refusal.value.status_code == 400
+    for path in ("/movies", "/users/1", "/docs"):
+        with (
+            Flask(__name__).test_request_context(f"{path}?{query}"),
+            pytest.raises(HTTPError, match="not UTF-8") as refusal,
+        ):
+            requests._require_utf8()
+        assert refusal.value.status_code == 400
 
 
 def test_a_query_has_defaults() -> None:
