@@ -385,7 +385,7 @@ def test_a_broken_champion_replaces_no_good_one(
         with api_client(settings) as client:
             ready = client.get("/health/ready")
         assert ready.status_code == 200
-        return next((one for one in ready.json()["warnings"] if f"version {other} " in one), None)
+        return next((one for one in ready.json()["warnings"] if f"version {other}, not served" in one), None)
 
     warning = wait_until(warned, "the broken version is told of", seconds=60)
     assert warning
