@@ -32,11 +32,7 @@ HOSTS = {
 #: Read by a module that a program imports, and never by this program: secrets stay where they are needed.
 WITHHELD = {
     # reconciles as the replication role
-    # of the training's programs, only dataflix-model asks the API, and no task runs that one
-    "airflow-scheduler": {
-        *("postgres_admin_user", "postgres_admin_password", "profile"),
-        *("backend_host", "backend_port"),
-    },
+    "airflow-scheduler": {"postgres_admin_user", "postgres_admin_password", "profile"},
     # asks PostgreSQL with its own role, reads ClickHouse, and links to pages by the host that it was asked by
     "backend": {
         "postgres_admin_user",

@@ -317,8 +317,14 @@ def test_nothing_is_built_or_installed_with_a_value_that_cannot_be(
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(
-        f'#!/bin/sh\n[ "$1" = info ] || [ "$2" = version ] || echo "$@" >>{called}\n'
-        f"exit {0 if engine == 'docker' else 1}\n"
+        f"""#!/bin/sh
+case "$*" in
+version*) echo 1.44 ;;
+compose*version*) echo 2.40.0 ;;
+*) echo "$@" >>{called} ;;
+esac
+exit {0 if engine == "docker" else 1}
+"""
     )
     docker.chmod(0o755)
     file.write_text("DATAFLIX_KAFKA_PORT=70000\n")

@@ -4,8 +4,7 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_stack.compose_faults import explain, failed_services, published_ports
-from dataflix_stack.ports import clashes
-from support.containers import COMPOSE_FILE, Compose, environment, native_services
+from support.containers import COMPOSE_FILE, Compose, environment
 
 TEXT = COMPOSE_FILE.read_text(encoding="utf-8")
 
@@ -74,4 +73,3 @@ def test_every_published_port_is_found() -> None:
         (name, int(port.split(":")[1])) for name, one in services.items() for port in one.get("ports", [])
     }
     assert published == wanted
-    assert not clashes(native_services(Settings()))
