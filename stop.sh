@@ -45,9 +45,14 @@ elif [ "$settings" != "$root/.env" ]; then
 fi
 export DATAFLIX_ENV_FILE
 
-# --- Containers, if there are any of this stack
+# --- Containers, if there are any of this stack, and what they kept
 compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
-if [ -e "$settings" ] && compose answers >/dev/null && [ -n "$(compose ps --all --quiet)" ]; then
+containers='' volumes=''
+if [ -e "$settings" ] && compose answers >/dev/null; then
+    containers=$(compose ps --all --quiet)
+    [[ " ${options[*]-} " != *" --wipe "* ]] || volumes=$(compose volumes-kept)
+fi
+if [ -n "$containers$volumes" ]; then
     down=(down --remove-orphans)
     if [[ " ${options[*]-} " == *" --wipe "* ]]; then
         down+=(--volumes)
@@ -58,12 +63,13 @@ if [ -e "$settings" ] && compose answers >/dev/null && [ -n "$(compose ps --all 
         fi
     fi
     COMPOSE_PROFILES=core,full,cli compose "${down[@]}"
-    exit
+    # volumes alone: the stack may have been started as processes since
+    [ -z "$containers" ] || exit 0
 fi
 
 stack=${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack
 if [ ! -x "$stack" ]; then
-    echo "nothing was ever started here"
+    [ -n "$volumes" ] || echo "nothing was ever started here"
     exit 0
 fi
 exec "$root/bin/dataflix-stack" down ${options[@]+"${options[@]}"}

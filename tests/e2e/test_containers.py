@@ -266,7 +266,9 @@ def test_no_secret_is_in_an_image(stack: ContainerStack, capsys: pytest.CaptureF
     assert searched.stdout.strip() == "0"
 
 
-def test_a_wipe_leaves_nothing(stack: ContainerStack, volumes_before: set[str]) -> None:
+def test_a_wipe_leaves_nothing_even_after_a_stop(stack: ContainerStack, volumes_before: set[str]) -> None:
+    stack.stop()
+    assert stack.containers() == {}
     stack.stop("--wipe", "--yes")
     assert set(stack.docker("volume", "ls", "--quiet").split()) - volumes_before == set()
     for kept in ("network", "container"):

@@ -181,6 +181,21 @@ def test_run_and_stop_use_the_engine_that_answers(docker: Path, tmp_path: Path) 
     assert _calls(docker)[-1] == "down --remove-orphans --volumes"
 
 
+def test_a_wipe_deletes_the_volumes_of_containers_that_a_stop_has_removed(
+    docker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = docker.parent / "bin" / "docker"
+    answers = '*" ps --all --quiet") ;;\n"volume ls"*) echo dataflix-some_postgres ;;\n*) echo "$COMP'
+    program.write_text(program.read_text().replace('*) echo "$COMP', answers).replace("| tee -a", ">>"))
+    monkeypatch.setenv("DATAFLIX_HOME", str(tmp_path))  # nothing is installed there
+    settings = tmp_path / "some.env"
+    settings.touch()
+    subprocess.run([ROOT / "stop.sh", "--env-file", settings], check=True)
+    assert not docker.exists()
+    subprocess.run([ROOT / "stop.sh", "--env-file", settings, "--wipe", "--yes"], check=True)
+    assert _calls(docker) == ["down --remove-orphans --volumes"]
+
+
 #: What an engine that cannot be used answers, and what people are told about it.
 UNUSABLE = {
     "no engine": ("echo Cannot connect to the Docker daemon >&2; exit 1", "start Docker"),
