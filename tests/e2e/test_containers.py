@@ -131,7 +131,8 @@ def test_a_rating_from_the_terminals_container_reaches_the_warehouse(
 ) -> None:
     film = _first_film(stack)
     terminal = ("run", "--rm", "-T", "cli")
-    user = json.loads(stack.compose(*terminal, "users", "create", "Con Tainer", "--json"))["user_id"]
+    created = stack.compose(*terminal, "users", "create", "Con Tainer", "con@example.com", "--json")
+    user = json.loads(created)["user_id"]
     stack.compose(*terminal, "rate", str(user), str(film), "4.5", "--json")
     query = "SELECT rating FROM raw.ratings FINAL WHERE user_id = {user:Int64} AND movie_id = {film:Int64}"
     wanted = {"user": user, "film": film}
