@@ -10,16 +10,19 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+from integration import test_clickhouse_warehouse as warehouse_tests
+from integration import test_original_document as document_tests
 
 from containers import stand_ins
 from containers.engine import NoEngineError, running_engine
 from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_contract import Settings
 from dataflix_contract.settings import LOCAL_ONLY_MASKING_KEY
 from dataflix_stack.paths import home, servers
 from dataflix_training.ratings import Ratings
@@ -113,6 +116,24 @@ def test_the_checkers_whole_story_passes_the_daily_batch_included(
     faults = [f"{one['check']}: {one['detail']}" for one in checks if not one["ok"]]
     assert (faults, done.returncode) == ([], 0)
     tell(capsys, f"{len(checks)} checks passed")
+
+
+@pytest.mark.parametrize(
+    "replay",
+    [
+        document_tests.test_postgresql_lets_the_documents_login_in,
+        document_tests.test_airflow_lets_the_documents_login_in_and_knows_its_dag,
+        document_tests.test_the_s3_store_lets_the_documents_login_in,
+        document_tests.test_the_api_has_the_documents_endpoints,
+        document_tests.test_the_backend_and_the_dbt_webhook_answer_at_health,
+        warehouse_tests.test_the_logins_of_the_original_document_work,
+    ],
+    ids=lambda replay: replay.__name__.removeprefix("test_"),
+)
+def test_what_the_original_document_says_works(
+    stack: ContainerStack, replay: Callable[[Settings], None]
+) -> None:
+    replay(stack.settings)
 
 
 def test_a_second_start_replaces_and_restarts_nothing(
