@@ -1,26 +1,31 @@
-"""Whether ``./test.sh`` runs the containers' test: decided by what changed, and by what there is to run it.
+"""Whether ``./test.sh`` runs the containers' test: decided by what has changed since it last passed.
 
-    PYTHONPATH=tests python -m containers.decision     print the decision and its reason; exit code 0: run it
+    PYTHONPATH=tests python -m containers.decision             print the decision and its reason; 0: run it
+    PYTHONPATH=tests python -m containers.decision --passed    note that it has passed as things are
 
-Building every image from nothing takes about as long as a third of all other tests, which have most of CI's
-time. So the test runs when something has changed that containers are made of, and the images can be had
-quickly: an engine of this machine answers, or the folder of the tests' own engine has been used before.
-``DATAFLIX_TEST_CONTAINERS=1`` runs it in any case, and ``0`` in none; ``./test.sh --containers`` runs it
-alone.
+Building every image and running the test takes about as long as all other tests. So ``./test.sh
+--containers``, when all of it has passed, notes the digest of what containers are made of in a file that is
+committed with the change. Where that digest is still the right one, the test need not run again. Where it
+is not, the test runs if there is an engine, or if the tests can start one. ``DATAFLIX_TEST_CONTAINERS=1``
+runs it in any case, and ``0`` in none.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 from containers.engine import answering, why_not
 
 ROOT = Path(__file__).resolve().parents[2]
+#: The digest with which the test last passed.
+PASSED = Path(__file__).with_name("passed.sha256")
 #: What containers are made of, and what makes, starts and tests them.
 MADE_OF = (
     "*Dockerfile",
@@ -50,66 +55,48 @@ MADE_OF = (
 )
 
 
-def concerns_containers(paths: Iterable[str]) -> list[str]:
-    """The paths of what containers are made of."""
-    return sorted(path for path in paths if any(fnmatch(path, pattern) for pattern in MADE_OF))
+def digest() -> str:
+    """SHA-256 of what containers are made of, as the working tree has it."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    paths = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = hashlib.sha256()
+    for path in sorted(set(paths)):
+        file = ROOT / path
+        if file != PASSED and file.is_file() and any(fnmatch(path, pattern) for pattern in MADE_OF):
+            found.update(f"{path} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
-def changed(reference: str) -> list[str]:
-    """The paths of all files that differ from a commit, in the working tree too."""
-    tracked = _git("diff", "--name-only", reference)
-    untracked = _git("ls-files", "--others", "--exclude-standard")
-    return sorted({*tracked.splitlines(), *untracked.splitlines()})
-
-
-def reference() -> str:
-    """The commit to compare with: where this branch left ``origin/main``; on ``main`` the one before."""
-    head = _git("rev-parse", "HEAD")
-    base = _git("merge-base", "HEAD", "origin/main") or head
-    return base if base != head else _git("rev-parse", "--verify", "--quiet", "HEAD~1") or head
-
-
-def decide(environ: Mapping[str, str], folder: Path) -> tuple[bool, str]:
+def decide(environ: Mapping[str, str]) -> tuple[bool, str]:
     """Whether to run the test, and why.
 
     Args:
         environ: where a wish is looked for, and ``docker``.
-        folder: of the tests' own engine.
     """
     wish = environ.get("DATAFLIX_TEST_CONTAINERS", "")
     if wish in {"0", "1"}:
         return wish == "1", f"DATAFLIX_TEST_CONTAINERS is {wish}"
-    commit = reference()
-    found = concerns_containers(changed(commit))
-    if not found:
-        return False, f"nothing that containers are made of has changed since {commit[:12]}"
-    what = f"{found[0]} and {len(found) - 1} more files have" if len(found) > 1 else f"{found[0]} has"
-    since = f"{what} changed since {commit[:12]}"
+    if PASSED.read_text(encoding="utf-8").strip() == digest():
+        return False, "it has passed with everything that containers are made of as it is"
+    changed = "what containers are made of has changed since it passed"
     if answering(environ):
-        return True, f"{since}, and this machine's container engine answers"
+        return True, f"{changed}, and this machine's container engine answers"
     if reason := why_not():
-        return False, f"{since}, but {reason}"
-    if (folder / "data" / "image").is_dir():
-        return True, f"{since}, and the engine in {folder} has images already"
-    return False, (
-        f"{since}, but no image is at hand, and building all of them takes about 20 minutes:"
-        " ./test.sh --containers does it"
-    )
+        return False, f"{changed}, but {reason}: run ./test.sh --containers elsewhere"
+    return True, f"{changed}, and the tests can start a container engine here"
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Print the decision; 0: run the test."""
-    home = Path(os.environ.get("DATAFLIX_HOME") or ROOT / ".dataflix")
-    folder = Path(os.environ.get("DATAFLIX_ENGINE_FOLDER") or home / "engine").absolute()
-    run, reason = decide(os.environ, folder)
+    parser = argparse.ArgumentParser(prog="containers.decision")
+    parser.add_argument("--passed", action="store_true", help="note that the test has passed")
+    if parser.parse_args(arguments).passed:
+        PASSED.write_text(f"{digest()}\n", encoding="utf-8")
+        return 0
+    run, reason = decide(os.environ)
     sys.stdout.write(f"the test of the containers {'runs' if run else 'does not run'}: {reason}\n")
     return 0 if run else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
