@@ -1,4 +1,7 @@
-"""Somebody changes the tables under a running API: it says so, and goes on when they are as before."""
+"""Somebody changes the tables under a running API: it says so, and goes on when they are as before.
+
+The API has one process here: each process finds out by itself that its prepared statements are outdated.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,7 +124,7 @@ def test_a_changed_table_is_no_fault_of_the_server_s_and_heals_without_a_restart
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
     empty.execute("INSERT INTO movies (movie_id, title, release_year) VALUES (1, 'Heat', 1995)")
-    with running_backend(migrated, tmp_path) as backend:
+    with running_backend(migrated, tmp_path, backend_workers="1") as backend:
         api = Api(backend.settings.backend_url)
         user = api.new_user()
 
@@ -159,7 +162,7 @@ def test_a_column_of_another_type_is_a_warning_where_it_can_be_read(
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
     empty.execute("INSERT INTO movies (movie_id, title, release_year) VALUES (1, 'Heat', 1995)")
-    with running_backend(migrated, tmp_path) as backend:
+    with running_backend(migrated, tmp_path, backend_workers="1") as backend:
         api = Api(backend.settings.backend_url)
         for kind in ("integer", "bigint", "smallint"):
             for _ in range(30):
