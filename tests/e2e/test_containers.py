@@ -273,7 +273,7 @@ def test_no_secret_is_in_an_image(stack: ContainerStack, capsys: pytest.CaptureF
         size = int(stack.docker("image", "inspect", "--format", "{{.Size}}", image))
         tell(capsys, f"{image} {size / 1e6:.0f} MB")
     ours = [image for image in images if image.startswith("dataflix/")]
-    assert len(stack.secrets) > 10
+    assert len(stack.secrets) >= 10
     # this one is in the code, and shows that what is searched is what the images hold
     patterns = stack.env_file.with_suffix(".secrets")
     patterns.write_text("".join(f"{one}\n" for one in sorted({*stack.secrets, LOCAL_ONLY_MASKING_KEY})))
