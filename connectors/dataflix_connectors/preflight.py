@@ -145,7 +145,7 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     if not publication.complete:
         yield _fault(
             subject,
-            "leaves out inserts, updates or deletes",
+            "leaves out inserts, updates, deletes or truncates",
             f"ALTER PUBLICATION {PUBLICATION} SET (publish = 'insert, update, delete, truncate')",
         )
 

@@ -56,7 +56,7 @@ class PublicationFacts:
         tables: the names under which rows are published; a partition's own, unless ``via_root`` is set.
         members: the tables that were added to it.
         filtered: those that it publishes in part.
-        complete: whether it publishes inserts, updates and deletes.
+        complete: whether it publishes inserts, updates, deletes and truncates.
         via_root: whether rows of a partition are published under the name of the partitioned table.
     """
 
@@ -228,7 +228,8 @@ _SERVER: LiteralString = """
                AS replication_role
 """
 _PUBLICATION_QUERY: LiteralString = """
-    SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AS complete, p.pubviaroot AS via_root,
+    SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS complete,
+           p.pubviaroot AS via_root,
            coalesce(array_agg(t.schemaname || '.' || t.tablename)
                FILTER (WHERE t.tablename IS NOT NULL), '{}') AS tables,
            coalesce(array_agg(t.schemaname || '.' || t.tablename)

@@ -102,6 +102,28 @@ def test_a_film_that_is_gone_is_in_no_reply_not_even_in_the_next_one(
             assert api.http.get(f"/movies/{first}/similar").status_code in (200, 404)
 
 
+def test_what_somebody_did_with_films_that_are_gone_ends_no_list(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute(
+        "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 9) AS n"
+    )
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        user = api.new_user()
+        for film in range(1, 10):
+            api.post("/ratings", user_id=user, movie_id=film, rating=4)
+        restore(
+            migrated,
+            "SET session_replication_role = replica",
+            "DELETE FROM movies WHERE movie_id IN (1, 4, 5, 9)",
+        )
+        for path in (f"/users/{user}/ratings", f"/users/{user}/watched"):
+            for limit in (1, 2, 5):
+                found = api.pages(path, limit=limit)
+                assert {one["movie"]["movie_id"] for one in found} == {2, 3, 6, 7, 8}
+
+
 def test_a_change_is_seen_when_it_is_committed_and_not_before(
     migrated: Settings, empty: psycopg.Connection, pool: Pool
 ) -> None:

@@ -55,6 +55,12 @@ def test_a_migrated_source_passes(settings: Settings) -> None:
             "insert, update, delete",
         ),
         (
+            "ALTER PUBLICATION dataflix SET (publish = 'insert, update, delete')",
+            Level.FAULT,
+            "publication dataflix",
+            "truncate",
+        ),
+        (
             "ALTER TABLE ratings REPLICA IDENTITY DEFAULT",
             Level.FAULT,
             "table public.ratings",

@@ -244,6 +244,19 @@ def test_rejects_are_written_as_csv_and_added_to(tmp_path: Path) -> None:
         ]
 
 
+def test_a_file_that_holds_no_rejects_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "movies.csv"
+    path.write_text("movieId,title,genres\n1,Heat (1995),Crime\n")
+    for resume in (True, False):
+        with pytest.raises(Fault, match="holds no rejects"):
+            RejectsFile(path, resume=resume)
+    assert path.read_text().endswith("Crime\n")
+    path.write_text("")
+    for _ in range(2):  # an empty one, and one of an earlier import
+        with RejectsFile(path, resume=False) as file:
+            file.write("ratings.csv", [Reject(1, Reason.FIELDS, "x")])
+
+
 def test_no_path_no_file_and_a_bad_path_is_a_fault(tmp_path: Path) -> None:
     with RejectsFile(None, resume=False) as file:
         file.write("ratings.csv", [Reject(1, Reason.FIELDS, "")])

@@ -89,7 +89,7 @@ def test_users_have_a_year_of_birth_near_the_truth() -> None:
         ("1,31,2.5,\u0661", Reason.NUMBER),
         ("1,31,2.5," + "9" * 3000, Reason.NUMBER),
         ("1,31,0.3,1260759144", Reason.RATING),
-        ("1,31,0,1260759144", Reason.RATING),
+        ("1,31,0,1260759144", Reason.SCALE),
         ("1,31,5.5,1260759144", Reason.SCALE),
         ("1,31,-5,1260759144", Reason.RATING),
         ("1,31,inf,1260759144", Reason.SCALE),

@@ -265,6 +265,10 @@ def test_ratings_of_another_scale_are_refused_though_most_of_them_could_be_stars
         Fault, match=r"100 of the first 600 lines.*above 5 stars, as in line 6.*another scale"
     ):
         _recognise(_write(tmp_path, files))
+    likes = "userId,movieId,rating,timestamp\n"
+    likes += "".join(f"{user},1,{min(user % 5, 1)},1000\n" for user in range(600))
+    with pytest.raises(Fault, match=r"120 of the first 600 lines.*rating of 0.*another scale"):
+        _recognise(_write(tmp_path, files | {"ratings.csv": likes.encode()}))
     slips = ratings.replace(",6,", ",5,") + "9,1,6,1000\n"
     release = _recognise(_write(tmp_path, {"ratings.csv": slips.encode()}))
     assert _records(release, release.ratings).count(Reason.SCALE) == 1

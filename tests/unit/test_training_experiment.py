@@ -159,6 +159,17 @@ def test_too_few_ratings_are_refused_with_advice() -> None:
         run_experiment(in_order(nothing, nothing, np.zeros(0), nothing, 0))
 
 
+@pytest.mark.parametrize("films", [400, 1200])
+def test_films_that_few_have_rated_make_a_model_without_a_ranker(films: int) -> None:
+    """A young service with a large catalogue: 1,200 ratings, 3 or 1 of each film."""
+    numbers = np.arange(1200)
+    users = 1 + numbers % 100
+    stars = (8 + numbers // 100 % 3).astype(np.float64) / 2
+    found = run_experiment(in_order(users, numbers * 7 % films, stars, numbers, 1))
+    assert len(found.model.history_items) == 1200
+    assert np.isfinite(found.scores["dataflix"].rmse or np.nan)
+
+
 def people_with(films: int, people: int = 300, stars: float | None = None) -> Ratings:
     """People who have rated so many films each: with these stars, or with 3 to 5 in turn."""
     users = np.repeat(np.arange(1, people + 1), films)

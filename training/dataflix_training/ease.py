@@ -42,6 +42,8 @@ def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: in
         covered: items that count, m of them.
         n_items: of all.
     """
+    if not len(covered):
+        return np.zeros((0, 0))
     place = np.full(n_items, -1)
     place[covered] = np.arange(len(covered))
     kept = place[items] >= 0

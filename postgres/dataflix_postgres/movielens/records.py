@@ -23,7 +23,7 @@ class Reason(enum.Enum):
     ID = "id out of range"
     TIME = "time that cannot be read or is out of range"
     RATING = "rating is not one of 0.5, 1.0 ... 5.0"
-    SCALE = "rating above 5 stars"
+    SCALE = "rating of 0, or above 5 stars"
     AGE = "age out of range"
     TITLE = "title empty or with a NUL"
     GENRES = "genres that cannot be read"
@@ -39,7 +39,7 @@ ADVICE = {
     Reason.FIELDS: "look at what stands between the fields, and export the file again",
     Reason.TIME: "write times as seconds since 1970, or like 2005-04-02 23:53:47",
     Reason.RATING: "round ratings to half stars from 0.5 to 5",
-    Reason.SCALE: "the ratings have another scale: divide them, so that the best one is 5",
+    Reason.SCALE: "the ratings have another scale: convert them to stars, the worst to 0.5 and the best to 5",
     Reason.MOVIE: "take films and ratings from the same data set",
     Reason.USER: "take users and ratings from the same data set",
 }
@@ -220,4 +220,4 @@ def _why_no_stars(text: str) -> Reason:
         value = float(text)
     except ValueError:
         return Reason.NUMBER
-    return Reason.SCALE if value > MOST_STARS else Reason.RATING
+    return Reason.SCALE if value == 0 or value > MOST_STARS else Reason.RATING

@@ -72,7 +72,7 @@ class FileReport:
 
     @property
     def has_another_scale(self) -> bool:
-        """Whether so many ratings are above five stars that the others are no stars either."""
+        """Whether so many ratings are 0, or above five stars, that the others are no stars either."""
         return SHARE_OF_ANOTHER_SCALE * self.read < self.rejected[Reason.SCALE.value]
 
     def add(self, loaded: int, rejects: Iterable[Reject]) -> None:
@@ -102,6 +102,9 @@ class FileReport:
         }
 
 
+_HEADER = ("file", "line", "reason", "text")
+
+
 class RejectsFile:
     """Writes rejected lines as CSV; without a path, nowhere.
 
@@ -112,13 +115,14 @@ class RejectsFile:
     def __init__(self, path: Path | None, *, resume: bool) -> None:
         self._path = path
         try:
+            _spare_other_files(path)
             self._stream = (
                 None if path is None else path.open("a" if resume else "w", encoding="utf-8", newline="")
             )
         except OSError as error:
             raise _unwritable(path, error) from error
         if self._stream is not None and self._stream.tell() == 0:
-            csv.writer(self._stream).writerow(["file", "line", "reason", "text"])
+            csv.writer(self._stream).writerow(_HEADER)
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +144,15 @@ class RejectsFile:
             self._stream.flush()
         except OSError as error:
             raise _unwritable(self._path, error) from error
+
+
+def _spare_other_files(path: Path | None) -> None:
+    """Refuse to write over what is no file of rejects: one of the data set, for example."""
+    if path is None or not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as stream:
+        if stream.readline().strip() != ",".join(_HEADER).encode():
+            raise Fault(f"{path} is there and holds no rejects: give --rejects a file that is not there yet")
 
 
 def _unwritable(path: Path | None, error: OSError) -> Fault:
