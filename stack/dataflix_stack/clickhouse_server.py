@@ -233,7 +233,7 @@ def _refuse_to_read(_path: str) -> str:
     raise PermissionError("the function file is switched off: nobody reads files through this server")
 
 
-# The engine tells whoever asked in which file a Python function failed: readers need not know where we are.
+# The engine's errors name the file of a Python function that failed, and readers must not see server paths.
 _refuse_to_read.__code__ = _refuse_to_read.__code__.replace(co_filename="dataflix")
 
 

@@ -15,7 +15,7 @@ from dataflix_postgres.database import connect_owner
 from support.backend import Api, running_backend
 from support.waiting import wait_until
 
-FILMS = "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 6) AS n"
+FILMS = "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, %s) AS n"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def restore(settings: Settings, *statements: str) -> None:
 def test_films_are_followed_where_no_trigger_fires(
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
-    empty.execute(FILMS)
+    empty.execute(FILMS, [6])
     with running_backend(migrated, tmp_path) as backend:
         api = Api(backend.settings.backend_url)
         user = api.new_user()
@@ -66,7 +66,7 @@ def test_films_are_followed_where_no_trigger_fires(
         )
         arrives("Renamed", "Moved")
         restore(
-            migrated, "SET session_replication_role = replica", "TRUNCATE movies CASCADE", "COMMIT", FILMS
+            migrated, "SET session_replication_role = replica", "TRUNCATE movies CASCADE", "COMMIT", FILMS % 6
         )
         arrives(*(f"Film {n}" for n in range(1, 7)))
 
@@ -74,9 +74,7 @@ def test_films_are_followed_where_no_trigger_fires(
 def test_a_film_that_is_gone_is_in_no_reply_not_even_in_the_next_one(
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
-    empty.execute(
-        "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 60) AS n"
-    )
+    empty.execute(FILMS, [60])
     with running_backend(migrated, tmp_path) as backend:
         api = Api(backend.settings.backend_url)
         user = api.new_user()
@@ -105,9 +103,7 @@ def test_a_film_that_is_gone_is_in_no_reply_not_even_in_the_next_one(
 def test_what_somebody_did_with_films_that_are_gone_ends_no_list(
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
-    empty.execute(
-        "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, 9) AS n"
-    )
+    empty.execute(FILMS, [9])
     with running_backend(migrated, tmp_path) as backend:
         api = Api(backend.settings.backend_url)
         user = api.new_user()
@@ -127,7 +123,7 @@ def test_what_somebody_did_with_films_that_are_gone_ends_no_list(
 def test_a_change_is_seen_when_it_is_committed_and_not_before(
     migrated: Settings, empty: psycopg.Connection, pool: Pool
 ) -> None:
-    empty.execute(FILMS)
+    empty.execute(FILMS, [6])
     catalogue = Catalogue()
     with pool.connection() as reader, connect_owner(migrated) as writer:
         before = catalogue.films(reader)
@@ -148,7 +144,7 @@ def test_a_change_is_seen_when_it_is_committed_and_not_before(
 def test_who_changes_a_film_waits_for_nobody_who_changes_another_one(
     migrated: Settings, empty: psycopg.Connection
 ) -> None:
-    empty.execute(FILMS)
+    empty.execute(FILMS, [6])
     rename = "UPDATE movies SET title = title || '!' WHERE movie_id = %s"
     with connect_owner(migrated) as one, connect_owner(migrated) as other:
         for connection in (one, other):

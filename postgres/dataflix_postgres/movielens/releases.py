@@ -180,7 +180,7 @@ def _first_whole(names: Collection[str]) -> DataSet | None:
 
 
 def _why_none(folders: Sequence[Folder]) -> str:
-    """What is missing of the data set that most is there of, what is there instead, and what is needed."""
+    """What is missing of the data set that the folder comes closest to, and what is there instead."""
     begun = [
         ((len(missing), -len(each.missing(()))), each, folder, missing)
         for folder in folders
@@ -224,7 +224,7 @@ def _instead(folders: Sequence[Folder]) -> Iterator[str]:
 
 
 def _in_several(folders: Sequence[Folder]) -> str:
-    """Where the parts of a set are that is whole in no folder or archive; empty: some of it is nowhere."""
+    """The folders and archives that hold one set between them; empty: some of its files are nowhere."""
     where = {name: folder.name for folder in reversed(folders) for name in folder.files}
     data_set = _first_whole(where)
     if data_set is None:

@@ -147,7 +147,7 @@ class RejectsFile:
 
 
 def _spare_other_files(path: Path | None) -> None:
-    """Refuse to write over what is no file of rejects: one of the data set, for example."""
+    """Refuse to overwrite a file that does not hold rejects, such as one of the data set."""
     if path is None or not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as stream:

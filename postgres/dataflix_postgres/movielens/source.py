@@ -313,7 +313,7 @@ def _walk(path: Path) -> Iterator[Folder]:
 
 
 def _files_in(folder: Path) -> list[Entry]:
-    """The files of a folder; links to nothing among them, which whoever opens them is told of.
+    """The files of a folder. Broken links are among them: opening one reports it.
 
     Windows unpacks a single compressed file into a folder of its name: then what is in it counts.
     """
