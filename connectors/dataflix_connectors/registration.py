@@ -118,18 +118,22 @@ def wait_until_streaming(
         watch.wait("waiting for a heartbeat to come through")
 
 
-def refuse_unpublished_changes(source: Connection) -> None:
+def refuse_unpublished_changes(source: Connection) -> bool:
     """Ask PostgreSQL to decode what waits behind the slot, where nobody reads it.
 
     A publication that was dropped, or renamed, and made anew did not exist yet when the older of those
     changes were written, and PostgreSQL decodes each with the catalogue of its time. Debezium then tries
-    for ever, and Connect shows its task as running.
+    for ever, and Connect shows its task as running. The question holds the slot for up to five seconds, and
+    Debezium cannot read it meanwhile: do not ask again once there is an answer.
+
+    Returns:
+        Whether PostgreSQL could be asked: not while somebody else holds the slot.
 
     Raises:
         Fault: the publication did not exist when a change that waits was written.
     """
     if read_slot(source) is None:
-        return
+        return False
     try:
         with source.transaction():
             source.execute("SELECT set_config('statement_timeout', %s, true)", [_DECODING_PATIENCE])
@@ -138,13 +142,16 @@ def refuse_unpublished_changes(source: Connection) -> None:
                 "%s, NULL, NULL, 'proto_version', '1', 'publication_names', %s)",
                 [SLOT, PUBLICATION],
             )
-    except (ObjectInUse, QueryCanceled):
-        return  # somebody reads it; or there is much to decode, and the beginning of it is sound
+    except ObjectInUse:
+        return False
+    except QueryCanceled:
+        return True  # there is much to decode, and the beginning of it is sound
     except UndefinedObject as error:
         raise Fault(
             f"publication {PUBLICATION} was made after changes that wait behind slot {SLOT}, which"
             f" PostgreSQL can no longer decode for it\n{RESNAPSHOT_CURE}"
         ) from error
+    return True
 
 
 class _Watch:
@@ -158,6 +165,7 @@ class _Watch:
         self._deadline = time.monotonic() + timeout_s
         self._next_look = time.monotonic() + _LOOK_EVERY_S
         self._restarts = 0
+        self._decoded = False
 
     def wait(self, purpose: str) -> None:
         """Sleep for a moment; every few seconds, look after the task.
@@ -172,8 +180,8 @@ class _Watch:
         status = self._connect.status()
         if status.position_gone:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
-        if self._connect.offsets().settled:
-            refuse_unpublished_changes(self._source)
+        if not self._decoded and self._connect.offsets().settled:
+            self._decoded = refuse_unpublished_changes(self._source)
         self._report(f"{purpose}: {status.description}")
         if status.failed:
             self._restart(status)
