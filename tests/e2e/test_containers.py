@@ -110,7 +110,7 @@ def test_every_volume_has_a_name(stack: ContainerStack, volumes_before: set[str]
 def test_the_checkers_whole_story_passes_the_daily_batch_included(
     stack: ContainerStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = stack.run("./check_all_works.py", "--json", check=False, timeout=1800)
+    done = stack.run("./check_all_works.py", "--json", check=False, timeout=900)
     assert done.stdout, done.stderr
     checks = json.loads(done.stdout)["checks"]
     faults = [f"{one['check']}: {one['detail']}" for one in checks if not one["ok"]]
@@ -146,6 +146,20 @@ def test_a_second_start_replaces_and_restarts_nothing(
     before = running()
     tell(capsys, f"second start {stack.start():.0f} s")
     assert running() == before
+
+
+def test_an_image_is_the_same_whichever_service_it_is_built_for(stack: ContainerStack) -> None:
+    """Compose labels an image with the service that built it last, and replaces containers of another one."""
+    built = [name for name, service in SERVICES.items() if "build" in service]
+    images = sorted({SERVICES[name]["image"] for name in built})
+
+    def ids() -> list[str]:
+        return stack.docker("image", "inspect", "--format", "{{.Id}}", *images).split()
+
+    before = ids()
+    for service in reversed(built):
+        stack.compose("build", service)
+    assert dict(zip(images, ids(), strict=True)) == dict(zip(images, before, strict=True))
 
 
 def test_a_rating_from_the_terminals_container_reaches_the_warehouse(
