@@ -34,12 +34,12 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from dataflix_backend import folders, metrics
 from dataflix_backend.database import make_pool
 from dataflix_backend.recommendations import serving
-from dataflix_backend.recommendations.advice import Wish, advise
+from dataflix_backend.recommendations.catalogue import read_films
 from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.films import read_films
-from dataflix_backend.recommendations.people import read_person
+from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.recommend import Query, make_reply
 from dataflix_backend.recommendations.serving import Served, combine
-from dataflix_backend.recommendations.shelf import Shelf
+from dataflix_backend.recommendations.user_films import read_user_films
 from dataflix_backend.server import Server
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.logs import configure_logging
@@ -141,20 +141,20 @@ def _shelve(settings: Settings, path: Path) -> Champion:
     champion = Champion(
         version=1, digest=digest(load(path)), run_id="benchmark", trained_at=datetime.now(UTC), metrics={}
     )
-    shelf = _shelf(settings)
-    shelf.put(champion, path)
-    shelf.write(Note(champion=champion))
+    store = _store(settings)
+    store.put(champion, path)
+    store.write(Note(champion=champion))
     return champion
 
 
-def _shelf(settings: Settings) -> Shelf:
+def _store(settings: Settings) -> ModelStore:
     assert settings.data_dir
-    return Shelf(settings.data_dir / "backend" / "models")
+    return ModelStore(settings.data_dir / "backend" / "models")
 
 
 def _rate_freshly(settings: Settings, champion: Champion) -> list[int]:
     """Give some users fresh ratings of popular films; return their ids."""
-    model, lock = _shelf(settings).take(champion)
+    model, lock = _store(settings).take(champion)
     with lock, connect_owner(settings) as owner:
         counts = np.diff(model.history_start)
         users = model.user_ids[np.argsort(np.abs(counts - (_RATINGS - _FRESH)), kind="stable")[:_USERS]]
@@ -172,13 +172,13 @@ def _rate_freshly(settings: Settings, champion: Champion) -> list[int]:
 
 def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> dict[str, float]:
     """Milliseconds of one reply's arithmetic, and of its parts."""
-    model, lock = _shelf(settings).take(champion)
+    model, lock = _store(settings).take(champion)
     pool = make_pool(settings)
     pool.open()
     with lock, pool, pool.connection() as connection:
         served = combine(read_films(connection), Served(champion, model), "disk")
-        people = [found[0] for user in users if (found := read_person(connection, user))]
-    wish = Wish(10)
+        people = [found[0] for user in users if (found := read_user_films(connection, user))]
+    query = Query(10)
     taken: dict[str, list[float]] = {}
     processor: list[float] = []
 
@@ -191,11 +191,11 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
         return made
 
     for _ in range(40):
-        for person in people:
-            timed("whole", lambda person=person: advise(served, person, wish))
+        for user in people:
+            timed("whole", lambda user=user: make_reply(served, user, query))
             profile = timed(
                 "profile",
-                lambda person=person: model.profile_of(person.user_id, person.rated, person.stars),
+                lambda user=user: model.profile_of(user.user_id, user.rated, user.stars),
             )
             best = timed("rank", lambda profile=profile: rank(model, profile, 10))
             timed(
@@ -207,7 +207,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
             timed("because", lambda profile=profile, best=best: because(model, profile, best.item_ids))
     return {
         "films": float(len(model.item_ids)),
-        "ratings of a user, median": float(np.median([len(person.rated) for person in people])),
+        "ratings of a user, median": float(np.median([len(user.rated) for user in people])),
         **{f"{name}, median ms": float(np.median(values)) for name, values in taken.items()},
         "whole, CPU, median ms": float(np.median(processor)),
         "whole, p90 ms": float(np.percentile(taken["whole"], 90)),

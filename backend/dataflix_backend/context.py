@@ -1,10 +1,12 @@
-"""What the requests of one process share."""
+"""What the requests of one process share, and how they reply."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import Response, current_app
+from pydantic import BaseModel
 
 from dataflix_backend.database import Pool
 from dataflix_backend.metrics import Metrics
@@ -24,3 +26,8 @@ def context() -> Context:
     """The context of the application that serves the current request."""
     found: Context = current_app.extensions["dataflix"]
     return found
+
+
+def reply(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A model as a JSON response; decimals become numbers, moments RFC 3339."""
+    return Response(body.model_dump_json(), status, headers, content_type="application/json")

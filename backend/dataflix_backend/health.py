@@ -1,4 +1,4 @@
-"""Is the process there, and can it do its work?"""
+"""What machines ask every few seconds: whether the process can serve requests, and its metrics."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from http import HTTPStatus
 from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
 from flask import Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST
 from psycopg import Error, OperationalError
 from psycopg_pool import PoolTimeout
 
+from dataflix_backend import metrics
 from dataflix_backend.access import public
-from dataflix_backend.context import context
+from dataflix_backend.context import context, reply
 from dataflix_backend.database import unlike_the_contract
 from dataflix_backend.problems import RETRY_SECONDS, of_tables
 from dataflix_backend.recommendations import Status, status
-from dataflix_backend.replies import reply
 from dataflix_backend.schemas import Health
 
 health = APIBlueprint("health", __name__, url_prefix="/health")
+metrics_page = APIBlueprint("metrics", __name__, enable_openapi=False)
 
 
 @health.get("")
@@ -64,6 +66,13 @@ def ready() -> tuple[Response, int]:
         "not_served": serving.not_served,
     }
     return jsonify(body), 503 if faults else 200
+
+
+@metrics_page.get("/metrics")
+@public
+def show_metrics() -> Response:
+    """What all processes count, summed, for Prometheus to fetch."""
+    return Response(metrics.render(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _look() -> tuple[Status, list[str]]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     values,
@@ -22,10 +24,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 #: Where prometheus_client looks for the folder.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_COMPUTE_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1)
 
 
 class Metrics:
-    """The counters of one process."""
+    """What one process counts of its requests."""
 
     def __init__(self) -> None:
         own = CollectorRegistry()  # the page reads the files of all
@@ -41,6 +44,50 @@ class Metrics:
             "Writes that were answered from an earlier one with the same Idempotency-Key.",
             registry=own,
         )
+
+
+class ModelMetrics:
+    """What one process counts of recommendations and of the model that it serves; made once in a process."""
+
+    def __init__(self) -> None:
+        own = CollectorRegistry()  # the page reads the files of all processes
+        self.seconds = Histogram(
+            "dataflix_backend_recommend_compute_seconds",
+            "How long ranking, stars and reasons of one reply took, without PostgreSQL.",
+            buckets=_COMPUTE_BUCKETS,
+            registry=own,
+        )
+        self._version = Gauge(
+            "dataflix_backend_model_version",
+            "The version of the model that is served.",
+            registry=own,
+            multiprocess_mode="mostrecent",
+        )
+        self._trained = Gauge(
+            "dataflix_backend_model_trained_timestamp_seconds",
+            "When the model that is served was trained; its age is the difference to now.",
+            registry=own,
+            multiprocess_mode="mostrecent",
+        )
+        self._swaps = Counter(
+            "dataflix_backend_model_swaps", "Models that processes have put in service.", registry=own
+        )
+        self._failures = Counter(
+            "dataflix_backend_model_failures",
+            "Failures to fetch, use or watch for a model or the catalogue, by kind.",
+            ["kind"],
+            registry=own,
+        )
+
+    def serving(self, version: int, trained_at: datetime) -> None:
+        """A model was put in service."""
+        self._swaps.inc()
+        self._version.set(version)
+        self._trained.set(trained_at.timestamp())
+
+    def failed(self, kind: str) -> None:
+        """Something did not work."""
+        self._failures.labels(kind).inc()
 
 
 def clear(folder: Path) -> None:

@@ -9,9 +9,8 @@ from apiflask.exceptions import HTTPError
 from flask import Response
 from psycopg.rows import class_row
 
-from dataflix_backend import catalogue, cursors, search
-from dataflix_backend.context import context
-from dataflix_backend.replies import reply
+from dataflix_backend import cursors, movie_queries
+from dataflix_backend.context import context, reply
 from dataflix_backend.schemas import GenreCount, Genres, Movie, MoviePage, MovieSearch
 
 movies = APIBlueprint("movies", __name__)
@@ -27,13 +26,13 @@ GROUP BY genre ORDER BY movies DESC, genre
 @movies.output(MoviePage)
 def overview(wanted: MovieSearch) -> Response:
     """List films: all of them, or those of a title, a genre, some years."""
-    order = search.order_of(wanted)
+    order = movie_queries.order_of(wanted)
     query = cursors.fingerprint(
         {"sort": order.name, **wanted.model_dump(exclude={"sort", "limit", "cursor"})}
     )
     after = cursors.decode(wanted.cursor, query, order.place) if wanted.cursor else None
     with context().pool.connection() as connection:
-        found = search.find(connection, wanted, order, after)
+        found = movie_queries.find(connection, wanted, order, after)
     items, more = found[: wanted.limit], len(found) > wanted.limit
     next_page = cursors.encode(query, items[-1].place) if more else None
     return reply(MoviePage(items=[one.movie for one in items], next=next_page))
@@ -45,7 +44,7 @@ def overview(wanted: MovieSearch) -> Response:
 def show(movie_id: int) -> Response:
     """Show a film."""
     with context().pool.connection() as connection:
-        found = catalogue.read_movies(connection, [movie_id])
+        found = movie_queries.read_movies(connection, [movie_id])
     if not found:
         raise no_movie()
     return reply(found[movie_id])

@@ -62,7 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._worker: _Worker | None = None
         self._pool: Pool | None = None
-        self._keeper: recommendations.Keeper | None = None
+        self._model_cache: recommendations.ModelCache | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -88,7 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._pool = make_pool(self._settings)
         self._pool.open()
         app = create_app(Context(self._settings, self._pool, counts))
-        self._keeper = recommendations.start(app)
+        self._model_cache = recommendations.start(app)
         return app
 
     def _before_fork(self, server: Any, worker: _Worker) -> None:
@@ -97,8 +97,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._worker = worker
 
     def _at_exit(self, _server: Any, _worker: _Worker) -> None:
-        if self._keeper is not None:
-            self._keeper.stop()
+        if self._model_cache is not None:
+            self._model_cache.stop()
         if self._pool is not None:
             self._pool.close()
 

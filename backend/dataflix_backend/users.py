@@ -13,8 +13,7 @@ from psycopg.rows import TupleRow, class_row
 from pydantic import TypeAdapter
 
 from dataflix_backend import cursors
-from dataflix_backend.context import context
-from dataflix_backend.replies import reply
+from dataflix_backend.context import context, reply
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
 from dataflix_backend.text import part
 from dataflix_backend.writes import Made, Written, write

@@ -7,18 +7,16 @@ from apiflask import APIFlask
 from dataflix_backend import access, openapi, problems, requests
 from dataflix_backend.context import Context
 from dataflix_backend.docs import docs
-from dataflix_backend.health import health
-from dataflix_backend.metrics_page import metrics_page
+from dataflix_backend.health import health, metrics_page
 from dataflix_backend.movies import movies
-from dataflix_backend.opinions import opinions
-from dataflix_backend.page.live import pipeline
-from dataflix_backend.page.site import site
+from dataflix_backend.page.views import pipeline, site
+from dataflix_backend.ratings import ratings
 from dataflix_backend.recommendations import recommendations
 from dataflix_backend.users import users
 
 _MOST_BODY_BYTES = 65_536
 #: What the application is made of: each has its own part of the paths.
-_BLUEPRINTS = (users, movies, opinions, recommendations, pipeline, site, health, metrics_page, docs)
+_BLUEPRINTS = (users, movies, ratings, recommendations, pipeline, site, health, metrics_page, docs)
 
 
 def create_app(shared: Context) -> APIFlask:

@@ -9,7 +9,7 @@ import pytest
 
 from dataflix_backend import writes
 from dataflix_backend.database import Pool, make_pool
-from dataflix_backend.recommendations.films import Catalogue, catalogue_version
+from dataflix_backend.recommendations.catalogue import Catalogue, catalogue_version
 from dataflix_contract import Settings
 from dataflix_postgres.database import connect_owner
 from support.backend import Api, running_backend

@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from dataflix_backend.metrics import Metrics as BackendMetrics
-from dataflix_backend.recommendations import counts
+from dataflix_backend.metrics import ModelMetrics
 from dataflix_checker import metrics
 from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Unknown, judged
 from dataflix_connectors.connect import ConnectorStatus, Offsets
@@ -64,7 +64,7 @@ def families_of(owner: object) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """Every series that something of ours shows."""
-    owners = [MaskerMetrics("k1"), DbtMetrics(), BackendMetrics(), counts.Counts()]
+    owners = [MaskerMetrics("k1"), DbtMetrics(), BackendMetrics(), ModelMetrics()]
     families = [family for owner in owners for family in families_of(owner)]
     return {*series(families), *series(text_string_to_metric_families(WELL))}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from dataflix_backend import cursors
-from dataflix_backend.search import _ORDERS
+from dataflix_backend.movie_queries import _ORDERS
 
 BY_TEXT, BY_NUMBER = _ORDERS["title"].place, _ORDERS["relevance"].place
 IDS = st.integers(-(2**63), 2**63 - 1)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from dataflix_backend.movie_queries import order_of, statement
 from dataflix_backend.schemas import MovieSearch
-from dataflix_backend.search import order_of, statement
 from dataflix_backend.text import part
 
 

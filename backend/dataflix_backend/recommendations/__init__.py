@@ -1,12 +1,12 @@
-"""Recommendations: the champion kept at hand, and a person's ratings as they are now.
+"""Recommendations, from the champion model and from a user's ratings as they are now.
 
-One thread of one process, the leader, watches MLflow's registry and puts the champion on the disk
-(:mod:`.watcher`, :mod:`.shelf`). A thread of each process maps it into memory from there and keeps the
-catalogue at hand (:mod:`.keeper`). A request takes what is served at that moment, asks PostgreSQL for the
-person's films (:mod:`.people`) and makes the reply of the two (:mod:`.advice`).
+One thread of one process, the leader, asks MLflow's registry for the champion (:mod:`.registry_watcher`) and
+stores it on the disk (:mod:`.model_store`). A thread of each process maps the stored model into memory and
+reads the catalogue (:mod:`.model_cache`). A request takes what is served at that moment (:mod:`.serving`),
+reads the user's films and ratings from PostgreSQL (:mod:`.user_films`) and ranks (:mod:`.recommend`).
 """
 
-from dataflix_backend.recommendations.keeper import Keeper, Status
+from dataflix_backend.recommendations.model_cache import ModelCache, Status
 from dataflix_backend.recommendations.views import recommendations, start, status
 
-__all__ = ["Keeper", "Status", "recommendations", "start", "status"]
+__all__ = ["ModelCache", "Status", "recommendations", "start", "status"]

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.champion import Champion
-from dataflix_backend.recommendations.films import Films
 from dataflix_backend.text import genre_key
 from dataflix_recommender import Fit, Model, fit, identities
 

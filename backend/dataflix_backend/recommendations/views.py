@@ -12,14 +12,13 @@ from apiflask import APIBlueprint, APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response, current_app, request
 
-from dataflix_backend.catalogue import read_movies
 from dataflix_backend.context import context
 from dataflix_backend.folders import home
+from dataflix_backend.movie_queries import read_movies
 from dataflix_backend.movies import no_movie
-from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
-from dataflix_backend.recommendations.films import read_gone
-from dataflix_backend.recommendations.keeper import Keeper, Status, about
-from dataflix_backend.recommendations.people import Person, read_person
+from dataflix_backend.recommendations.catalogue import read_gone
+from dataflix_backend.recommendations.model_cache import ModelCache, Status, about
+from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
 from dataflix_backend.recommendations.schemas import (
     ModelShown,
     Recommendations,
@@ -28,6 +27,7 @@ from dataflix_backend.recommendations.schemas import (
     WantedSimilar,
 )
 from dataflix_backend.recommendations.serving import Made, Serving
+from dataflix_backend.recommendations.user_films import UserFilms, read_user_films
 from dataflix_backend.users import no_user
 from dataflix_recommender import Model, similar
 
@@ -40,25 +40,25 @@ _JSON = "application/json"
 _CACHE = "private, no-cache"
 
 
-def start(app: APIFlask) -> Keeper:
+def start(app: APIFlask) -> ModelCache:
     """Begin to keep a model at hand for this application, in the process that serves it."""
     shared = app.extensions["dataflix"]
-    keeper = Keeper(shared.settings, shared.pool, home(shared.settings) / "models")
-    app.extensions[_KEY] = keeper
-    keeper.start()
-    return keeper
+    cache = ModelCache(shared.settings, shared.pool, home(shared.settings) / "models")
+    app.extensions[_KEY] = cache
+    cache.start()
+    return cache
 
 
 def status() -> Status:
     """How serving is, for this process."""
-    found = _keeper()
+    found = _model_cache()
     return found.status() if found else Status(["recommendations are not served here"], [], None)
 
 
 def served_model() -> ModelShown | None:
     """The model that this process serves, if there is one."""
-    keeper = _keeper()
-    found = _shown(keeper.current) if keeper and keeper.current else None
+    cache = _model_cache()
+    found = _shown(cache.current) if cache and cache.current else None
     return None if found is None else ModelShown.model_validate(found)
 
 
@@ -75,19 +75,19 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     in the next reply.
     """
     serving = _serving()
-    wish = Wish(wanted.n, wanted.genre or "", wanted.exclude_watched)
-    expected = serving.replies.get((user_id, wish))
+    query = Query(wanted.n, wanted.genre or "", wanted.exclude_watched)
+    expected = serving.replies.get((user_id, query))
     with context().pool.connection() as connection:
-        found = read_person(connection, user_id, expected.movie_ids if expected else ())
+        found = read_user_films(connection, user_id, expected.movie_ids if expected else ())
         if found is None:
             raise no_user()
-        person, gone = found
-        reply = _reply(serving, person, wish)
+        user, gone = found
+        reply = _reply(serving, user, query)
         if reply is not expected:
             gone = read_gone(connection, reply.movie_ids)
         while gone:  # deleted since the catalogue was read
             serving = serving.without(gone)
-            reply = _reply(serving, person, wish)
+            reply = _reply(serving, user, query)
             gone = read_gone(connection, reply.movie_ids)
     headers = {"ETag": f'W/"{reply.tag}"', "Cache-Control": _CACHE}
     if request.if_none_match.contains_weak(reply.tag):
@@ -153,8 +153,8 @@ def _shown(serving: Serving) -> dict[str, Any] | None:
     return {**(about(serving) or {}), "metrics": serving.served.champion.metrics}
 
 
-def _keeper() -> Keeper | None:
-    found: Keeper | None = current_app.extensions.get(_KEY)
+def _model_cache() -> ModelCache | None:
+    found: ModelCache | None = current_app.extensions.get(_KEY)
     return found
 
 
@@ -164,37 +164,37 @@ def _serving() -> Serving:
     Raises:
         HTTPError: 503, nothing is at hand yet.
     """
-    keeper = _keeper()
-    if keeper is None or keeper.current is None:
+    cache = _model_cache()
+    if cache is None or cache.current is None:
         raise HTTPError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the catalogue is not read yet: try again in a moment",
             headers={"Retry-After": "1"},
         )
-    return keeper.current
+    return cache.current
 
 
-def _reply(serving: Serving, person: Person, wish: Wish) -> Made:
+def _reply(serving: Serving, user: UserFilms, query: Query) -> Made:
     """The reply; made, unless it is at hand."""
-    request = (person.user_id, wish)
-    tag = entity_tag(serving, person, wish)
+    request = (user.user_id, query)
+    tag = entity_tag(serving, user, query)
     kept = serving.replies.get(request)
     if kept is None or kept.tag != tag:
-        kept = _made(serving, person, wish, tag)
+        kept = _made(serving, user, query, tag)
         serving.remember(request, kept)
     return kept
 
 
-def _made(serving: Serving, person: Person, wish: Wish, tag: str) -> Made:
+def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
     """Not written by its schema, which would check every field again."""
     started = time.perf_counter()
-    advice = advise(serving, person, wish)
-    shown = {one["movie_id"] for one in advice["items"]}
-    reasons = {one["because"]["movie_id"] for one in advice["items"] if one["because"]}
-    body = orjson.dumps({"user_id": person.user_id, **advice})
-    keeper = _keeper()
-    if keeper is not None:
-        keeper.counts.seconds.observe(time.perf_counter() - started)
+    found = make_reply(serving, user, query)
+    shown = {one["movie_id"] for one in found["items"]}
+    reasons = {one["because"]["movie_id"] for one in found["items"] if one["because"]}
+    body = orjson.dumps({"user_id": user.user_id, **found})
+    cache = _model_cache()
+    if cache is not None:
+        cache.metrics.seconds.observe(time.perf_counter() - started)
     return Made(tag, body, sorted(shown | reasons))
 
 

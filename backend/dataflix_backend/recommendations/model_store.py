@@ -1,7 +1,7 @@
 """The models on the disk, which all processes of a machine share: one folder each, whole or not there.
 
 A folder is filled under another name and renamed when it is whole. Who uses one holds a lock on it, which
-ends with the process; the leader is who holds the shelf's own lock. Locks are the kernel's (``flock``):
+ends with the process; the leader is who holds the store's own lock. Locks are the kernel's (``flock``):
 a killed process leaves none behind.
 """
 
@@ -27,7 +27,7 @@ _ABOUT = "about.json"
 _UNFINISHED = ".unfinished-"
 
 
-class Shelf:
+class ModelStore:
     """The models below one folder.
 
     Args:
@@ -40,7 +40,7 @@ class Shelf:
         self._leader: IO[bytes] | None = None
 
     def lead(self) -> bool:
-        """Whether this process is the one that fills the shelf: the first that asks, until it ends."""
+        """Whether this process is the one that fills the store: the first that asks, until it ends."""
         if self._leader is None:
             self._leader = _locked(self._folder / _LEADER, fcntl.LOCK_EX, create=True)
         return self._leader is not None

@@ -13,10 +13,9 @@ from psycopg import Connection, errors
 from psycopg.rows import TupleRow, dict_row
 from pydantic import AwareDatetime, TypeAdapter
 
-from dataflix_backend import catalogue, cursors
-from dataflix_backend.context import context
+from dataflix_backend import cursors, movie_queries
+from dataflix_backend.context import context, reply
 from dataflix_backend.movies import no_movie
-from dataflix_backend.replies import reply
 from dataflix_backend.schemas import (
     Id,
     Movie,
@@ -33,7 +32,7 @@ from dataflix_backend.schemas import (
 from dataflix_backend.users import no_user, require_user
 from dataflix_backend.writes import Made, Written, write
 
-opinions = APIBlueprint("opinions", __name__, tag="Watched and rated")
+ratings = APIBlueprint("ratings", __name__, tag="Watched and rated")
 
 _WATCH = """
 INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
@@ -67,22 +66,22 @@ _UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
 # In the row comparisons of both lists ~movie_id stands for a falling order of ids: unlike -movie_id it
 # exists for each bigint.
 _WATCHED_LIST = f"""
-SELECT {catalogue.COLUMNS}, w.watched_at, o.rating::float8 FROM (
+SELECT {movie_queries.COLUMNS}, w.watched_at, o.rating::float8 FROM (
     SELECT movie_id, watched_at FROM watched_movies
     WHERE user_id = %(user_id)s AND (watched_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
         AND EXISTS (SELECT FROM movies WHERE movies.movie_id = watched_movies.movie_id)
     ORDER BY watched_at DESC, movie_id LIMIT %(limit)s + 1
-) w JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
+) w JOIN movies m USING (movie_id) {movie_queries.RATINGS_OF_M}
 LEFT JOIN ratings o ON o.user_id = %(user_id)s AND o.movie_id = m.movie_id
 ORDER BY w.watched_at DESC, m.movie_id
 """
 _RATED_LIST = f"""
-SELECT {catalogue.COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
+SELECT {movie_queries.COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
     SELECT movie_id, rating, rated_at, updated_at FROM ratings
     WHERE user_id = %(user_id)s AND (updated_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
         AND EXISTS (SELECT FROM movies WHERE movies.movie_id = ratings.movie_id)
     ORDER BY updated_at DESC, movie_id LIMIT %(limit)s + 1
-) o JOIN movies m USING (movie_id) {catalogue.RATINGS_OF_M}
+) o JOIN movies m USING (movie_id) {movie_queries.RATINGS_OF_M}
 ORDER BY o.updated_at DESC, m.movie_id
 """
 _Place = tuple[datetime, int]
@@ -90,10 +89,10 @@ _PLACE: TypeAdapter[_Place] = TypeAdapter(tuple[AwareDatetime, Id])
 _BEFORE_ALL = ("infinity", 0)
 
 
-@opinions.post("/watched")
-@opinions.input(Watching, arg_name="sent")
-@opinions.output(Watched, HTTPStatus.CREATED, description="Marked as watched.")
-@opinions.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
+@ratings.post("/watched")
+@ratings.input(Watching, arg_name="sent")
+@ratings.output(Watched, HTTPStatus.CREATED, description="Marked as watched.")
+@ratings.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
 def watch(sent: Watching) -> Response:
     """Mark a film as watched by a user."""
 
@@ -111,18 +110,18 @@ def watch(sent: Watching) -> Response:
         raise _unknown(fault) from None
 
 
-@opinions.delete("/watched/<id:user_id>/<id:movie_id>")
-@opinions.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
-@opinions.doc(responses={404: "The user has not watched it."})
+@ratings.delete("/watched/<id:user_id>/<id:movie_id>")
+@ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
+@ratings.doc(responses={404: "The user has not watched it."})
 def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
     """Take back that a film was watched; its rating goes too."""
     return _delete(_UNWATCH, user_id, movie_id, "watched", "watched")
 
 
-@opinions.post("/ratings")
-@opinions.input(NewRating, arg_name="sent")
-@opinions.output(Rating, HTTPStatus.CREATED, description="Rated.")
-@opinions.doc(
+@ratings.post("/ratings")
+@ratings.input(NewRating, arg_name="sent")
+@ratings.output(Rating, HTTPStatus.CREATED, description="Rated.")
+@ratings.doc(
     responses={200: "The earlier rating was changed.", 404: "There is no such user, or no such film."}
 )
 def rate(sent: NewRating) -> Response:
@@ -146,18 +145,18 @@ def rate(sent: NewRating) -> Response:
         raise _unknown(fault) from None
 
 
-@opinions.delete("/ratings/<id:user_id>/<id:movie_id>")
-@opinions.output({}, HTTPStatus.NO_CONTENT, description="Deleted.")
-@opinions.doc(responses={404: "The user has not rated it."})
+@ratings.delete("/ratings/<id:user_id>/<id:movie_id>")
+@ratings.output({}, HTTPStatus.NO_CONTENT, description="Deleted.")
+@ratings.doc(responses={404: "The user has not rated it."})
 def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
     """Delete a rating; the film stays watched."""
     return _delete(_UNRATE, user_id, movie_id, "rated", "ratings")
 
 
-@opinions.get("/users/<id:user_id>/watched")
-@opinions.input(Page, location="query", arg_name="page")
-@opinions.output(WatchedPage)
-@opinions.doc(responses={404: "There is no user of this id."})
+@ratings.get("/users/<id:user_id>/watched")
+@ratings.input(Page, location="query", arg_name="page")
+@ratings.output(WatchedPage)
+@ratings.doc(responses={404: "There is no user of this id."})
 def watched(user_id: int, page: Page) -> Response:
     """List what a user has watched, newest first."""
     rows, next_page = _rows(_WATCHED_LIST, "watched_at", user_id, page)
@@ -165,10 +164,10 @@ def watched(user_id: int, page: Page) -> Response:
     return reply(WatchedPage(items=items, next=next_page))
 
 
-@opinions.get("/users/<id:user_id>/ratings")
-@opinions.input(Page, location="query", arg_name="page")
-@opinions.output(RatedPage)
-@opinions.doc(responses={404: "There is no user of this id."})
+@ratings.get("/users/<id:user_id>/ratings")
+@ratings.input(Page, location="query", arg_name="page")
+@ratings.output(RatedPage)
+@ratings.doc(responses={404: "There is no user of this id."})
 def rated(user_id: int, page: Page) -> Response:
     """List what a user has rated, the newest change first."""
     rows, next_page = _rows(_RATED_LIST, "updated_at", user_id, page)

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
+from dataflix_backend.metrics import ModelMetrics
 from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.counts import Counts
-from dataflix_backend.recommendations.shelf import Shelf
+from dataflix_backend.recommendations.model_store import ModelStore
 from dataflix_checker import registry
 from dataflix_contract import Settings
 from dataflix_recommender import ModelError
 
 log = structlog.get_logger(__name__)
 
-#: How often the registry is asked, and how often who does not lead tries to.
+#: How often the registry is asked, and how often each non-leader tries to become the leader.
 POLL_SECONDS = 1.0
 #: How long MLflow may take to answer, and to send the next part of a model.
 _ANSWER_SECONDS, _PART_SECONDS = 2.0, 10.0
@@ -41,13 +41,13 @@ class _Failed:
     again: float
 
 
-class Watcher:
+class RegistryWatcher:
     """Asks the registry again and again, while this process leads."""
 
-    def __init__(self, settings: Settings, shelf: Shelf, counts: Counts) -> None:
+    def __init__(self, settings: Settings, store: ModelStore, metrics: ModelMetrics) -> None:
         self._settings = settings
-        self._shelf = shelf
-        self._counts = counts
+        self._store = store
+        self._metrics = metrics
         self._unanswered = _PATIENCE - 1  # at first one is enough: nothing is known yet
         self._failed: _Failed | None = None
 
@@ -57,16 +57,16 @@ class Watcher:
         with registry.open_registry(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
-                    if self._shelf.lead():
+                    if self._store.lead():
                         self.look(client)
                 except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
-                    self._counts.failed("watch")
+                    self._metrics.failed("watch")
                     log.error("watching the registry failed", kind=type(fault).__name__, why=str(fault))  # noqa: TRY400
                 stopped.wait(POLL_SECONDS)
 
     def look(self, client: httpx.Client) -> None:
         """Ask once, and do what is to be done."""
-        before = self._shelf.note()
+        before = self._store.note()
         try:
             named = registry.ask(client)
         except httpx.HTTPError as fault:
@@ -79,19 +79,19 @@ class Watcher:
             self._say(before, before.model_copy(update={"registry": "empty", "fault": ""}))
             return
         self._say(before, self._fetched(client, named, before))
-        self._shelf.tidy(self._shelf.note().champion)
+        self._store.tidy(self._store.note().champion)
 
     def _fetched(self, client: httpx.Client, named: registry.Version, before: Note) -> Note:
         """What is to be noted once the named version is on the disk, or cannot be."""
         try:
             champion = _champion(named)
-            if not self._shelf.has(champion):
+            if not self._store.has(champion):
                 if self._failed and self._failed.version == named and time.monotonic() < self._failed.again:
                     return before.model_copy(update={"registry": "answers"})
                 self._fetch(client, named, champion)
         except (httpx.HTTPError, ModelError) as fault:
             self._failed = _Failed(named, time.monotonic() + _AGAIN_SECONDS)
-            self._counts.failed("fetch" if isinstance(fault, httpx.HTTPError) else "model")
+            self._metrics.failed("fetch" if isinstance(fault, httpx.HTTPError) else "model")
             why = str(fault) if isinstance(fault, ModelError) else f"it could not be fetched: {fault}"
             return before.model_copy(
                 update={"registry": "answers", "fault": f"champion version {named.number}, not served: {why}"}
@@ -100,16 +100,16 @@ class Watcher:
         return Note(champion=champion, registry="answers")
 
     def _fetch(self, client: httpx.Client, named: registry.Version, champion: Champion) -> None:
-        with self._shelf.workspace() as workspace:
+        with self._store.workspace() as workspace:
             file = workspace / "model.npz"
             registry.fetch(client, named, _FILE, file, _PART_SECONDS)
-            self._shelf.put(champion, file)
+            self._store.put(champion, file)
         log.info("a champion is on the disk", version=named.number)
 
     def _say(self, before: Note, now: Note, **more: str) -> None:
         if now == before:
             return
-        self._shelf.write(now)
+        self._store.write(now)
         if now.fault and now.fault != before.fault:
             log.warning("the champion that the registry names is not served", why=now.fault)
         if now.registry != before.registry:

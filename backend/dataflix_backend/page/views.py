@@ -1,16 +1,25 @@
-"""The page at ``/``, and its files."""
+"""The page at ``/``, its files, and ``GET /pipeline``, which it shows."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from apiflask import APIBlueprint
-from flask import Response, send_from_directory, url_for
+from flask import Response, current_app, request, send_from_directory, url_for
+from flask.blueprints import BlueprintSetupState
 
 from dataflix_backend.access import public
+from dataflix_backend.context import reply
+from dataflix_backend.page.pipeline import Pipeline
+from dataflix_backend.page.schemas import PipelineView
+from dataflix_backend.recommendations.views import served_model, status
 
 site = APIBlueprint("site", __name__, enable_openapi=False)
+pipeline = APIBlueprint("pipeline", __name__)
+
+_EXTENSION = "dataflix-pipeline"
 
 _FILES = Path(__file__).parent / "static"
 _PAGE = (_FILES / "index.html").read_text(encoding="utf-8")
@@ -54,3 +63,18 @@ def file(edition: str, name: str) -> Response:
         answer.cache_control.max_age = _A_YEAR
         answer.cache_control.immutable = True
     return answer
+
+
+@pipeline.record_once
+def _begin(state: BlueprintSetupState) -> None:
+    state.app.extensions[_EXTENSION] = Pipeline(state.app.extensions["dataflix"])
+
+
+@pipeline.get("/pipeline")
+@pipeline.output(PipelineView)
+def show() -> Response:
+    """Show how the pipeline does right now."""
+    view: Pipeline = current_app.extensions[_EXTENSION]
+    return reply(
+        view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model(), status().not_served)
+    )

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_backend.recommendations.people import Person
 from dataflix_backend.recommendations.serving import Served, Serving
+from dataflix_backend.recommendations.user_films import UserFilms
 from dataflix_backend.text import genre_key
 from dataflix_recommender import because, fold_in, predict_stars, rank, votes
 
@@ -21,13 +21,13 @@ _TAG_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Query:
     """What is asked for.
 
     Attributes:
         count: how many films at most.
         genre: of which genre, in any case; empty: of any.
-        unwatched: only films that the person has not watched.
+        unwatched: only films that the user has not watched.
     """
 
     count: int
@@ -35,48 +35,48 @@ class Wish:
     unwatched: bool = True
 
 
-def advise(serving: Serving, person: Person, wish: Wish) -> dict[str, Any]:
+def make_reply(serving: Serving, user: UserFilms, query: Query) -> dict[str, Any]:
     """The reply's items, what they are based on, and how they were found."""
     if serving.served is None:
         return {
-            "items": _popular(serving, person, wish),
-            "based_on": {"ratings": len(person.rated), "fresh_ratings": len(person.rated)},
+            "items": _popular(serving, user, query),
+            "based_on": {"ratings": len(user.rated), "fresh_ratings": len(user.rated)},
             "strategy": "popular",
         }
-    return _personal(serving, serving.served, person, wish)
+    return _personal(serving, serving.served, user, query)
 
 
-def entity_tag(serving: Serving, person: Person, wish: Wish) -> str:
+def entity_tag(serving: Serving, user: UserFilms, query: Query) -> str:
     """Equal for replies that recommend the same for the same reasons; for the header ``ETag``."""
     served = serving.served
     parts = (
         served and (served.champion.version, served.champion.digest, serving.source),
-        None if served else _popular_state(serving, person, wish),
+        None if served else _popular_state(serving, user, query),
         serving.films.version,
-        person.user_id,
-        wish,
+        user.user_id,
+        query,
     )
     hashed = hashlib.blake2b(repr(parts).encode(), digest_size=_TAG_BYTES)
-    hashed.update(person.state)
+    hashed.update(user.state)
     return hashed.hexdigest()
 
 
-def _popular_state(serving: Serving, person: Person, wish: Wish) -> object:
+def _popular_state(serving: Serving, user: UserFilms, query: Query) -> object:
     """What a reply of popular films depends on: their head, or of a genre's films perhaps the whole list."""
-    return serving.popular_state if wish.genre else serving.popular[: wish.count + len(person.watched)]
+    return serving.popular_state if query.genre else serving.popular[: query.count + len(user.watched)]
 
 
-def _personal(serving: Serving, served: Served, person: Person, wish: Wish) -> dict[str, Any]:
+def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -> dict[str, Any]:
     model = served.model
-    profile = model.profile_of(person.user_id, *_ratings(serving, person))
+    profile = model.profile_of(user.user_id, *_ratings(serving, user))
     given = votes(model, profile)
     best = rank(
         model,
         profile,
-        wish.count,
-        exclude=person.watched if wish.unwatched else (),
-        among=_among(serving, wish.genre, len(model.item_ids)),
-        rated=not wish.unwatched,
+        query.count,
+        exclude=user.watched if query.unwatched else (),
+        among=_among(serving, query.genre, len(model.item_ids)),
+        rated=not query.unwatched,
         given=given,
     )
     stars = predict_stars(model, fold_in(model, profile), best.item_ids)
@@ -86,21 +86,21 @@ def _personal(serving: Serving, served: Served, person: Person, wish: Wish) -> d
         _item(serving, *one)
         for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars.tolist(), reasons, strict=True)
     ]
-    if len(items) < wish.count:
-        items += _unranked(serving, person, wish, wish.count - len(items))
+    if len(items) < query.count:
+        items += _unranked(serving, user, query, query.count - len(items))
     return {
         "items": items,
-        "based_on": {"ratings": len(person.rated), "fresh_ratings": len(person.rated) - old},
+        "based_on": {"ratings": len(user.rated), "fresh_ratings": len(user.rated) - old},
         "strategy": "personal" if len(profile.items) else "popular",
     }
 
 
-def _ratings(serving: Serving, person: Person) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The person's ratings, but for films of which the model knows another under the same id."""
+def _ratings(serving: Serving, user: UserFilms) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The user's ratings, but for films of which the model knows another under the same id."""
     if serving.replaced is None:
-        return person.rated, person.stars
-    kept = ~np.isin(person.rated, serving.replaced)
-    return person.rated[kept], person.stars[kept]
+        return user.rated, user.stars
+    kept = ~np.isin(user.rated, serving.replaced)
+    return user.rated[kept], user.stars[kept]
 
 
 def _among(serving: Serving, genre: str, count: int) -> NDArray[np.bool_] | None:
@@ -111,28 +111,28 @@ def _among(serving: Serving, genre: str, count: int) -> NDArray[np.bool_] | None
     return np.zeros(count, np.bool_) if found is None else found
 
 
-def _popular(serving: Serving, person: Person, wish: Wish) -> list[dict[str, Any]]:
-    chosen = _chosen(serving, person, wish)
+def _popular(serving: Serving, user: UserFilms, query: Query) -> list[dict[str, Any]]:
+    chosen = _chosen(serving, user, query)
     fitting = ((movie_id, score) for movie_id, score in serving.popular if chosen(movie_id))
-    return [_item(serving, *one, None, None) for one in islice(fitting, wish.count)]
+    return [_item(serving, *one, None, None) for one in islice(fitting, query.count)]
 
 
-def _unranked(serving: Serving, person: Person, wish: Wish, count: int) -> list[dict[str, Any]]:
+def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> list[dict[str, Any]]:
     """Films that the model says nothing about, the newest first: without stars, score and reason."""
-    fitting = filter(_chosen(serving, person, wish), serving.rest)
+    fitting = filter(_chosen(serving, user, query), serving.rest)
     return [_item(serving, movie_id, None, None, None) for movie_id in islice(fitting, count)]
 
 
-def _chosen(serving: Serving, person: Person, wish: Wish) -> Callable[[int], bool]:
+def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
     """Whether a film is in the catalogue, of the genre that is asked for, and not hidden."""
-    hidden: Collection[int] = set(person.watched.tolist()) if wish.unwatched else ()
-    genre = genre_key(wish.genre)
+    hidden: Collection[int] = set(user.watched.tolist()) if query.unwatched else ()
+    genre = genre_key(query.genre)
 
     def chosen(movie_id: int) -> bool:
         film = serving.films.by_id.get(movie_id)
         if film is None or movie_id in hidden:
             return False
-        return not wish.genre or genre in map(genre_key, film["genres"])
+        return not query.genre or genre in map(genre_key, film["genres"])
 
     return chosen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.shelf import Shelf
+from dataflix_backend.recommendations.model_store import ModelStore
 from dataflix_recommender import ModelError, digest, save
 from support.recommender import small_model
 
@@ -16,10 +16,10 @@ HELD = """
 import sys
 from pathlib import Path
 from dataflix_backend.recommendations.champion import Note
-from dataflix_backend.recommendations.shelf import Shelf
-shelf = Shelf(Path(sys.argv[1]))
-model, lock = shelf.take(shelf.note().champion)
-print(shelf.lead(), len(model.item_ids), flush=True)
+from dataflix_backend.recommendations.model_store import ModelStore
+store = ModelStore(Path(sys.argv[1]))
+model, lock = store.take(store.note().champion)
+print(store.lead(), len(model.item_ids), flush=True)
 sys.stdin.read()
 """
 
@@ -41,38 +41,38 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "models")
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
 
 
 def names(tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "models").iterdir()}
 
 
-def test_what_was_put_can_be_taken(shelf: Shelf, file: Path, tmp_path: Path) -> None:
-    assert not shelf.has(champion())
-    shelf.put(champion(), file)
-    assert shelf.has(champion())
-    model, lock = shelf.take(champion())
+def test_what_was_put_can_be_taken(store: ModelStore, file: Path, tmp_path: Path) -> None:
+    assert not store.has(champion())
+    store.put(champion(), file)
+    assert store.has(champion())
+    model, lock = store.take(champion())
     with lock:
         assert digest(model) == champion().digest
     assert names(tmp_path) == {champion().folder}
 
 
-def test_a_file_of_another_digest_is_not_put(shelf: Shelf, file: Path, tmp_path: Path) -> None:
+def test_a_file_of_another_digest_is_not_put(store: ModelStore, file: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="digest"):
-        shelf.put(champion(known="f" * 64), file)
+        store.put(champion(known="f" * 64), file)
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match="is no model"):
-        shelf.put(champion(), file)
+        store.put(champion(), file)
     assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
 def test_a_damaged_folder_is_noticed_and_can_be_made_again(
-    shelf: Shelf, file: Path, tmp_path: Path, damage: str
+    store: ModelStore, file: Path, tmp_path: Path, damage: str
 ) -> None:
-    shelf.put(champion(), file)
+    store.put(champion(), file)
     array = tmp_path / "models" / champion().folder / "item_factors.npy"
     content = array.read_bytes()
     if damage == "missing":
@@ -80,42 +80,42 @@ def test_a_damaged_folder_is_noticed_and_can_be_made_again(
     else:
         array.write_bytes(content[:-8] if damage == "cut" else content[:-1] + b"\x55")
     with pytest.raises(ModelError):
-        shelf.take(champion())
-    assert not shelf.has(champion())
-    shelf.put(champion(), file)
-    shelf.take(champion())[1].close()
+        store.take(champion())
+    assert not store.has(champion())
+    store.put(champion(), file)
+    store.take(champion())[1].close()
 
 
-def test_a_folder_that_is_not_there_is_no_damage(shelf: Shelf) -> None:
+def test_a_folder_that_is_not_there_is_no_damage(store: ModelStore) -> None:
     with pytest.raises(FileNotFoundError):
-        shelf.take(champion())
+        store.take(champion())
 
 
-def test_old_folders_go_when_nobody_uses_them(shelf: Shelf, file: Path, tmp_path: Path) -> None:
+def test_old_folders_go_when_nobody_uses_them(store: ModelStore, file: Path, tmp_path: Path) -> None:
     for version in (1, 2, 3):
-        shelf.put(champion(version), file)
-    _, lock = shelf.take(champion(1))
+        store.put(champion(version), file)
+    _, lock = store.take(champion(1))
     (tmp_path / "models" / ".unfinished-left-by-the-killed").mkdir()
-    assert shelf.tidy(champion(3)) == [champion(2).folder]
+    assert store.tidy(champion(3)) == [champion(2).folder]
     assert names(tmp_path) == {champion(1).folder, champion(3).folder}
     lock.close()
-    assert shelf.tidy(champion(3)) == [champion(1).folder]
+    assert store.tidy(champion(3)) == [champion(1).folder]
 
 
-def test_notes_are_read_back_and_a_damaged_one_is_an_empty_one(shelf: Shelf, tmp_path: Path) -> None:
-    assert shelf.note() == Note()
+def test_notes_are_read_back_and_a_damaged_one_is_an_empty_one(store: ModelStore, tmp_path: Path) -> None:
+    assert store.note() == Note()
     note = Note(champion=champion(), registry="answers", fault="none")
-    shelf.write(note)
-    assert shelf.note() == note
+    store.write(note)
+    assert store.note() == note
     (tmp_path / "models" / "champion.json").write_text("{")
-    assert shelf.note() == Note()
+    assert store.note() == Note()
 
 
 def test_a_killed_process_leaves_neither_the_lead_nor_a_folder_in_use(
-    shelf: Shelf, file: Path, tmp_path: Path
+    store: ModelStore, file: Path, tmp_path: Path
 ) -> None:
-    shelf.put(champion(), file)
-    shelf.write(Note(champion=champion()))
+    store.put(champion(), file)
+    store.write(Note(champion=champion()))
     with subprocess.Popen(
         [sys.executable, "-c", HELD, str(tmp_path / "models")],
         stdin=subprocess.PIPE,
@@ -124,9 +124,9 @@ def test_a_killed_process_leaves_neither_the_lead_nor_a_folder_in_use(
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "True 4\n"
-        assert not shelf.lead()
-        assert shelf.tidy(keep=None) == []
+        assert not store.lead()
+        assert store.tidy(keep=None) == []
         other.kill()
-    assert shelf.lead()
-    assert shelf.tidy(keep=None) == [champion().folder]
-    shelf.resign()
+    assert store.lead()
+    assert store.tidy(keep=None) == [champion().folder]
+    store.resign()

@@ -17,12 +17,12 @@ from psycopg import OperationalError
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from dataflix_backend.database import Pool
+from dataflix_backend.metrics import ModelMetrics
+from dataflix_backend.recommendations.catalogue import Catalogue, read_popularity
 from dataflix_backend.recommendations.champion import Note
-from dataflix_backend.recommendations.counts import Counts
-from dataflix_backend.recommendations.films import Catalogue, read_popularity
+from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.registry_watcher import RegistryWatcher
 from dataflix_backend.recommendations.serving import Served, Serving, Source, combine
-from dataflix_backend.recommendations.shelf import Shelf
-from dataflix_backend.recommendations.watcher import Watcher
 from dataflix_contract import Settings
 from dataflix_recommender import ModelError
 
@@ -53,15 +53,15 @@ class Status:
     not_served: str = ""
 
 
-class Keeper:
+class ModelCache:
     """One for each process; `current` is what it serves."""
 
     def __init__(self, settings: Settings, pool: Pool, folder: Path) -> None:
-        self.counts = Counts()
+        self.metrics = ModelMetrics()
         self.current: Serving | None = None
         self._pool = pool
-        self._shelf = Shelf(folder)
-        self._watcher = Watcher(settings, self._shelf, self.counts)
+        self._store = ModelStore(folder)
+        self._watcher = RegistryWatcher(settings, self._store, self.metrics)
         self._stopped = threading.Event()
         self._catalogue = Catalogue()
         self._note = Note()
@@ -79,7 +79,7 @@ class Keeper:
     def stop(self) -> None:
         """Have the threads end, and another process lead."""
         self._stopped.set()
-        self._shelf.resign()
+        self._store.resign()
 
     def tick(self) -> None:
         """Look once for new films and a new model, and put them in service."""
@@ -116,7 +116,7 @@ class Keeper:
 
     def _refresh(self) -> None:
         before = self.current
-        self._note = self._shelf.note()
+        self._note = self._store.note()
         mapped = self._newest(self._mapped)
         source = _source(mapped, self._note)
         with self._pool.connection() as connection:
@@ -139,16 +139,16 @@ class Keeper:
         if champion is None or (served and served.champion == champion):
             return served
         try:
-            model, lock = self._shelf.take(champion)
+            model, lock = self._store.take(champion)
         except FileNotFoundError:
             return served  # being made again, or already replaced by another
         except ModelError as fault:
-            self.counts.failed("damaged")
+            self.metrics.failed("damaged")
             log.warning("a model on the disk was damaged", version=champion.version, why=str(fault))
             return served
         fresh = Served(champion, model)
         weakref.finalize(fresh, lock.close)  # when the last request that uses it is done
-        self.counts.serving(champion)
+        self.metrics.serving(champion.version, champion.trained_at)
         log.info("a model is in service", version=champion.version)
         return fresh
 
@@ -164,7 +164,7 @@ class Keeper:
         return popular
 
     def _failed(self, kind: str, what: str, fault: Exception) -> None:
-        self.counts.failed(kind)
+        self.metrics.failed(kind)
         why = type(fault).__name__
         if why != self._fault:  # once, however often it is tried
             log.warning(what, kind=why)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflix_backend.recommendations.advice import Wish, advise, entity_tag
+from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.champion import Champion
-from dataflix_backend.recommendations.films import Films
-from dataflix_backend.recommendations.people import BIGINTS, SMALLINTS, Person, numbers
+from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
 from dataflix_backend.recommendations.serving import MOST_REPLIES, Made, Served, Serving, combine
+from dataflix_backend.recommendations.user_films import BIGINTS, SMALLINTS, UserFilms, numbers
 from dataflix_recommender import identities
 from support.recommender import small_model
 
@@ -34,11 +34,11 @@ def with_model(*movie_ids: int) -> Serving:
     return combine(films, Served(CHAMPION, small_model()), "registry")
 
 
-def person(user_id: int, ratings: dict[int, float], watched: tuple[int, ...] = ()) -> Person:
+def user(user_id: int, ratings: dict[int, float], watched: tuple[int, ...] = ()) -> UserFilms:
     rated = np.asarray(sorted(ratings), np.int64)
     seen = np.asarray(sorted({*ratings, *watched}), np.int64)
     stars = np.asarray([ratings[one] for one in sorted(ratings)])
-    return Person(user_id, seen, rated, stars, repr((seen, rated, stars)).encode())
+    return UserFilms(user_id, seen, rated, stars, repr((seen, rated, stars)).encode())
 
 
 def ids(reply: dict[str, Any]) -> list[int]:
@@ -46,7 +46,7 @@ def ids(reply: dict[str, Any]) -> list[int]:
 
 
 def test_a_person_of_the_training_gets_films_stars_and_reasons() -> None:
-    reply = advise(with_model(), person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    reply = make_reply(with_model(), user(1, {10: 5.0, 20: 3.0}), Query(10))
     assert ids(reply) == [30, 40]
     assert reply["strategy"] == "personal"
     assert reply["based_on"] == {"ratings": 2, "fresh_ratings": 0}
@@ -58,99 +58,99 @@ def test_a_person_of_the_training_gets_films_stars_and_reasons() -> None:
 
 
 def test_a_fresh_rating_counts_and_is_counted() -> None:
-    reply = advise(with_model(), person(1, {10: 5.0, 20: 3.0, 30: 1.0}), Wish(10))
+    reply = make_reply(with_model(), user(1, {10: 5.0, 20: 3.0, 30: 1.0}), Query(10))
     assert reply["based_on"] == {"ratings": 3, "fresh_ratings": 1}
     assert ids(reply) == [40]
 
 
 def test_who_has_rated_nothing_gets_the_popularity_list_with_stars() -> None:
-    reply = advise(with_model(), person(77, {}), Wish(3))
+    reply = make_reply(with_model(), user(77, {}), Query(3))
     assert (ids(reply), reply["strategy"]) == ([40, 10, 20], "popular")
     assert all(item["stars"] for item in reply["items"])
 
 
 def test_the_first_rating_makes_it_personal() -> None:
-    reply = advise(with_model(), person(77, {10: 5.0}), Wish(1))
+    reply = make_reply(with_model(), user(77, {10: 5.0}), Query(1))
     assert (ids(reply), reply["strategy"]) == ([30], "personal")
 
 
 def test_a_rating_of_a_film_that_the_model_does_not_know_is_fresh() -> None:
-    reply = advise(with_model(10, 20, 30, 40, 50), person(77, {50: 5.0}), Wish(1))
+    reply = make_reply(with_model(10, 20, 30, 40, 50), user(77, {50: 5.0}), Query(1))
     assert reply["based_on"] == {"ratings": 1, "fresh_ratings": 1}
     assert reply["strategy"] == "popular"
 
 
 def test_watched_films_are_left_out_unless_they_are_wanted() -> None:
-    someone = person(1, {10: 5.0, 20: 3.0}, watched=(30,))
-    assert ids(advise(with_model(), someone, Wish(10))) == [40]
-    assert sorted(ids(advise(with_model(), someone, Wish(10, unwatched=False)))) == [10, 20, 30, 40]
+    someone = user(1, {10: 5.0, 20: 3.0}, watched=(30,))
+    assert ids(make_reply(with_model(), someone, Query(10))) == [40]
+    assert sorted(ids(make_reply(with_model(), someone, Query(10, unwatched=False)))) == [10, 20, 30, 40]
 
 
 def test_a_genre_bounds_the_choice() -> None:
-    someone = person(77, {})
-    assert ids(advise(with_model(), someone, Wish(10, "Comedy"))) == [20, 30]
-    assert ids(advise(with_model(), someone, Wish(10, "Western"))) == []
+    someone = user(77, {})
+    assert ids(make_reply(with_model(), someone, Query(10, "Comedy"))) == [20, 30]
+    assert ids(make_reply(with_model(), someone, Query(10, "Western"))) == []
 
 
 def test_a_film_that_is_gone_is_neither_shown_nor_a_reason() -> None:
-    someone = person(1, {10: 5.0, 20: 3.0})
-    assert ids(advise(with_model(10, 20, 30), someone, Wish(10))) == [30]
-    assert advise(with_model(20, 30), someone, Wish(10))["items"][0]["because"] is None
+    someone = user(1, {10: 5.0, 20: 3.0})
+    assert ids(make_reply(with_model(10, 20, 30), someone, Query(10))) == [30]
+    assert make_reply(with_model(20, 30), someone, Query(10))["items"][0]["because"] is None
 
 
 @pytest.mark.parametrize("genre", ["", "Drama"])
 def test_a_film_that_went_after_the_catalogue_was_read_is_neither_shown_nor_a_reason(genre: str) -> None:
-    serving, someone = with_model(10, 20, 30, 40, 50), person(1, {10: 5.0})
-    before = advise(serving, someone, Wish(10, genre))
+    serving, someone = with_model(10, 20, 30, 40, 50), user(1, {10: 5.0})
+    before = make_reply(serving, someone, Query(10, genre))
     assert {30, 50} <= set(ids(before))
     assert before["items"][0]["because"] == {"movie_id": 10, "title": "Film 10"}
     later = serving.without({10, 30, 50})
-    reply = advise(later, someone, Wish(10, genre))
+    reply = make_reply(later, someone, Query(10, genre))
     assert not {10, 30, 50} & set(ids(reply))
     assert all(item["because"] is None for item in reply["items"])
-    assert entity_tag(later, someone, Wish(10, genre)) != entity_tag(serving, someone, Wish(10, genre))
+    assert entity_tag(later, someone, Query(10, genre)) != entity_tag(serving, someone, Query(10, genre))
     popular = Serving(catalogue(10, 20)).with_popular([(10, 1.0), (20, 0.5)])
-    assert ids(advise(popular.without({10}), person(9, {}), Wish(10))) == [20]
+    assert ids(make_reply(popular.without({10}), user(9, {}), Query(10))) == [20]
     assert serving.films.by_id.keys() == {10, 20, 30, 40, 50}  # what is served by others is as it was
 
 
 def test_without_a_model_the_popular_films_are_shown() -> None:
     serving = Serving(catalogue(10, 20, 30), popular=[(30, 1.0), (20, 0.5), (99, 0.4), (10, 0.0)])
-    reply = advise(serving, person(1, {20: 4.0}), Wish(5))
+    reply = make_reply(serving, user(1, {20: 4.0}), Query(5))
     assert ids(reply) == [30, 10]
     assert {(item["stars"], item["because"]) for item in reply["items"]} == {(None, None)}
     assert reply["strategy"] == "popular"
-    assert ids(advise(serving, person(1, {20: 4.0}), Wish(1, "Comedy", unwatched=False))) == [30]
+    assert ids(make_reply(serving, user(1, {20: 4.0}), Query(1, "Comedy", unwatched=False))) == [30]
 
 
 def test_a_list_that_the_model_cannot_fill_goes_on_with_new_films() -> None:
     serving = with_model(10, 20, 30, 40, 50, 60)
-    reply = advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    reply = make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(10))
     assert ids(reply) == [30, 40, 60, 50], "the model's own first, then the newest"
     assert [item["score"] is None for item in reply["items"]] == [False, False, True, True]
     assert [item["stars"] is None for item in reply["items"]] == [False, False, True, True]
-    assert ids(advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(2))) == [30, 40]
-    assert ids(advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(3))) == [30, 40, 60]
-    everything = person(1, {10: 5.0}, watched=(20, 30, 40))
-    assert ids(advise(serving, everything, Wish(10))) == [60, 50]
-    assert ids(advise(serving, everything, Wish(10, "drama"))) == [50]
-    assert ids(advise(serving, person(1, {}, watched=(10, 20, 30, 40, 50, 60)), Wish(10))) == []
-    shown = ids(advise(serving, everything, Wish(10, unwatched=False)))
+    assert ids(make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(2))) == [30, 40]
+    assert ids(make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(3))) == [30, 40, 60]
+    everything = user(1, {10: 5.0}, watched=(20, 30, 40))
+    assert ids(make_reply(serving, everything, Query(10))) == [60, 50]
+    assert ids(make_reply(serving, everything, Query(10, "drama"))) == [50]
+    assert ids(make_reply(serving, user(1, {}, watched=(10, 20, 30, 40, 50, 60)), Query(10))) == []
+    shown = ids(make_reply(serving, everything, Query(10, unwatched=False)))
     assert sorted(shown) == [10, 20, 30, 40, 50, 60]
     assert shown[-2:] == [60, 50]
 
 
 @pytest.mark.parametrize("genre", ["Comedy", "comedy", "COMEDY", " Comedy "])
 def test_a_genre_is_found_in_any_case(genre: str) -> None:
-    someone = person(77, {})
-    assert ids(advise(with_model(), someone, Wish(10, genre))) == [20, 30]
+    someone = user(77, {})
+    assert ids(make_reply(with_model(), someone, Query(10, genre))) == [20, 30]
     popular = Serving(catalogue(10, 20, 30), popular=[(30, 1.0), (20, 0.5), (10, 0.0)])
-    assert ids(advise(popular, someone, Wish(10, genre))) == [30, 20]
+    assert ids(make_reply(popular, someone, Query(10, genre))) == [30, 20]
 
 
 def test_a_catalogue_without_films_has_nothing_to_show() -> None:
     for serving in (Serving(catalogue()), combine(catalogue(), served_of(catalogue(10, 20, 30, 40)), "disk")):
-        reply = advise(serving, person(1, {}), Wish(10))
+        reply = make_reply(serving, user(1, {}), Query(10))
         assert (reply["items"], reply["strategy"]) == ([], "popular")
 
 
@@ -178,7 +178,7 @@ def test_a_model_of_another_catalogue_is_not_served_and_said_to_be_so() -> None:
     assert (
         "champion version 3, not served: made for another catalogue; popular films are served" in other.unfit
     )
-    shown = advise(other.with_popular([(20, 1.0), (10, 0.5)]), person(1, {10: 5.0}), Wish(10))
+    shown = make_reply(other.with_popular([(20, 1.0), (10, 0.5)]), user(1, {10: 5.0}), Query(10))
     assert (ids(shown), shown["strategy"]) == ([20], "popular")
     assert {item["stars"] for item in shown["items"]} == {None}
 
@@ -188,10 +188,10 @@ def test_a_film_that_became_another_has_neither_the_old_one_s_merits_nor_its_voi
     served = served_of(films)
     changed = {**films.by_id[30], "title": "Another", "release_year": 2024}
     serving = combine(Films(2, {**films.by_id, 30: changed}), served, "registry")
-    reply = advise(serving, person(1, {10: 5.0, 20: 3.0}), Wish(10))
+    reply = make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(10))
     assert ids(reply) == [40, 30], "as a new film, behind those that the model knows"
     assert (reply["items"][1]["stars"], reply["items"][1]["because"]) == (None, None)
-    reply = advise(serving, person(77, {30: 5.0}), Wish(10))
+    reply = make_reply(serving, user(77, {30: 5.0}), Query(10))
     assert (reply["strategy"], reply["based_on"]["fresh_ratings"]) == ("popular", 1)
     assert all(item["because"] is None for item in reply["items"])
     retitled = {**films.by_id[30], "title": "A Translation"}
@@ -199,43 +199,43 @@ def test_a_film_that_became_another_has_neither_the_old_one_s_merits_nor_its_voi
 
 
 def test_the_tag_of_a_genre_s_popular_films_changes_with_all_of_them() -> None:
-    serving, someone = Serving(catalogue(10, 20, 30)), person(77, {})
+    serving, someone = Serving(catalogue(10, 20, 30)), user(77, {})
     before = serving.with_popular([(10, 1.0), (30, 0.5), (20, 0.4)])
     after = serving.with_popular([(10, 1.0), (20, 0.5), (30, 0.4)])
-    wish = Wish(1, "Comedy")
-    assert ids(advise(before, someone, wish)) != ids(advise(after, someone, wish))
-    assert entity_tag(before, someone, wish) != entity_tag(after, someone, wish)
-    assert entity_tag(before, someone, Wish(1)) == entity_tag(after, someone, Wish(1))
+    query = Query(1, "Comedy")
+    assert ids(make_reply(before, someone, query)) != ids(make_reply(after, someone, query))
+    assert entity_tag(before, someone, query) != entity_tag(after, someone, query)
+    assert entity_tag(before, someone, Query(1)) == entity_tag(after, someone, Query(1))
 
 
 def test_the_tag_is_the_same_for_the_same() -> None:
-    someone = person(1, {10: 5.0})
-    assert entity_tag(with_model(), someone, Wish(10)) == entity_tag(with_model(), someone, Wish(10))
+    someone = user(1, {10: 5.0})
+    assert entity_tag(with_model(), someone, Query(10)) == entity_tag(with_model(), someone, Query(10))
 
 
 @pytest.mark.parametrize(
-    ("serving", "someone", "wish"),
+    ("serving", "someone", "query"),
     [
-        (with_model(), person(1, {10: 4.5}), Wish(10)),
-        (with_model(), person(1, {}), Wish(10)),
-        (with_model(), person(1, {10: 5.0}, watched=(20,)), Wish(10)),
-        (with_model(), person(2, {10: 5.0}), Wish(10)),
-        (with_model(), person(1, {10: 5.0}), Wish(11)),
-        (with_model(), person(1, {10: 5.0}), Wish(10, "Drama")),
-        (with_model(), person(1, {10: 5.0}), Wish(10, unwatched=False)),
-        (replace(with_model(), source="disk"), person(1, {10: 5.0}), Wish(10)),
-        (replace(with_model(), films=catalogue(10, 20, 30, 40, version=2)), person(1, {10: 5.0}), Wish(10)),
+        (with_model(), user(1, {10: 4.5}), Query(10)),
+        (with_model(), user(1, {}), Query(10)),
+        (with_model(), user(1, {10: 5.0}, watched=(20,)), Query(10)),
+        (with_model(), user(2, {10: 5.0}), Query(10)),
+        (with_model(), user(1, {10: 5.0}), Query(11)),
+        (with_model(), user(1, {10: 5.0}), Query(10, "Drama")),
+        (with_model(), user(1, {10: 5.0}), Query(10, unwatched=False)),
+        (replace(with_model(), source="disk"), user(1, {10: 5.0}), Query(10)),
+        (replace(with_model(), films=catalogue(10, 20, 30, 40, version=2)), user(1, {10: 5.0}), Query(10)),
         (
             replace(with_model(), served=Served(CHAMPION.model_copy(update={"version": 4}), small_model())),
-            person(1, {10: 5.0}),
-            Wish(10),
+            user(1, {10: 5.0}),
+            Query(10),
         ),
     ],
 )
 def test_the_tag_changes_with_all_that_a_reply_depends_on(
-    serving: Serving, someone: Person, wish: Wish
+    serving: Serving, someone: UserFilms, query: Query
 ) -> None:
-    assert entity_tag(serving, someone, wish) != entity_tag(with_model(), person(1, {10: 5.0}), Wish(10))
+    assert entity_tag(serving, someone, query) != entity_tag(with_model(), user(1, {10: 5.0}), Query(10))
 
 
 def test_replies_are_kept_while_what_they_were_made_from_is_served() -> None:

@@ -1,20 +1,27 @@
-"""Finding films: what is asked for, as SQL.
+"""The SQL that reads films, with what users think of them right now: by id, and as a search.
 
-All orders rise, by a key and, for films that share it, the id: so a page begins after a pair of both.
+A search's order rises by a key and, for equal keys, by the id: a page begins after a pair of both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from psycopg import Connection
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow, class_row, dict_row
 from pydantic import Field, TypeAdapter
 
-from dataflix_backend import catalogue
 from dataflix_backend.schemas import Id, Movie, MovieSearch
 from dataflix_backend.text import GENRES_ARE_EQUAL, part
+
+#: The columns of a `Movie` for films ``m`` whose ratings are counted by `RATINGS_OF_M`.
+COLUMNS = "m.movie_id, m.title, m.release_year, m.genres, m.overview, r.rating_count, r.rating_mean"
+RATINGS_OF_M = """CROSS JOIN LATERAL (
+    SELECT count(*) AS rating_count, round(avg(rating), 3)::float8 AS rating_mean
+    FROM ratings WHERE movie_id = m.movie_id
+) r"""
 
 Place = tuple[float | str, int]
 
@@ -104,8 +111,8 @@ def statement(wanted: MovieSearch, order: Order, after: Place | None) -> tuple[s
         conditions.append(f"({order.key}, m.movie_id) > (%(key)s, %(movie_id)s)")
         values |= {"key": after[0], "movie_id": after[1]}
     query = _QUERY.format(
-        columns=catalogue.COLUMNS,
-        ratings=catalogue.RATINGS_OF_M,
+        columns=COLUMNS,
+        ratings=RATINGS_OF_M,
         key=order.key,
         joins=_ALL_RATINGS if order.all_ratings else "",
         conditions=" AND ".join(conditions) or "true",
@@ -127,3 +134,12 @@ def _conditions(wanted: MovieSearch) -> list[str]:
 def _found(row: dict[str, Any]) -> Found:
     key = row.pop("key")
     return Found(Movie(**row), (key, row["movie_id"]))
+
+
+def read_movies(connection: Connection[TupleRow], movie_ids: Iterable[int]) -> dict[int, Movie]:
+    """The films of these ids; those that are not there are left out."""
+    with connection.cursor(row_factory=class_row(Movie)) as cursor:
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM movies m {RATINGS_OF_M} WHERE m.movie_id = ANY(%s)", [list(movie_ids)]
+        )
+        return {movie.movie_id: movie for movie in cursor}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from dataflix_backend.recommendations.films import GONE
+from dataflix_backend.recommendations.catalogue import GONE
 
 #: Arrays in PostgreSQL's binary form: NumPy reads them, and nothing is made for each film in Python.
 _FILMS = f"""
@@ -34,7 +34,7 @@ SMALLINTS = np.dtype([("bytes", ">i4"), ("value", ">i2")])
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class UserFilms:
     """Someone's films.
 
     Attributes:
@@ -52,9 +52,9 @@ class Person:
     state: bytes
 
 
-def read_person(
+def read_user_films(
     connection: Connection[TupleRow], user_id: int, shown: Sequence[int] = ()
-) -> tuple[Person, set[int]] | None:
+) -> tuple[UserFilms, set[int]] | None:
     """Someone's films, and which of ``shown`` have been deleted; None: there is no such user.
 
     Args:
@@ -67,14 +67,14 @@ def read_person(
     if row is None:
         return None
     watched, rated, halves, gone = row
-    person = Person(
+    user = UserFilms(
         user_id,
         numbers(watched, BIGINTS),
         numbers(rated, BIGINTS),
         numbers(halves, SMALLINTS) / 2.0,
         b"".join((watched, rated, halves)),
     )
-    return person, set(numbers(gone, BIGINTS).tolist())
+    return user, set(numbers(gone, BIGINTS).tolist())
 
 
 def numbers(sent: bytes, element: np.dtype[Any]) -> NDArray[Any]:

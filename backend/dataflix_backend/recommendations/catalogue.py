@@ -25,8 +25,8 @@ _FILMS = f"""
 SELECT v.version, m.movie_id, m.title, m.release_year, m.genres
 FROM ({_VERSION}) v LEFT JOIN movies m ON true
 """
-#: How many times longer than comparing them took the films are kept before they are compared again: at
-#: 10 ms for 58,000 films, they are compared at each tick of the keeper, and a million of them less often.
+#: The films are compared again after this many times as long as the last comparison took. It takes 10 ms for
+#: 58,000 films, which are compared twice a second; a million films are compared less often.
 _COMPARED_SHARE = 50.0
 #: The longest that a change of the films may go unnoticed.
 _MOST_SECONDS = 10.0
