@@ -31,7 +31,7 @@ from flask import Flask
 from psycopg import sql
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from dataflix_backend import folders, metrics
+from dataflix_backend import metrics
 from dataflix_backend.database import make_pool
 from dataflix_backend.recommendations import serving
 from dataflix_backend.recommendations.catalogue import read_films
@@ -111,7 +111,7 @@ def serve(*, anew: bool = False) -> None:
 
     configure_logging("backend")
     settings = load_settings()
-    metrics.clear(folders.home(settings) / "metrics")
+    metrics.clear(settings.service_folder("backend") / "metrics")
     _WithBare(settings).run()
 
 
@@ -148,8 +148,7 @@ def _shelve(settings: Settings, path: Path) -> Champion:
 
 
 def _store(settings: Settings) -> ModelStore:
-    assert settings.data_dir
-    return ModelStore(settings.data_dir / "backend" / "models")
+    return ModelStore(settings.service_folder("backend") / "models")
 
 
 def _rate_freshly(settings: Settings, champion: Champion) -> list[int]:

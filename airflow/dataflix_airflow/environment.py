@@ -8,22 +8,8 @@ import hmac
 from pathlib import Path
 from urllib.parse import quote
 
-from dataflix_contract import Settings, SettingsError
+from dataflix_contract import Settings
 from dataflix_contract.postgres import OPTIONS_VARIABLE, options
-
-
-def home(settings: Settings) -> Path:
-    """Airflow's folder, below the stack's: its logs, and the login's password.
-
-    Raises:
-        SettingsError: the stack's folder is not set.
-    """
-    if settings.data_dir is None:
-        raise SettingsError(
-            "DATAFLIX_DATA_DIR is not set: set it to the stack's folder"
-            " (.dataflix/stack in the checkout, unless .env says otherwise)"
-        )
-    return settings.data_dir.expanduser().absolute() / "airflow"
 
 
 def dags_folder() -> Path:

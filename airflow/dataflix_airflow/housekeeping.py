@@ -24,7 +24,7 @@ def clean_up(now: datetime | None = None) -> None:
         SettingsError: the stack's folder is not set.
     """
     before = (now or datetime.now(UTC)) - KEPT
-    files = delete_old_files(environment.logs_folder(environment.home(load_settings())), before)
+    files = delete_old_files(environment.logs_folder(load_settings().service_folder("airflow")), before)
     log.info("%d log files from before %s deleted", files, before)
     stamp = before.isoformat(timespec="seconds")
     run_command(

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataflix_airflow import environment, migration
-from dataflix_airflow.parenthood import die_with_parent
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.processes import die_with_parent
 
 #: The stack's commands, where they are not Airflow's own word for word.
 _COMMANDS = {
@@ -54,7 +54,7 @@ def main() -> None:
     """Become Airflow: set its configuration and run its command line in this process."""
     try:
         settings = load_settings()
-        home = environment.home(settings)
+        home = settings.service_folder("airflow")
         dags = Path(os.environ.get(_DAGS_VARIABLE) or environment.dags_folder())
         os.environ.update(environment.airflow_environment(settings, home, dags))
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dataflix_airflow.parenthood import die_with_parent
+from dataflix_contract.processes import die_with_parent
 from dataflix_contract.programs import find_program
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from dataflix_backend import folders, metrics, problems, recommendations
+from dataflix_backend import metrics, problems, recommendations
 from dataflix_backend.context import Context
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
@@ -130,7 +130,7 @@ def main() -> int:
     """Entry point: serve until SIGTERM or SIGINT; 1 after a fault."""
     try:
         settings = load_settings()
-        counts = folders.home(settings) / "metrics"
+        counts = settings.service_folder("backend") / "metrics"
     except SettingsError as fault:
         sys.stderr.write(f"dataflix-backend: {fault}\n")
         return 1

@@ -320,6 +320,19 @@ class Settings(BaseSettings):
         """Whether the backend's log has debug messages."""
         return self.flask_debug and self.flask_env == "development"
 
+    def service_folder(self, service: str) -> Path:
+        """Where a service keeps what it writes: a folder of its name below the stack's data folder.
+
+        Raises:
+            SettingsError: the settings name no data folder.
+        """
+        if self.data_dir is None:
+            raise SettingsError(
+                "DATAFLIX_DATA_DIR is empty: ./run.sh sets it for the servers that it starts. To start one by"
+                " hand, set it to the stack's folder (.dataflix/stack in the checkout, unless .env names one)"
+            )
+        return self.data_dir.expanduser().absolute() / service
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment and the settings file, if there is one.

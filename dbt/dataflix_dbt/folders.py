@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataflix_contract import Settings, SettingsError
-
 #: The dbt project, beside this package.
 PROJECT = Path(__file__).resolve().parents[1] / "project"
 
@@ -60,16 +58,3 @@ class Folders:
         """Make the folders that are missing."""
         for folder in (self.logs, self.target, self.docs_target, self.docs_page.parent):
             folder.mkdir(parents=True, exist_ok=True)
-
-
-def folders(settings: Settings) -> Folders:
-    """The folders of the stack that these settings describe.
-
-    Raises:
-        SettingsError: the settings do not say where data is kept.
-    """
-    if settings.data_dir is None:
-        raise SettingsError(
-            "DATAFLIX_DATA_DIR is empty: the stack sets it for what it starts; by hand, set it too"
-        )
-    return Folders(settings.data_dir.expanduser().absolute() / "dbt")

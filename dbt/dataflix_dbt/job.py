@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dataflix_contract.processes import die_with_parent
+
 FAILED, BROKEN = 1, 2
-_PR_SET_PDEATHSIG = 1
 _LOCK_SECONDS = 60
 
 
@@ -31,7 +30,7 @@ class _BrokenError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say."""
     options = _options(argv)
-    _die_with(options.parent)
+    die_with_parent(options.parent)
     try:
         with _only_job(options.lock):
             return _run(options)
@@ -48,13 +47,6 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--select", default=None)
     parser.add_argument("--full-refresh", action="store_true")
     return parser.parse_args(argv)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however that happens (prctl(2))."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel knew
-        sys.exit(BROKEN)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.web_server import GunicornLog, address
-from dataflix_dbt.folders import Folders, folders
+from dataflix_dbt.folders import Folders
 from dataflix_dbt.metrics import Metrics
 from dataflix_dbt.store import Store
 from dataflix_dbt.web import Service, create_app
@@ -65,7 +65,7 @@ def main() -> int:
     configure_logging("dbt-webhook")
     try:
         settings = load_settings()
-        where = folders(settings)
+        where = Folders(settings.service_folder("dbt"))
         where.make()
     except (SettingsError, OSError) as fault:
         sys.stderr.write(f"dataflix-dbt-webhook: {fault}\n")

@@ -8,10 +8,8 @@ made by ``dataflix-connector topics``, from the contract.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer
 
 from dataflix_contract import load_settings
+from dataflix_contract.processes import die_with_parent
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _CHANGES = frozenset({"new", "edit", "delete"})
 
 
@@ -78,7 +76,7 @@ def application(topic: str | None) -> KaskadeApp:
 
 def main() -> int:
     """Entry point: one terminal, until it is left or the server ends; the exit code."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     # the person's own kaskade, its settings and its log file, has nothing to do with this one
     os.environ["KASKADE_SETTINGS"] = os.devnull
     logging.getLogger("kaskade").addHandler(logging.NullHandler())

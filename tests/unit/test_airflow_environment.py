@@ -5,7 +5,6 @@ import json
 import stat
 from pathlib import Path
 
-import pytest
 from pydantic import SecretStr
 
 from dataflix_airflow.environment import (
@@ -13,11 +12,10 @@ from dataflix_airflow.environment import (
     dags_folder,
     database_url,
     derived_key,
-    home,
     passwords_file,
 )
 from dataflix_airflow.launch import airflow_command, write_passwords
-from dataflix_contract import Settings, SettingsError
+from dataflix_contract import Settings
 
 HOME, DAGS = Path("/data/airflow"), Path("/repository/dags")
 
@@ -101,9 +99,3 @@ def test_the_login_is_an_admin_and_the_password_in_a_closed_file(tmp_path: Path)
     assert json.loads(file.read_text()) == {"ada": 'qu"ote'}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert made(airflow_user="ada")["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "ada:admin"
-
-
-def test_without_the_stacks_folder_it_says_what_to_set() -> None:
-    with pytest.raises(SettingsError, match="DATAFLIX_DATA_DIR"):
-        home(Settings(_env_file=None))
-    assert home(Settings(_env_file=None, data_dir=Path("/data"))) == Path("/data/airflow")

@@ -88,3 +88,9 @@ def test_kafka_clients_log_in_over_tls_where_a_user_is_set() -> None:
     assert client["sasl.username"] == "masker"
     assert client["sasl.password"] == "s3cret"
     assert client["ssl.ca.location"] == "/ca.crt"
+
+
+def test_a_service_has_a_folder_of_its_own_below_the_stacks() -> None:
+    assert Settings(data_dir=Path("/data")).service_folder("airflow") == Path("/data/airflow")
+    with pytest.raises(SettingsError, match="DATAFLIX_DATA_DIR is empty: "):
+        Settings().service_folder("airflow")

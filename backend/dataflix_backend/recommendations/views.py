@@ -13,7 +13,6 @@ from apiflask.exceptions import HTTPError
 from flask import Response, current_app, request
 
 from dataflix_backend.context import context
-from dataflix_backend.folders import home
 from dataflix_backend.movie_queries import read_movies
 from dataflix_backend.movies import no_movie
 from dataflix_backend.recommendations.catalogue import read_gone
@@ -43,7 +42,7 @@ _CACHE = "private, no-cache"
 def start(app: APIFlask) -> ModelCache:
     """Begin to keep a model at hand for this application, in the process that serves it."""
     shared = app.extensions["dataflix"]
-    cache = ModelCache(shared.settings, shared.pool, home(shared.settings) / "models")
+    cache = ModelCache(shared.settings, shared.pool, shared.settings.service_folder("backend") / "models")
     app.extensions[_KEY] = cache
     cache.start()
     return cache

@@ -15,11 +15,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def die_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill this process when the thread that started it ends. Linux only.
 
-    SIGKILL, because nobody is left who could insist: what is started anew must not meet its
-    predecessor at work.
+    The signal is SIGKILL, so that the next process that does this work never meets this one still at it.
 
     Args:
-        parent: the process that is expected to be the parent; if it is gone already, end now.
+        parent: the process that is expected to be the parent; if it is gone already, this process ends now.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
