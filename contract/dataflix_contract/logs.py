@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 
 import structlog
+
+#: How often the same warning of a library is written at most, in seconds.
+LIBRARY_WARNING_SECONDS = 10.0
+_OUR_PACKAGES = "dataflix_"
+_TEMPLATE_CHARACTERS = 40
 
 
 def configure_logging(service: str, level: int = logging.INFO) -> None:
@@ -44,3 +50,35 @@ def configure_logging(service: str, level: int = logging.INFO) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def limit_library_logs(*libraries: str) -> None:
+    """Write a library's warnings once per interval, and nothing below a warning of the ones that are named.
+
+    For a service whose libraries retry fifty times a second while a server is away. Call it after
+    :func:`configure_logging`.
+    """
+    for name in libraries:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OncePerInterval())
+
+
+class OncePerInterval(logging.Filter):
+    """Drops a library's warning or error that repeats one of the last :data:`LIBRARY_WARNING_SECONDS`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.levelno < logging.WARNING or record.name.startswith(_OUR_PACKAGES):
+            return True
+        # The template, not the text: addresses and ids in it change with each attempt.
+        key = (record.name, str(record.msg)[:_TEMPLATE_CHARACTERS])
+        now = time.monotonic()
+        if now - self._last.get(key, -LIBRARY_WARNING_SECONDS) < LIBRARY_WARNING_SECONDS:
+            return False
+        self._last[key] = now
+        return True

@@ -22,16 +22,14 @@ from faust.auth import SASLCredentials
 from faust.types import StreamT
 
 from dataflix_contract import Masking, Settings, SettingsError, load_settings, tables
-from dataflix_contract.logs import configure_logging
+from dataflix_contract.logs import configure_logging, limit_library_logs
 from dataflix_contract.schema import MASKER_GROUP
 from dataflix_contract.settings import KAFKA_SASL_MECHANISM
-from dataflix_stream_processors.batching import PollTransport
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
+from dataflix_stream_processors.health import add_pages, topic_faults
 from dataflix_stream_processors.metrics import Metrics
-from dataflix_stream_processors.preflight import topic_faults
+from dataflix_stream_processors.poll_consumer import PollTransport
 from dataflix_stream_processors.processing import Processor
-from dataflix_stream_processors.quiet import tame_libraries
-from dataflix_stream_processors.web import add_pages
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +155,7 @@ def _login(settings: Settings) -> SASLCredentials | None:
 def run(worker: Annotated[int, typer.Option(min=0, help="Number of this worker, from 0.")] = 0) -> None:
     """Mask the raw topics until SIGTERM."""
     configure_logging("masker")
-    tame_libraries()
+    limit_library_logs("faust", "mode", "aiokafka", "kafka")
     try:
         settings = load_settings()
     except SettingsError as error:

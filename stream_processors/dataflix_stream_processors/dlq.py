@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_stream_processors.dead_letter_box import DeadLetterBox, Entry, NotKeptError, Replayed
+from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
 from dataflix_stream_processors.refusals import cure
 

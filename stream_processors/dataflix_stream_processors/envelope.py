@@ -14,7 +14,7 @@ import orjson
 
 from dataflix_contract.masking import Masking
 from dataflix_contract.schema import FENCE_HEADER, Column, Table
-from dataflix_stream_processors.columns import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
+from dataflix_stream_processors.column_types import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
 from dataflix_stream_processors.refusals import Reason, RefusalError
 
 Headers = Iterable[tuple[str, bytes]]

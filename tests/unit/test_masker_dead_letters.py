@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from dataflix_contract import Masking
-from dataflix_stream_processors.dead_letter_box import Reconciled, State, judge
+from dataflix_stream_processors.dead_letter_topic import Reconciled, State, judge
 from dataflix_stream_processors.dead_letters import DeadLetter, Position, dead_letter
 from dataflix_stream_processors.envelope import Refused
 from dataflix_stream_processors.refusals import Reason

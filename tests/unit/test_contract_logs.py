@@ -1,8 +1,8 @@
-"""A library that repeats itself is written once per interval; the masker's own words always."""
+"""A library's repeated warning is written once per interval; our own lines always."""
 
 import logging
 
-from dataflix_stream_processors.quiet import OncePerInterval
+from dataflix_contract.logs import OncePerInterval
 
 
 def record(name: str, text: str, level: int = logging.ERROR) -> logging.LogRecord:
@@ -17,7 +17,7 @@ def test_a_repeated_error_of_a_library_is_dropped() -> None:
     assert once.filter(record("faust", "cannot connect"))
 
 
-def test_the_maskers_own_words_are_always_written() -> None:
+def test_our_own_lines_are_always_written() -> None:
     once = OncePerInterval()
     own = record("dataflix_stream_processors.processing", "refused")
     assert once.filter(own)

@@ -2,7 +2,7 @@
 
 from dataflix_contract import tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
-from dataflix_stream_processors.preflight import topic_faults
+from dataflix_stream_processors.health import topic_faults
 
 GOOD = {
     **{topic: 4 for table in tables().values() for topic in (table.raw_topic, table.masked_topic)},

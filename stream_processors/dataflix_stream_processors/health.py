@@ -1,8 +1,9 @@
-"""What the masker tells on its port: metrics and health."""
+"""Whether the masker can do its work, and its metrics: before it starts, and on its port while it runs."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -10,9 +11,29 @@ import faust
 from faust.web import Request, Response, View
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from dataflix_stream_processors.batching import PollConsumer
+from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, Table
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
 from dataflix_stream_processors.metrics import Metrics
+from dataflix_stream_processors.poll_consumer import PollConsumer
+
+
+def topic_faults(partitions: Mapping[str, int], tables: Mapping[str, Table]) -> list[str]:
+    """What is wrong with the topics, and what to do; empty if nothing is.
+
+    Args:
+        partitions: how many partitions each topic of the broker has.
+        tables: the contract.
+    """
+    needed = [topic for table in tables.values() for topic in (table.raw_topic, table.masked_topic)]
+    missing = [topic for topic in (*needed, DEAD_LETTER_TOPIC, DRIFT_TOPIC) if topic not in partitions]
+    if missing:
+        return [f"topics are missing, run dataflix-connector topics: {', '.join(missing)}"]
+    return [
+        f"{table.masked_topic} has {partitions[table.masked_topic]} partitions, {table.raw_topic} has "
+        f"{partitions[table.raw_topic]}: a row keeps its partition, run dataflix-connector topics"
+        for table in tables.values()
+        if partitions[table.masked_topic] < partitions[table.raw_topic]
+    ]
 
 
 def add_pages(app: faust.App, metrics: Metrics, delivery: Delivery, *, standby_expected: bool) -> None:
