@@ -14,10 +14,10 @@ from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.faults import Fault
 from dataflix_training.fitting import title_digests, with_films
 from dataflix_training.gate import Champion, decide, same_data, sample
-from dataflix_training.metrics import Scores, errors, ranking_scores
 from dataflix_training.plots import draw, top_movies
 from dataflix_training.ratings import Ratings, in_order, split_latest
 from dataflix_training.recipe import Recipe
+from dataflix_training.scores import Scores, errors, ranking_scores
 from dataflix_training.synthetic import synthetic_ratings
 
 

@@ -74,7 +74,7 @@ def main(
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
     with _exit_on_fault(), _terminable():
         tracking, settings = _tracking(run_id)
-        from dataflix_training.service import train as run  # noqa: PLC0415 - Numba: seconds
+        from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
 
         # the limit is for libraries that are loaded: not before the import
         with threadpool_limits(_THREADS), _progress(quiet=as_json) as progress:

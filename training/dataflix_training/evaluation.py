@@ -1,4 +1,4 @@
-"""Judge models by ratings that they have not seen. No I/O."""
+"""Evaluate models by ratings that they have not seen, those of the holdout. No I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dataflix_recommender import Model, damped_means, rank
 from dataflix_training.fitting import Factors, rating_sums
-from dataflix_training.metrics import SHOWN, Scores, errors, ranking_scores
 from dataflix_training.ratings import Ratings
+from dataflix_training.scores import SHOWN, Scores, errors, ranking_scores
 
 #: A film rated so or better was a good recommendation.
 LIKED = 4.0
@@ -25,8 +25,8 @@ Ints = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Jury:
-    """The people that rankings are judged by.
+class HoldoutUsers:
+    """The users that rankings are evaluated by.
 
     Attributes:
         user_ids: who.
@@ -41,14 +41,14 @@ class Jury:
     seen: list[Ints]
 
 
-def jury(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) -> Jury:
-    """Who can judge: those who came to like something; ``most`` of them at most."""
+def holdout_users(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) -> HoldoutUsers:
+    """Users who liked a film of the held-out part; ``most`` of them at most, evenly spread over their ids."""
     good = held_out[held_out.stars >= LIKED]
     people = np.unique(good.user_ids)
     if len(people) > most:
         people = people[np.linspace(0, len(people) - 1, most).astype(np.int64)]
     catalogue = np.unique(known.movie_ids)
-    return Jury(
+    return HoldoutUsers(
         people,
         _grouped(good, people, good.movie_ids),
         catalogue,
@@ -56,44 +56,46 @@ def jury(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) -> Jury:
     )
 
 
-def judge_ranker(model: Model, judges: Jury) -> tuple[float, float, float]:
+def evaluate_ranker(model: Model, holdout: HoldoutUsers) -> tuple[float, float, float]:
     """nDCG@10, Recall@10 and coverage of a model's rankings, made as serving makes them."""
-    shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in judges.user_ids]
-    return ranking_scores(shown, judges.liked, len(judges.catalogue))
+    shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in holdout.user_ids]
+    return ranking_scores(shown, holdout.liked, len(holdout.catalogue))
 
 
-def judge_model(model: Model, factors: Factors, judges: Jury, held_out: Ratings) -> Scores:
+def evaluate_model(model: Model, factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
     """Stars and rankings of the whole package."""
     stars = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
-    return Scores(*stars, *judge_ranker(model, judges))
+    return Scores(*stars, *evaluate_ranker(model, holdout))
 
 
-def judge_svd(factors: Factors, judges: Jury, held_out: Ratings) -> Scores:
+def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
     """Stars of an SVD, and the rankings that come of ordering by its stars."""
     shown: list[Ints] = []
-    users = np.searchsorted(factors.user_ids, judges.user_ids)
+    users = np.searchsorted(factors.user_ids, holdout.user_ids)
     for first in range(0, len(users), _PEOPLE_AT_ONCE):
         some = users[first : first + _PEOPLE_AT_ONCE]
         stars = factors.item_bias + factors.user_factors[some] @ factors.item_factors.T
-        for row, seen in zip(stars, judges.seen[first : first + _PEOPLE_AT_ONCE], strict=True):
-            shown.append(judges.catalogue[_best(row, seen)])
+        for row, seen in zip(stars, holdout.seen[first : first + _PEOPLE_AT_ONCE], strict=True):
+            shown.append(holdout.catalogue[_best(row, seen)])
     stars_errors = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
-    return Scores(*stars_errors, *ranking_scores(shown, judges.liked, len(judges.catalogue)))
+    return Scores(*stars_errors, *ranking_scores(shown, holdout.liked, len(holdout.catalogue)))
 
 
-def judge_popularity(model: Model, known: Ratings, judges: Jury, held_out: Ratings) -> Scores:
+def evaluate_popularity(model: Model, known: Ratings, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
     """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
-    shown = [judges.catalogue[_best(model.popularity, seen)] for seen in judges.seen]
-    items = np.searchsorted(judges.catalogue, known.movie_ids)
-    counts, sums = rating_sums(items, known.stars, len(judges.catalogue))
+    shown = [holdout.catalogue[_best(model.popularity, seen)] for seen in holdout.seen]
+    items = np.searchsorted(holdout.catalogue, known.movie_ids)
+    counts, sums = rating_sums(items, known.stars, len(holdout.catalogue))
     means = damped_means(counts, sums, known.stars.mean(), _BASELINE_PRIOR)
-    places = np.minimum(np.searchsorted(judges.catalogue, held_out.movie_ids), len(means) - 1)
-    is_known = judges.catalogue[places] == held_out.movie_ids
+    places = np.minimum(np.searchsorted(holdout.catalogue, held_out.movie_ids), len(means) - 1)
+    is_known = holdout.catalogue[places] == held_out.movie_ids
     stars = np.where(is_known, means[places], known.stars.mean())
-    return Scores(*errors(stars, held_out.stars), *ranking_scores(shown, judges.liked, len(judges.catalogue)))
+    return Scores(
+        *errors(stars, held_out.stars), *ranking_scores(shown, holdout.liked, len(holdout.catalogue))
+    )
 
 
-def judge_mean(known: Ratings, held_out: Ratings) -> Scores:
+def evaluate_mean(known: Ratings, held_out: Ratings) -> Scores:
     """The global mean for everyone and everything: it orders nothing."""
     stars = np.full(len(held_out), known.stars.mean())
     return Scores(*errors(stars, held_out.stars), None, None, None)

@@ -11,9 +11,9 @@ from dataflix_recommender import Model
 from dataflix_training import evaluation
 from dataflix_training.faults import Fault
 from dataflix_training.fitting import Factors, RankerData, assemble, fit_ranker, fit_svd
-from dataflix_training.metrics import Scores, errors
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.recipe import Recipe
+from dataflix_training.scores import Scores, errors
 
 #: Of everybody's ratings the latest fifth is held out for the test; of the rest, an eighth for tuning.
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.125
@@ -25,7 +25,7 @@ MOST_EPOCHS = 50
 PATIENCE = 3
 #: A recipe must be better by this share than the champion's to replace it: noise is no reason.
 WORTH_CHANGING = 0.001
-FEWEST_RATINGS, FEWEST_JUDGES = 1000, 20
+FEWEST_RATINGS, FEWEST_HOLDOUT_USERS = 1000, 20
 
 _MEANWHILE = (
     "The last model of this catalogue serves on, or else the most popular films are shown, until there are"
@@ -97,13 +97,13 @@ def why_not(ratings: Ratings) -> str:
             f" {_MEANWHILE}"
         )
     rest, test = split_latest(ratings, TEST_SHARE)
-    judges = len(evaluation.jury(rest, test).user_ids)
-    if judges < FEWEST_JUDGES:
+    found = len(evaluation.holdout_users(rest, test).user_ids)
+    if found < FEWEST_HOLDOUT_USERS:
         return (
-            f"{judges} people have rated {FEWEST_TO_SPLIT} films or more and liked one of the latest of them,"
-            f" {FEWEST_JUDGES} are needed to judge a model. {_MEANWHILE}"
+            f"{found} people have rated {FEWEST_TO_SPLIT} films or more and liked one of the latest of them,"
+            f" {FEWEST_HOLDOUT_USERS} are needed to judge a model. {_MEANWHILE}"
         )
-    if not len(evaluation.jury(*split_latest(rest, VALIDATION_SHARE)).user_ids):
+    if not len(evaluation.holdout_users(*split_latest(rest, VALIDATION_SHARE)).user_ids):
         return f"nobody has rated enough films to choose between models. {_MEANWHILE}"
     return ""
 
@@ -124,21 +124,21 @@ def run_experiment(
     if why := why_not(ratings):
         raise Fault(why)
     rest, test = split_latest(ratings, TEST_SHARE)
-    judges = evaluation.jury(rest, test)
+    holdout = evaluation.holdout_users(rest, test)
     tuned, curves, ranker_ndcg = _tune(rest, champion, progress)
     progress("judging", 0.6)
     factors, model = _fit(rest, tuned)
-    scores = {"dataflix": evaluation.judge_model(model, factors, judges, test)}
+    scores = {"dataflix": evaluation.evaluate_model(model, factors, holdout, test)}
     progress("judging Surprise's SVD and the baselines", 0.7)
     defaults = fit_svd(rest, Recipe(seed=tuned.seed))
-    scores["surprise_svd"] = evaluation.judge_svd(defaults, judges, test)
-    scores["popularity"] = evaluation.judge_popularity(model, rest, judges, test)
-    scores["global_mean"] = evaluation.judge_mean(rest, test)
+    scores["surprise_svd"] = evaluation.evaluate_svd(defaults, holdout, test)
+    scores["popularity"] = evaluation.evaluate_popularity(model, rest, holdout, test)
+    scores["global_mean"] = evaluation.evaluate_mean(rest, test)
     progress("judging the champion's recipe", 0.8)
     champion_scores = scores["dataflix"] if champion else None
     if champion and champion != tuned:
         its_factors, its_model = _fit(rest, champion)
-        champion_scores = evaluation.judge_model(its_model, its_factors, judges, test)
+        champion_scores = evaluation.evaluate_model(its_model, its_factors, holdout, test)
     progress("fitting on all ratings", 0.9)
     rmse = scores["dataflix"].rmse or 1.0
     final = assemble(ratings, fit_svd(ratings, tuned), fit_ranker(ratings, tuned), rmse**2)
@@ -173,13 +173,13 @@ def _tune(
 
     data = RankerData(train, base)
     factors = fit_svd(train, replace(tuned, epochs=1))  # the ranking does not look at stars
-    judges = evaluation.jury(train, validation, _TUNING_PEOPLE)
+    holdout = evaluation.holdout_users(train, validation, _TUNING_PEOPLE)
     ndcg = {}
     penalties = list(dict.fromkeys([base.ranker_penalty, *RANKER_GRID]))
     for number, penalty in enumerate(penalties):
         progress(f"tuning the ranker, {number + 1} of {len(penalties)}", 0.4 + 0.2 * number / len(penalties))
         model = assemble(train, factors, data.fit(penalty), 1.0)
-        ndcg[penalty] = evaluation.judge_ranker(model, judges)[0]
+        ndcg[penalty] = evaluation.evaluate_ranker(model, holdout)[0]
     highest = max(ndcg, key=lambda penalty: ndcg[penalty])
     keep = ndcg[base.ranker_penalty] >= ndcg[highest] * (1 - WORTH_CHANGING)
     return replace(tuned, ranker_penalty=base.ranker_penalty if keep else highest), curves, ndcg

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_contract.schema import CHAMPION
-from dataflix_training.metrics import Scores
+from dataflix_training.scores import Scores
 
 CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]

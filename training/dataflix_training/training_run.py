@@ -15,10 +15,10 @@ from dataflix_contract import Settings
 from dataflix_training.experiment import Progress, run_experiment, why_not
 from dataflix_training.fitting import title_digests, with_films
 from dataflix_training.gate import Champion, decide, same_data, sample
+from dataflix_training.marts import read_films, read_ratings
 from dataflix_training.recipe import Recipe
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG
 from dataflix_training.tracking import Tracking, outcome
-from dataflix_training.warehouse import read_films, read_ratings
 
 log = structlog.get_logger()
 
