@@ -31,7 +31,7 @@ class DbtTestsFailedError(DbtError):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How to wait, in seconds.
 
     Attributes:
@@ -46,7 +46,7 @@ class Patience:
 
 
 def run_dbt(
-    settings: Settings, run_id: str, *, full_refresh: bool = False, patience: Patience | None = None
+    settings: Settings, run_id: str, *, full_refresh: bool = False, timeouts: Timeouts | None = None
 ) -> dict[str, Any]:
     """Have the webhook run dbt and return the finished run, as ``GET /runs/{id}`` describes it.
 
@@ -57,7 +57,7 @@ def run_dbt(
         DbtTestsFailedError: tests failed, and nothing else; the message names them.
         DbtError: the webhook is away for too long or refuses, or the run failed or was interrupted.
     """
-    waits = patience or Patience()
+    waits = timeouts or Timeouts()
     headers = {"Authorization": f"Bearer {settings.dbt_token.get_secret_value()}"}
     with httpx.Client(base_url=settings.dbt_url, headers=headers, timeout=waits.answer) as client:
         body = {"full_refresh": full_refresh}
@@ -72,9 +72,9 @@ def run_dbt(
     return _judged(run)
 
 
-def _ask(request: Callable[[], httpx.Response], patience: Patience) -> dict[str, Any]:
+def _ask(request: Callable[[], httpx.Response], timeouts: Timeouts) -> dict[str, Any]:
     """The answer's JSON; a server that is away is asked again for a while."""
-    deadline = time.monotonic() + patience.outage
+    deadline = time.monotonic() + timeouts.outage
     while True:
         try:
             response = request()
@@ -85,9 +85,9 @@ def _ask(request: Callable[[], httpx.Response], patience: Patience) -> dict[str,
                 return _accepted(response)
             why = _problem(response)
         if time.monotonic() > deadline:
-            raise DbtError(f"no answer of the dbt webhook for {patience.outage:g} s: {why}")
+            raise DbtError(f"no answer of the dbt webhook for {timeouts.outage:g} s: {why}")
         log.warning("the dbt webhook does not answer, asking again: %s", why)
-        time.sleep(patience.poll)
+        time.sleep(timeouts.poll)
 
 
 def _accepted(response: httpx.Response) -> dict[str, Any]:

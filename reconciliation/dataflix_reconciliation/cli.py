@@ -20,7 +20,7 @@ from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_contract import SettingsError, Table, load_settings, tables
 from dataflix_contract.terminal import make_output_safe
 from dataflix_reconciliation.progress import telling
-from dataflix_reconciliation.reconcile import Patience, reconcile
+from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
 
 make_output_safe()
@@ -60,10 +60,10 @@ def main(
     with _faults():
         settings, chosen = load_settings(), _chosen(names or [])
         run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
-        patience, reports = Patience(fence_timeout, stream_timeout), []
+        timeouts, reports = Timeouts(fence_timeout, stream_timeout), []
         for table in chosen:
-            with telling(table.name, err) as witness:
-                reports.append(reconcile(settings, table, run, patience, witness))
+            with telling(table.name, err) as progress:
+                reports.append(reconcile(settings, table, run, timeouts, progress))
             if as_json:
                 sys.stdout.write(json.dumps(reports[-1].plain()) + "\n")
                 sys.stdout.flush()

@@ -30,8 +30,8 @@ from dataflix_reconciliation.warehouse import Staging
 _TOKEN_BYTES = 4
 
 
-class Witness(Protocol):
-    """Who is told how far it is."""
+class Progress(Protocol):
+    """Is told how far a table's reconciliation is."""
 
     def tell(self, line: str) -> None:
         """Something is done, or waited for."""
@@ -44,14 +44,16 @@ class Witness(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long to wait, in seconds: for open transactions, and for a stream that moves."""
 
     fence_s: float
     stream_s: float
 
 
-def reconcile(settings: Settings, table: Table, run_id: str, patience: Patience, witness: Witness) -> Report:
+def reconcile(
+    settings: Settings, table: Table, run_id: str, timeouts: Timeouts, progress: Progress
+) -> Report:
     """Compare one table with the source, repair what differs, keep and return the report.
 
     Raises:
@@ -67,9 +69,9 @@ def reconcile(settings: Settings, table: Table, run_id: str, patience: Patience,
         postgres.lock(source, table)
         staging = Staging(client, table, secrets.token_hex(_TOKEN_BYTES))
         if stale := staging.sweep():
-            witness.tell(f"dropped {stale} tables that a killed run had left in staging")
+            progress.tell(f"dropped {stale} tables that a killed run had left in staging")
         try:
-            return _Attempt(settings, table, run_id, patience, witness, source, client, staging).run()
+            return _Attempt(settings, table, run_id, timeouts, progress, source, client, staging).run()
         finally:
             staging.drop()
 
@@ -79,8 +81,8 @@ class _Attempt:
     settings: Settings
     table: Table
     run_id: str
-    patience: Patience
-    witness: Witness
+    timeouts: Timeouts
+    progress: Progress
     source: Connection
     client: Client
     staging: Staging
@@ -91,7 +93,7 @@ class _Attempt:
         catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse.unfinished(self.client, self.run_id, self.table)
         last_shape = warehouse.last_shape(self.client, self.table)
-        fence = take_fence(self.source, self.patience.fence_s, self.witness.tell)
+        fence = take_fence(self.source, self.timeouts.fence_s, self.progress.tell)
         with postgres.take_snapshot(self.settings, self.table) as snapshot:
             rows = self._load(snapshot)
         verdict = self._judge(fence, snapshot)
@@ -123,19 +125,19 @@ class _Attempt:
         try:
             announce(self.settings, self.table, fence, snapshot.taken_at)
         except Fault as fault:  # the tables are equal all the same
-            self.witness.tell(f"its dead letters stay listed until the next reconciliation: {fault}")
+            self.progress.tell(f"its dead letters stay listed until the next reconciliation: {fault}")
         return report
 
     def _load(self, snapshot: postgres.Snapshot) -> int:
         secret = self.settings.masking_key.get_secret_value()
         masker = Masker(self.table, Masking(secret, self.settings.masking_key_id))
-        self.witness.expect(snapshot.estimate)
+        self.progress.expect(snapshot.estimate)
         return self.staging.load(masker.schema, self._masked(masker, snapshot))
 
     def _masked(self, masker: Masker, snapshot: postgres.Snapshot) -> Iterator[pa.RecordBatch]:
         for block in snapshot.blocks:
             yield masker.mask(block)
-            self.witness.advance(block.num_rows)
+            self.progress.advance(block.num_rows)
 
     def _judge(self, fence: int, snapshot: postgres.Snapshot) -> _Verdict:
         """Compare; if anything differs, let the stream bring what it still has, and compare again."""
@@ -143,9 +145,9 @@ class _Attempt:
         if not first.total:
             return _Verdict(first, wal)
         looks = stages(self.settings, self.source, self.table, snapshot.position)
-        outcome = follow(looks, self.patience.stream_s, self.witness.tell)
+        outcome = follow(looks, self.timeouts.stream_s, self.progress.tell)
         if outcome.reason:
-            self.witness.tell(f"the stream is {outcome.stream.value}: {outcome.reason}")
+            self.progress.tell(f"the stream is {outcome.stream.value}: {outcome.reason}")
         catch_up(self.client, self.settings, "ops.truncates", f"raw.{self.table.name}")
         truncated = self.staging.bury_truncated()
         counts, wal = self._compare(fence)
@@ -154,7 +156,7 @@ class _Attempt:
 
     def _compare(self, fence: int) -> tuple[Counts, int]:
         """What differs, and a WAL position that no version seen by the comparison can be above."""
-        self.witness.tell("comparing")
+        self.progress.tell("comparing")
         catch_up(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)
         wal = postgres.insert_position(self.source)

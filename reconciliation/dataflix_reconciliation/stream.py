@@ -24,7 +24,7 @@ from dataflix_reconciliation.report import Stream
 
 #: A stream that does not move for so long is down: longer than ClickHouse's consumer needs to
 #: come back after a kill, and than the connector's heartbeats are apart.
-PATIENCE_S = 20.0
+STILL_STREAM_S = 20.0
 
 _POLL_S = 0.25
 _ANNOUNCE_S = 10.0
@@ -70,7 +70,7 @@ def follow(
             now = clock()
             if progress != last:
                 last, moved = progress, now
-            if now - moved >= PATIENCE_S:
+            if now - moved >= STILL_STREAM_S:
                 return Outcome(Stream.DOWN, f"{progress.waits_for}, and it does not move")
             if now - began >= timeout_s:
                 return Outcome(Stream.BEHIND, f"{progress.waits_for} after {timeout_s:.0f} s")

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from typing import Protocol
 
 
-class Witness(Protocol):
+class StepListener(Protocol):
     """Who is told of each step's progress."""
 
     def begin(self, name: str) -> None:
@@ -36,7 +36,7 @@ class Step:
     action: Callable[[threading.Event], None]
 
 
-def run_steps(steps: Sequence[Step], witness: Witness) -> None:
+def run_steps(steps: Sequence[Step], listener: StepListener) -> None:
     """Run them all; the first failure stops the others and is raised."""
     by_name = {step.name: step for step in steps}
     order = TopologicalSorter({step.name: step.needs for step in steps})
@@ -47,22 +47,24 @@ def run_steps(steps: Sequence[Step], witness: Witness) -> None:
         try:
             while order.is_active():
                 for name in order.get_ready():
-                    witness.begin(name)
+                    listener.begin(name)
                     running[pool.submit(by_name[name].action, abandoned)] = name
-                _finish_one(running, order, witness)
+                _finish_one(running, order, listener)
         except BaseException:
             abandoned.set()
             raise
 
 
-def _finish_one(running: dict[Future[None], str], order: TopologicalSorter[str], witness: Witness) -> None:
+def _finish_one(
+    running: dict[Future[None], str], order: TopologicalSorter[str], listener: StepListener
+) -> None:
     finished, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in finished:
         name = running.pop(future)
         try:
             future.result()
         except BaseException:
-            witness.failed(name)
+            listener.failed(name)
             raise
-        witness.done(name)
+        listener.done(name)
         order.done(name)

@@ -17,7 +17,7 @@ from dataflix_checker.clients import open_postgres
 from dataflix_clickhouse import warehouse as clickhouse
 from dataflix_contract import Settings, tables
 from dataflix_reconciliation import warehouse as staging
-from dataflix_reconciliation.reconcile import Patience, reconcile
+from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Counts, Report, Stream
 from support.equality import differences
 from support.load import MixedLoad
@@ -27,7 +27,7 @@ from support.waiting import wait_until
 RECONCILE = "bin/dataflix-reconcile"
 #: A machine that is busy with other things may be slow.
 SECONDS = 240
-PATIENCE = Patience(fence_s=SECONDS, stream_s=SECONDS)
+TIMEOUTS = Timeouts(fence_s=SECONDS, stream_s=SECONDS)
 USERS = tables()["users"]
 
 #: No change of the source has a version like this.
@@ -162,7 +162,7 @@ def test_damage_is_repaired_and_counted_exactly_beside_writers(
 
     with across, blocker, MixedLoad(settings) as load:
         meddler = Meddler(after_the_fence, during_the_load, across.commit)
-        users = reconcile(settings, USERS, "test", PATIENCE, meddler)
+        users = reconcile(settings, USERS, "test", TIMEOUTS, meddler)
         others = run_all(stack, "ratings", "watched_movies", "movies")
         wait_until(lambda: sum(load.committed.values()) > 200, "there were changes meanwhile")
     assert load.faults == []

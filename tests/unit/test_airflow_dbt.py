@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dataflix_airflow.dbt import DbtError, DbtTestsFailedError, Patience, run_dbt
+from dataflix_airflow.dbt import DbtError, DbtTestsFailedError, Timeouts, run_dbt
 from dataflix_contract import Settings
 
-PATIENCE = Patience(outage=5.0, poll=0.01, answer=1.0)
-IMPATIENCE = Patience(outage=0.1, poll=0.01, answer=1.0)
+TIMEOUTS = Timeouts(outage=5.0, poll=0.01, answer=1.0)
+SHORT_TIMEOUTS = Timeouts(outage=0.1, poll=0.01, answer=1.0)
 MODEL = {"name": "ratings", "resource_type": "model", "status": "success", "message": "OK"}
 PASSED = {"name": "unique_ratings", "resource_type": "test", "status": "pass", "message": None}
 
@@ -97,7 +97,7 @@ def test_fires_once_and_waits_for_the_end(
     done = run("succeeded", MODEL, PASSED)
     webhook = start((202, run("queued")), (200, run("running")), (200, run("running")), (200, done))
     with caplog.at_level("INFO"):
-        assert run_dbt(of(webhook), "manual__1+00:00", full_refresh=True, patience=PATIENCE) == done
+        assert run_dbt(of(webhook), "manual__1+00:00", full_refresh=True, timeouts=TIMEOUTS) == done
     fired = webhook.asked[0]
     assert (fired.method, fired.path, fired.body) == ("POST", "/runs", {"full_refresh": True})
     assert fired.headers["Idempotency-Key"] == "manual__1+00:00"
@@ -108,13 +108,13 @@ def test_fires_once_and_waits_for_the_end(
 
 def test_a_server_that_is_not_there_yet_is_waited_for(start: Callable[..., Webhook]) -> None:
     webhook = start((503, {"title": "Service Unavailable"}), (202, run("queued")), (200, run("succeeded")))
-    assert run_dbt(of(webhook), "1", patience=PATIENCE)["status"] == "succeeded"
+    assert run_dbt(of(webhook), "1", timeouts=TIMEOUTS)["status"] == "succeeded"
 
 
 def test_a_server_that_restarts_meanwhile_is_waited_for(start: Callable[..., Webhook]) -> None:
     first = start((202, run("running")))
     answers: list[Any] = []
-    waiting = threading.Thread(target=lambda: answers.append(run_dbt(of(first), "1", patience=PATIENCE)))
+    waiting = threading.Thread(target=lambda: answers.append(run_dbt(of(first), "1", timeouts=TIMEOUTS)))
     waiting.start()
     while len(first.asked) < 3:
         threading.Event().wait(0.01)
@@ -127,23 +127,23 @@ def test_a_server_that_restarts_meanwhile_is_waited_for(start: Callable[..., Web
 def test_a_server_that_stays_away_is_a_fault_in_time(start: Callable[..., Webhook]) -> None:
     webhook = start((502, "bad gateway"))
     with pytest.raises(DbtError, match=r"no answer of the dbt webhook for 0\.1 s: 502 bad gateway"):
-        run_dbt(of(webhook), "1", patience=IMPATIENCE)
+        run_dbt(of(webhook), "1", timeouts=SHORT_TIMEOUTS)
     webhook.stop()
     with pytest.raises(DbtError, match="ConnectError"):
-        run_dbt(of(webhook), "1", patience=IMPATIENCE)
+        run_dbt(of(webhook), "1", timeouts=SHORT_TIMEOUTS)
 
 
 def test_a_refusal_is_told_and_not_repeated(start: Callable[..., Webhook]) -> None:
     webhook = start((401, {"title": "Unauthorized", "detail": "wrong token"}))
     with pytest.raises(DbtError, match="refuses: 401 Unauthorized: wrong token"):
-        run_dbt(of(webhook), "1", patience=PATIENCE)
+        run_dbt(of(webhook), "1", timeouts=TIMEOUTS)
     assert len(webhook.asked) == 1
 
 
 def test_an_interrupted_run_is_for_the_retry(start: Callable[..., Webhook]) -> None:
     webhook = start((202, run("running")), (200, run("interrupted")))
     with pytest.raises(DbtError, match="interrupted") as caught:
-        run_dbt(of(webhook), "1", patience=PATIENCE)
+        run_dbt(of(webhook), "1", timeouts=TIMEOUTS)
     assert not isinstance(caught.value, DbtTestsFailedError)
 
 
@@ -152,7 +152,7 @@ def test_failed_tests_are_named_and_final(start: Callable[..., Webhook]) -> None
     skipped = MODEL | {"status": "skipped"}
     webhook = start((202, run("failed", MODEL, PASSED, failed, skipped, error="1 test failed")))
     with pytest.raises(DbtTestsFailedError, match=r"^dbt tests failed: no_plain_addresses$"):
-        run_dbt(of(webhook), "1", patience=PATIENCE)
+        run_dbt(of(webhook), "1", timeouts=TIMEOUTS)
 
 
 def test_failed_tests_are_named_with_their_models_and_not_all_of_them(start: Callable[..., Webhook]) -> None:
@@ -163,7 +163,7 @@ def test_failed_tests_are_named_with_their_models_and_not_all_of_them(start: Cal
     with pytest.raises(
         DbtTestsFailedError, match=r"test_0 on users, test_1 on .*test_9 on users and 2 more$"
     ):
-        run_dbt(of(webhook), "1", patience=PATIENCE)
+        run_dbt(of(webhook), "1", timeouts=TIMEOUTS)
 
 
 def test_a_run_that_broke_says_nothing_about_the_data(start: Callable[..., Webhook]) -> None:
@@ -171,5 +171,5 @@ def test_a_run_that_broke_says_nothing_about_the_data(start: Callable[..., Webho
     broken = MODEL | {"status": "error", "message": "connection refused"}
     webhook = start((202, run("failed", broken, failed, error="ratings (connection refused)")))
     with pytest.raises(DbtError, match="connection refused") as caught:
-        run_dbt(of(webhook), "1", patience=PATIENCE)
+        run_dbt(of(webhook), "1", timeouts=TIMEOUTS)
     assert not isinstance(caught.value, DbtTestsFailedError)

@@ -78,7 +78,7 @@ OF_THE_CLI = {"backend_host", "backend_port", "backend_token", "kafka_host", "ka
 FOR_THOSE_OUTSIDE = {"profile", "kafka_ui_host"}
 
 
-class _Witness:
+class _RecordingSettings:
     """Settings that remember what was read of them."""
 
     def __init__(self, settings: Settings) -> None:
@@ -104,9 +104,9 @@ def entries(service: str) -> Iterable[Path]:
 def read_by(service: str) -> set[str]:
     """The settings that a service's programs read."""
     if service == "config":
-        witness = _Witness(Settings(bind="0.0.0.0"))
-        rendering.render(witness, Inside("127.0.0.1"))  # type: ignore[arg-type]
-        return witness.read
+        recorder = _RecordingSettings(Settings(bind="0.0.0.0"))
+        rendering.render(recorder, Inside("127.0.0.1"))  # type: ignore[arg-type]
+        return recorder.read
     if service == "cli":
         return OF_THE_CLI
     if service == "s3":  # versitygw gets them as arguments

@@ -6,7 +6,7 @@ import pytest
 
 from dataflix_connectors.faults import Fault
 from dataflix_reconciliation.report import Stream
-from dataflix_reconciliation.stream import PATIENCE_S, Outcome, Progress, follow
+from dataflix_reconciliation.stream import STILL_STREAM_S, Outcome, Progress, follow
 
 
 class Clock:
@@ -56,7 +56,7 @@ def test_a_stream_that_moves_gets_the_time_it_was_given() -> None:
 def test_a_stream_that_does_not_move_is_given_up() -> None:
     outcome, _, seconds = followed(endless(moving=False), timeout_s=600)
     assert outcome.stream is Stream.DOWN
-    assert seconds == pytest.approx(PATIENCE_S, abs=1)
+    assert seconds == pytest.approx(STILL_STREAM_S, abs=1)
 
 
 def test_a_stream_that_cannot_be_asked_is_down() -> None:
