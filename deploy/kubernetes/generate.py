@@ -246,9 +246,10 @@ def users() -> Iterator[Resource]:
         _acl("group", "clickhouse-raw-", "prefix", "Read", "Describe"),
     )
     offsets = [_acl("topic", prefix, "prefix", *look) for prefix in (raw, masked, "masker.")]
-    # They ask how far the stream is, and read no record; the batch says what it has reconciled.
+    # Both ask how far the stream is. The batch also writes what it has reconciled; the backend reads the times
+    # of masked changes for its page, and joins no group.
     yield _user("batch", *offsets, _acl("topic", RECONCILED_TOPIC, "literal", "Write", *look), *groups)
-    yield _user("backend", *offsets, *groups)
+    yield _user("backend", _acl("topic", masked, "prefix", "Read"), *offsets, *groups)
 
 
 def connector() -> Resource:

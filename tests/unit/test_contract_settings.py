@@ -90,6 +90,14 @@ def test_kafka_clients_log_in_over_tls_where_a_user_is_set() -> None:
     assert client["ssl.ca.location"] == "/ca.crt"
 
 
+def test_every_kafka_client_is_made_from_the_settings_options() -> None:
+    """A client with a server list of its own cannot log in where Kafka asks for it."""
+    packages = [file for file in ROOT.glob("*/dataflix_*/**/*.py") if "tests" not in file.parts]
+    assert len(packages) > 100
+    own = {file.name for file in packages if "bootstrap.servers" in file.read_text(encoding="utf-8")}
+    assert own == {"settings.py"}
+
+
 def test_a_service_has_a_folder_of_its_own_below_the_stacks() -> None:
     assert Settings(data_dir=Path("/data")).service_folder("airflow") == Path("/data/airflow")
     with pytest.raises(SettingsError, match="DATAFLIX_DATA_DIR is empty: "):

@@ -157,16 +157,15 @@ def environment_faults(resources: list[Resource]) -> list[str]:
     return [*(ours - settings), *(written & SECRET_FIELDS)]
 
 
-def readers_of_raw(resources: list[Resource]) -> set[str]:
-    """Who may read a raw topic at Kafka."""
-    raw = [table.raw_topic for table in tables().values()]
+def readers(resources: list[Resource], topics: list[str]) -> set[str]:
+    """Who may read one of these topics at Kafka."""
     return {
         name
         for name, user in of_kind(resources, "KafkaUser").items()
         for acl in user["spec"]["authorization"]["acls"]
         if {"Read", "All"} & set(acl["operations"])
         and acl["resource"]["type"] == "topic"
-        and any(_matches(acl["resource"], topic) for topic in raw)
+        and any(_matches(acl["resource"], topic) for topic in topics)
     }
 
 
@@ -316,11 +315,17 @@ def test_a_drift_is_found(check: str, drift: Callable[[list[Resource]], None]) -
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_the_masker_reads_personal_data_at_kafka(overlay: str) -> None:
-    assert readers_of_raw(RESOURCES[overlay]) == {"masker"}
+    raw = [table.raw_topic for table in tables().values()]
+    assert readers(RESOURCES[overlay], raw) == {"masker"}
     spied = copy.deepcopy(RESOURCES[overlay])
     acls = of_kind(spied, "KafkaUser")["clickhouse"]["spec"]["authorization"]["acls"]
     acls[0]["resource"] = {"type": "topic", "name": "*", "patternType": "literal"}
-    assert readers_of_raw(spied) == {"masker", "clickhouse"}
+    assert readers(spied, raw) == {"masker", "clickhouse"}
+
+
+def test_the_page_may_read_the_times_of_masked_changes() -> None:
+    masked = [table.masked_topic for table in tables().values()]
+    assert readers(RESOURCES["small"], masked) == {"clickhouse", "backend"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

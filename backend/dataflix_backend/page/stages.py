@@ -126,8 +126,8 @@ def _masked(settings: Settings) -> Iterator[Change]:
 
 def _tails(settings: Settings, topics: list[str]) -> list[Message]:
     consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
+        settings.kafka_client
+        | {
             "group.id": "dataflix-backend",  # obligatory, and never joined
             "enable.auto.commit": False,
             "enable.partition.eof": True,
