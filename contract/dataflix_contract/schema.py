@@ -150,6 +150,8 @@ UNAVAILABLE_VALUE = "\0unavailable"
 BATCH_DAG = "elt_pipeline"
 MODEL = "dataflix-recommender"
 CHAMPION: Final = "champion"
+#: A registered version's tag: SHA-256 of the model's arrays. Training writes it, and serving checks it.
+MODEL_DIGEST_TAG = "dataflix.sha256"
 
 
 def load_contract(text: str) -> Mapping[str, Table]:

@@ -246,8 +246,8 @@ def users() -> Iterator[Resource]:
         _acl("group", "clickhouse-raw-", "prefix", "Read", "Describe"),
     )
     offsets = [_acl("topic", prefix, "prefix", *look) for prefix in (raw, masked, "masker.")]
-    # Both ask how far the stream is. The batch also writes what it has reconciled; the backend reads the times
-    # of masked changes for its page, and joins no group.
+    # Both ask how far the stream is. The batch also writes what it has reconciled; the backend reads the
+    # times of masked changes for its page, and joins no group.
     yield _user("batch", *offsets, _acl("topic", RECONCILED_TOPIC, "literal", "Write", *look), *groups)
     yield _user("backend", _acl("topic", masked, "prefix", "Read"), *offsets, *groups)
 

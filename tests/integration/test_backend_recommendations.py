@@ -18,9 +18,8 @@ from mlflow import MlflowClient
 
 from dataflix_checker import registry
 from dataflix_contract import Settings
-from dataflix_contract.schema import CHAMPION, MODEL
+from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import digest, load, save
-from dataflix_training.registry import DIGEST_TAG
 from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
 from support.champion import from_all, serve, served_by_all
@@ -309,7 +308,7 @@ def register(client: MlflowClient, mlflow_run: str, file: Path, sha256: str) -> 
     client.log_artifact(run.run_id, str(file), "model/data")
     client.set_terminated(run.run_id)
     source = f"{run.artifact_uri}/model"
-    made = client.create_model_version(MODEL, source, run.run_id, tags={DIGEST_TAG: sha256})
+    made = client.create_model_version(MODEL, source, run.run_id, tags={MODEL_DIGEST_TAG: sha256})
     return int(made.version)
 
 
@@ -378,7 +377,7 @@ def test_a_broken_champion_replaces_no_good_one(
     stack: Stack, tracking: Tracking, champion: int, other: int, user: int
 ) -> None:
     settings = stack.settings
-    tracking.client.set_model_version_tag(MODEL, str(other), DIGEST_TAG, "0" * 64)
+    tracking.client.set_model_version_tag(MODEL, str(other), MODEL_DIGEST_TAG, "0" * 64)
     tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(other))
 
     def warned() -> str | None:

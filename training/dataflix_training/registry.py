@@ -20,7 +20,6 @@ PREVIOUS = "previous-champion"
 RUN_TAG = "dataflix.run_id"
 RECIPE_TAG = "dataflix.recipe"
 ROWS_TAG = "dataflix.rows"
-DIGEST_TAG = "dataflix.sha256"
 SAMPLE_TAG = "dataflix.sample"
 REPLACED_TAG = "dataflix.replaced"
 

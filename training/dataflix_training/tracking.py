@@ -32,16 +32,15 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import dataflix_recommender
-from dataflix_contract.schema import CHAMPION, MODEL
+from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import Model, ModelError, digest, load, save
-from dataflix_recommender.pyfunc import MODEL_FILE
+from dataflix_recommender.pyfunc import MODEL_FILE, MODEL_PATH
 from dataflix_training.experiment import Experiment
 from dataflix_training.faults import Fault
 from dataflix_training.gate import Alias, Decision
 from dataflix_training.plots import draw
 from dataflix_training.ratings import Ratings
 from dataflix_training.registry import (
-    DIGEST_TAG,
     RECIPE_TAG,
     ROWS_TAG,
     RUN_TAG,
@@ -193,7 +192,7 @@ class Tracking:
             RUN_TAG: outcome["run_id"],
             RECIPE_TAG: outcome["recipe"],
             ROWS_TAG: str(outcome["rows"]),
-            DIGEST_TAG: outcome["model_sha256"],
+            MODEL_DIGEST_TAG: outcome["model_sha256"],
             "rmse": str(outcome["rmse"]),
             "ndcg_at_10": str(outcome["ndcg_at_10"]),
         }
@@ -214,7 +213,7 @@ class Tracking:
         with tempfile.TemporaryDirectory() as folder:
             fetched = mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder)
             try:
-                found = digest(load(Path(fetched, "data", MODEL_FILE)))
+                found = digest(load(Path(fetched, MODEL_PATH)))
             except (ModelError, FileNotFoundError) as error:
                 raise Fault(f"the model did not arrive whole in MLflow's store: {error}") from error
         if found != sha256:

@@ -16,7 +16,9 @@ from dataflix_backend.recommendations.champion import Champion, Note
 from dataflix_backend.recommendations.model_store import ModelStore
 from dataflix_checker import registry
 from dataflix_contract import Settings
+from dataflix_contract.schema import MODEL_DIGEST_TAG
 from dataflix_recommender import ModelError
+from dataflix_recommender.pyfunc import MODEL_FILE, MODEL_PATH
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +30,6 @@ _ANSWER_SECONDS, _PART_SECONDS = 2.0, 10.0
 _PATIENCE = 5
 #: How soon a model that could not be had or used is tried again.
 _AGAIN_SECONDS = 30.0
-
-_FILE = "data/model.npz"
-_DIGEST_TAG = "dataflix.sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,8 @@ class RegistryWatcher:
 
     def _fetch(self, client: httpx.Client, named: registry.Version, champion: Champion) -> None:
         with self._store.workspace() as workspace:
-            file = workspace / "model.npz"
-            registry.fetch(client, named, _FILE, file, _PART_SECONDS)
+            file = workspace / MODEL_FILE
+            registry.fetch(client, named, MODEL_PATH, file, _PART_SECONDS)
             self._store.put(champion, file)
         log.info("a champion is on the disk", version=named.number)
 
@@ -122,10 +121,10 @@ def _champion(version: registry.Version) -> Champion:
     Raises:
         ModelError: it was not registered by our training.
     """
-    digest = version.tags.get(_DIGEST_TAG)
+    digest = version.tags.get(MODEL_DIGEST_TAG)
     if version.status != "READY" or not digest:
         raise ModelError(
-            f"its status is {version.status}, and its tag {_DIGEST_TAG} is {digest or 'missing'}"
+            f"its status is {version.status}, and its tag {MODEL_DIGEST_TAG} is {digest or 'missing'}"
         )
     return Champion(
         version=version.number,
