@@ -48,7 +48,6 @@ class Processor:
         self._delivery = delivery
         self._metrics = metrics
         self._drift = DriftLog()
-        self.last_finished: float | None = None
 
     async def process(self, poll: Mapping[Any, list[Any]]) -> None:
         """Mask and deliver a poll.
@@ -66,7 +65,6 @@ class Processor:
         self._metrics.batch_seconds.observe(time.perf_counter() - started)
         if newest_us:
             self._metrics.age.set(time.time() - newest_us / _MICROSECONDS)
-        self.last_finished = time.monotonic()
 
     def _send_all(self, masker: TableMasker, partition: int, records: list[Any]) -> int:
         """Mask and send one partition's records; the newest one's commit time, or 0."""
