@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     masking_key: SecretStr = Field(
         SecretStr(LOCAL_ONLY_MASKING_KEY),
         description=(
-            "Secret of the pseudonyms, 16 characters or more. This default is public and good\n"
-            "for trying Dataflix on your own machine only: python3 -c 'import secrets;"
+            "Secret of the pseudonyms, 16 characters or more, 6 different ones among them. This default is\n"
+            "public and good for trying Dataflix on your own machine only: python3 -c 'import secrets;"
             " print(secrets.token_hex(32))'"
         ),
     )

@@ -25,6 +25,8 @@ _OWN_FOLDER = ".dataflix"
 
 #: What file systems take, in bytes; of a path some is left for what the servers put below it.
 _LONGEST_NAME, _LONGEST_PATH = 255, 3500
+#: What a key must have, so that nobody finds it by trying: length, and how many different characters.
+_SHORTEST_KEY, _FEWEST_IN_KEY = 16, 6
 
 #: Says what a value must be; nothing where it is that.
 Rule = Callable[[str], str]
@@ -65,9 +67,14 @@ def _one_of(*choices: str) -> Rule:
     return lambda text: "" if text in choices else f"must be {' or '.join(choices)}"
 
 
-def _secret(shortest: int) -> Rule:
-    wanted = f"must have {shortest} characters or more" if shortest > 1 else "must not be empty"
-    return lambda text: "" if len(text) >= shortest else wanted
+def _password(text: str) -> str:
+    return "" if text else "must not be empty"
+
+
+def _key(text: str) -> str:
+    if len(text) < _SHORTEST_KEY or len(set(text)) < _FEWEST_IN_KEY:
+        return f"must have {_SHORTEST_KEY} characters or more, {_FEWEST_IN_KEY} different ones among them"
+    return ""
 
 
 def _all(*rules: Rule) -> Rule:
@@ -149,12 +156,10 @@ def _own_folder(text: str) -> str:
 
 
 _PORT = _number(1, 65535)
-_PASSWORD = _secret(1)
-_KEY = _secret(16)
 _TOKEN = _text(
     r"[!-~]+", "must be letters, digits and punctuation of ASCII, without blanks: it is sent as a header"
 )
-_KEY_IN_A_HEADER = _all(_KEY, _TOKEN)
+_KEY_IN_A_HEADER = _all(_key, _TOKEN)
 _LOGIN = _text(r"[A-Za-z0-9_.@-]+", "must be letters, digits and any of . _ @ -")
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}"
 _ROLE = _all(
@@ -188,13 +193,13 @@ RULES: Mapping[str, Rule] = {
     "postgres_port": _PORT,
     "postgres_db": _DATABASE,
     "postgres_user": _ROLE,
-    "postgres_password": _PASSWORD,
+    "postgres_password": _password,
     "postgres_admin_user": _ROLE,
-    "postgres_admin_password": _PASSWORD,
+    "postgres_admin_password": _password,
     "postgres_api_user": _ROLE,
-    "postgres_api_password": _PASSWORD,
+    "postgres_api_password": _password,
     "debezium_user": _ROLE,
-    "debezium_password": _PASSWORD,
+    "debezium_password": _password,
     "kafka_host": _host,
     "kafka_port": _PORT,
     "kafka_controller_port": _PORT,
@@ -205,7 +210,7 @@ RULES: Mapping[str, Rule] = {
     "raw_retention_hours": _number(1, 876_000),
     "connect_host": _host,
     "connect_port": _PORT,
-    "masking_key": _KEY,
+    "masking_key": _key,
     "masking_key_id": _text(r"[A-Za-z0-9]+", "must be letters and digits"),
     "masker_host": _host,
     "masker_port": _PORT,
@@ -216,22 +221,22 @@ RULES: Mapping[str, Rule] = {
     "clickhouse_tcp_port": _PORT,
     "clickhouse_cluster": _text(r"[A-Za-z0-9_-]*", "must be letters, digits, _ and -"),
     "clickhouse_admin_user": _CLICKHOUSE_WRITER,
-    "clickhouse_admin_password": _PASSWORD,
+    "clickhouse_admin_password": _password,
     "clickhouse_user": _CLICKHOUSE_NAME,
-    "clickhouse_password": _PASSWORD,
+    "clickhouse_password": _password,
     "clickhouse_batch_user": _CLICKHOUSE_WRITER,
-    "clickhouse_batch_password": _PASSWORD,
+    "clickhouse_batch_password": _password,
     "clickhouse_dbt_user": _CLICKHOUSE_WRITER,
-    "clickhouse_dbt_password": _PASSWORD,
+    "clickhouse_dbt_password": _password,
     "batch_schedule": _schedule,
     "airflow_host": _host,
     "airflow_port": _PORT,
     "airflow_user": _LOGIN,
-    "airflow_password": _PASSWORD,
-    "airflow_secret": _KEY,
+    "airflow_password": _password,
+    "airflow_secret": _key,
     "airflow_db": _DATABASE,
     "airflow_db_user": _ROLE,
-    "airflow_db_password": _PASSWORD,
+    "airflow_db_password": _password,
     "dbt_host": _host,
     "dbt_port": _PORT,
     "dbt_token": _KEY_IN_A_HEADER,
@@ -239,12 +244,12 @@ RULES: Mapping[str, Rule] = {
     "mlflow_port": _PORT,
     "mlflow_db": _DATABASE,
     "mlflow_db_user": _ROLE,
-    "mlflow_db_password": _PASSWORD,
+    "mlflow_db_password": _password,
     "s3_host": _host,
     "s3_port": _PORT,
     "s3_console_port": _PORT,
     "s3_access_key": _LOGIN,
-    "s3_secret_key": _PASSWORD,
+    "s3_secret_key": _password,
     "s3_bucket": _text(
         r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "must be 3 to 63 lower-case letters, digits, - and ., and begin and end with a letter or a digit",
@@ -263,7 +268,7 @@ RULES: Mapping[str, Rule] = {
 
 
 #: The settings that keep others out, and so must not be empty.
-SECRETS = tuple(field for field, rule in RULES.items() if rule in {_PASSWORD, _KEY, _KEY_IN_A_HEADER})
+SECRETS = tuple(field for field, rule in RULES.items() if rule in {_password, _key, _KEY_IN_A_HEADER})
 
 
 def faults(given: Mapping[str, Given]) -> list[str]:
