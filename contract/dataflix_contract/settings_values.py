@@ -147,6 +147,8 @@ def _own_folder(text: str) -> str:
     if path == Path("/"):
         return "must be a folder of the stack's own: name one below /"
     own = Path(os.environ.get("DATAFLIX_HOME") or TEMPLATE.parent / _OWN_FOLDER).resolve()
+    if TEMPLATE.is_file() and _expanded("~").resolve().is_relative_to(path):
+        return "must be a folder of the stack's own: name one below your home folder, for example"
     inside = TEMPLATE.is_file() and path.is_relative_to(TEMPLATE.parent)
     if inside and not path.is_relative_to(own):
         return (

@@ -13,7 +13,7 @@ from rich.prompt import Confirm
 
 from dataflix_contract import load_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_stack import paths
+from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks
 from dataflix_stack.errors import StackError
 from dataflix_stack.servers import wanted_servers
@@ -55,12 +55,13 @@ def down(
     """Stop every server in order; data is kept unless --wipe says otherwise."""
     with told(console):
         stack = stacks.load_stack(console)
+        data_folder.check(stack.layout)
         if wipe and not yes:
             _confirm(f"Delete everything that Dataflix keeps in {stack.layout.data}?")
         if not stacks.down(stack):
             console.print("nothing was running")
         if wipe:
-            stacks.wipe(stack)
+            data_folder.wipe(stack.layout)
             console.print(f"deleted the data in {stack.layout.data}", soft_wrap=True)
 
 

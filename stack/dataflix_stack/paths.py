@@ -113,6 +113,21 @@ class Layout:
         return self.data / "backend"
 
     @property
+    def training(self) -> Path:
+        """Caches of the training's libraries."""
+        return self.data / "training"
+
+    @property
+    def postgres_partial(self) -> Path:
+        """PostgreSQL's cluster while it is made; what is left of a start that was killed."""
+        return self.data / "postgres.partial"
+
+    @property
+    def owner(self) -> Path:
+        """The file that says which checkout and which settings started the stack last."""
+        return self.run / "owner.json"
+
+    @property
     def parts(self) -> tuple[Path, ...]:
         """Every folder that a stack makes in its data folder."""
         return (
@@ -126,6 +141,8 @@ class Layout:
             self.airflow,
             self.dbt,
             self.backend,
+            self.training,
+            self.postgres_partial,
         )
 
 

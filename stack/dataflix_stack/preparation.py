@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataflix_contract import Settings
+from dataflix_stack import data_folder
 from dataflix_stack.accounts import Account
 from dataflix_stack.config import kafka_log_dir
 from dataflix_stack.errors import StackError
@@ -26,10 +27,12 @@ def make_folders(layout: Layout, account: Account | None) -> None:
     """Make the stack's folders: nobody else may read them, PostgreSQL's account may pass.
 
     Raises:
-        StackError: they cannot be made, or PostgreSQL could not reach its own.
+        StackError: the data folder is somebody else's, the folders cannot be made, or PostgreSQL could not
+            reach its own.
     """
     try:
         _make_data_folder(layout.data)
+        data_folder.claim(layout)
         for folder in (layout.logs, layout.run, layout.kafka, layout.clickhouse):
             folder.mkdir(mode=0o700, exist_ok=True)
         layout.conf.mkdir(mode=0o711, exist_ok=True)
@@ -86,7 +89,7 @@ def prepare_postgres(settings: Settings, layout: Layout, servers: Servers, accou
     """
     if layout.postgres.exists():
         return
-    fresh = layout.data / "postgres.partial"
+    fresh = layout.postgres_partial
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     if account:

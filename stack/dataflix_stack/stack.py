@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import sys
 import threading
 import time
@@ -148,20 +147,11 @@ def _named(stack: Stack, name: str) -> Service:
     return described[name]
 
 
-def wipe(stack: Stack) -> None:
-    """Delete what a stopped stack made in its data folder, and the folder if nothing else is in it."""
-    for part in stack.layout.parts:
-        if part.exists():
-            shutil.rmtree(part)
-    if stack.layout.data.exists() and not any(stack.layout.data.iterdir()):
-        stack.layout.data.rmdir()
-
-
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
     """Hold off other commands on the same data folder, and other stacks altogether."""
     mine = {"checkout": str(repo_root()), "settings": str(stack.settings_file)}
-    owner = stack.layout.run / "owner.json"
+    owner = stack.layout.owner
     with (stack.layout.run / "command.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -125,6 +125,8 @@ BAD = [
     ("s3_bucket", "ab", "3 to 63"),
     ("data_dir", "data", "must begin with /"),
     ("data_dir", "/", "of the stack's own"),
+    ("data_dir", "~", "below your home folder"),
+    ("data_dir", str(Path.home().parent), "of the stack's own"),
     ("data_dir", str(ROOT), "outside of the repository"),
     ("data_dir", str(ROOT / "tests" / ".." / "stack" / "new"), "outside of the repository"),
     ("data_dir", "/srv/a,b", "no comma"),
