@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dataflix_contract import settings_conflicts, settings_file, settings_values
+from dataflix_contract.proxies import bypass_proxies
 from dataflix_contract.settings_file import (
     AIRFLOW_ADDRESS,
     ENV_PREFIX,
@@ -248,6 +249,12 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def hosts(self) -> list[str]:
+        """Every host that the settings name: where clients find the servers, and where these listen."""
+        fields = [name for name in type(self).model_fields if name == "bind" or name.endswith("_host")]
+        return list(dict.fromkeys(str(getattr(self, name)) for name in fields))
+
+    @property
     def postgres_server(self) -> dict[str, str | int]:
         """Where clients find PostgreSQL, as libpq names it."""
         return {"host": self.postgres_host, "port": self.postgres_port}
@@ -337,12 +344,15 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment and the settings file, if there is one.
 
-    What the person who keeps the file should know is said on stderr, once.
+    What the person who keeps the file should know is said on stderr, once. From here on this process and
+    those that it starts reach the stack's hosts without a proxy, whatever the environment says of proxies.
 
     Raises:
         SettingsError: a setting cannot be used; the message names it, and never quotes its value.
     """
-    return read_settings(chosen_file())
+    settings = read_settings(chosen_file())
+    bypass_proxies(settings.hosts)
+    return settings
 
 
 def read_settings(path: Path | None) -> Settings:
