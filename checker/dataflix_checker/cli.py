@@ -15,8 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker.checks import check_everything
-from dataflix_checker.findings import EXPECTED_FAULTS, Finding
-from dataflix_contract import SettingsError, load_settings
+from dataflix_checker.findings import Finding, session
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -37,12 +36,9 @@ def check(
     others; the daily batch is run and the person looked for in the marts; the new champion is served;
     the person is erased, everywhere. Nothing of it stays. Exit code 0: all is well; 1: not.
     """
-    try:
-        findings = check_everything(load_settings(), batch=batch)
+    with session("dataflix-check") as settings:
+        findings = check_everything(settings, batch=batch)
         seen = list(findings) if as_json else _show(findings)
-    except (*EXPECTED_FAULTS, SettingsError) as fault:
-        typer.echo(f"dataflix-check: {fault}", err=True)
-        raise typer.Exit(1) from fault
     ok = all(finding.ok for finding in seen)
     if as_json:
         document = {"ok": ok, "checks": [dataclasses.asdict(finding) for finding in seen]}

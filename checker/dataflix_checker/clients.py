@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import clickhouse_connect
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from dataflix_contract import Settings
 
 _CONNECT_SECONDS = 5
+
+#: What ClickHouse's library logs is in the exceptions that it raises, too.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 def open_postgres(settings: Settings) -> psycopg.Connection:
@@ -63,5 +67,6 @@ def open_consumer(settings: Settings) -> Consumer:
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 10,
             "socket.timeout.ms": 10_000,
+            "log_level": 0,  # what matters is raised
         }
     )

@@ -1,17 +1,22 @@
-"""What a check answers, and which faults of a server are an answer."""
+"""What a check answers, which faults of a server are an answer, and how they are told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import clickhouse_connect.driver.exceptions
 import confluent_kafka
 import httpx
 import psycopg
+import typer
 
 from dataflix_checker.journey import JourneyTimeout
 from dataflix_checker.pipeline import PipelineError
+from dataflix_connectors.topic_admin import away
+from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.terminal import cannot_use
 
 #: What a server that is away or refuses raises; each is reported as a failed check.
 EXPECTED_FAULTS = (
@@ -49,6 +54,38 @@ def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> Finding:
     except EXPECTED_FAULTS as fault:
         return Finding(name, ok=False, detail=first_line(fault))
     return Finding(name, ok, detail)
+
+
+@contextmanager
+def session(program: str) -> Iterator[Settings]:
+    """The settings; turns what a server that is away or refuses raises into a sentence and exit code 1."""
+    try:
+        settings = load_settings()
+    except SettingsError as fault:
+        typer.echo(f"{program}: {fault}", err=True)
+        raise typer.Exit(1) from fault
+    try:
+        yield settings
+    except EXPECTED_FAULTS as fault:
+        typer.echo(f"{program}: {told(fault, settings)}", err=True)
+        raise typer.Exit(1) from fault
+
+
+def told(fault: BaseException, settings: Settings) -> str:
+    """The fault in words: for a server that cannot be used, which one it is, where, and what to do."""
+    match fault:
+        case psycopg.OperationalError(sqlstate=None):  # with a state, it is an answer
+            return cannot_use("PostgreSQL", f"{settings.postgres_host}:{settings.postgres_port}", fault)
+        case confluent_kafka.KafkaException():
+            return str(away(settings, fault))
+        case clickhouse_connect.driver.exceptions.Error():
+            place = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+            return cannot_use("ClickHouse", place, fault)
+        case httpx.TransportError():
+            names = {settings.airflow_url: "Airflow", settings.backend_url: "the API"}
+            place = f"http://{fault.request.url.netloc.decode()}"
+            return cannot_use(names.get(place, "a server"), place, fault)
+    return str(fault)
 
 
 def first_line(fault: BaseException) -> str:

@@ -17,13 +17,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from dataflix_checker.probes import http, postgres_connection
+from dataflix_checker.probes import http, parsed, postgres_connection
 from dataflix_connectors.connect import ConnectorStatus, Offsets, parse_offsets, parse_status
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.preflight import Finding, Level, faults
 from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture, stalled_seconds
-from dataflix_connectors.topic_admin import CaptureTopics, admin_client, read_capture_topics
+from dataflix_connectors.topic_admin import CaptureTopics, read_capture_topics
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import (
     BATCH_DAG,
@@ -239,15 +239,15 @@ def batch(settings: Settings) -> Batch:
 def run(settings: Settings) -> Run:
     """Ask Airflow for the newest run."""
     login = {"username": settings.airflow_user, "password": settings.airflow_password.get_secret_value()}
-    token = (
-        http.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status().json()["access_token"]
-    )
+    token = parsed(http.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status())[
+        "access_token"
+    ]
     answer = http.get(
         f"{settings.airflow_url}/api/v2/dags/{BATCH_DAG}/dagRuns",
         params={"order_by": "-run_after", "limit": 1},
         headers={"Authorization": f"Bearer {token}"},
     )
-    return read_run(answer.raise_for_status().json())
+    return read_run(parsed(answer.raise_for_status()))
 
 
 def read_run(answer: dict[str, Any]) -> Run:
@@ -265,9 +265,9 @@ def champion(settings: Settings) -> int:
         params={"name": MODEL, "alias": CHAMPION},
     )
     # no such model, or the model without such an alias
-    if answer.is_client_error and answer.json().get("error_code") in _NO_CHAMPION:
+    if answer.is_client_error and parsed(answer).get("error_code") in _NO_CHAMPION:
         return 0
-    return int(answer.raise_for_status().json()["model_version"]["version"])
+    return int(parsed(answer.raise_for_status())["model_version"]["version"])
 
 
 def not_served(settings: Settings) -> str:
@@ -275,7 +275,7 @@ def not_served(settings: Settings) -> str:
     answer = http.get(f"{settings.backend_url}/health/ready")
     if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # that one is in the same form
         answer.raise_for_status()
-    return str(answer.json()["not_served"])
+    return str(parsed(answer)["not_served"])
 
 
 def reconciled(settings: Settings) -> Reconciled:
@@ -295,9 +295,9 @@ def _rows(settings: Settings, query: str) -> list[dict[str, Any]]:
         "X-ClickHouse-User": settings.clickhouse_user,
         "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
     }
-    found: list[dict[str, Any]] = (
-        http.post(address, content=query, headers=user).raise_for_status().json()["data"]
-    )
+    found: list[dict[str, Any]] = parsed(http.post(address, content=query, headers=user).raise_for_status())[
+        "data"
+    ]
     return found
 
 
@@ -338,13 +338,13 @@ def _connect(settings: Settings, what: str) -> dict[str, Any] | None:
     answer = http.get(f"{settings.connect_url}/connectors/{CONNECTOR}/{what}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
-    found: dict[str, Any] = answer.raise_for_status().json()
+    found: dict[str, Any] = parsed(answer.raise_for_status())
     return found
 
 
 def capture_topics(settings: Settings) -> CaptureTopics:
     """Ask Kafka for the topics that Debezium writes to."""
-    return read_capture_topics(admin_client(settings), _SECONDS)
+    return read_capture_topics(settings, _SECONDS)
 
 
 def backlog(settings: Settings) -> Backlog:

@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 
 from dataflix_checker.clients import open_warehouse
+from dataflix_checker.probes import parsed
 from dataflix_contract import Settings, tables
+from dataflix_contract.terminal import cannot_use
 
 #: The DAG, and where the outcome of its runs is kept in ClickHouse.
 DAG = "elt_pipeline"
@@ -175,7 +177,10 @@ def _airflow(settings: Settings) -> Iterator[httpx.Client]:
             "username": settings.airflow_user,
             "password": settings.airflow_password.get_secret_value(),
         }
-        token = _answer(client.post("/auth/token", json=login))["access_token"]
+        answer = client.post("/auth/token", json=login)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise PipelineError(cannot_use("Airflow", settings.airflow_url, "another server answers there"))
+        token = _answer(answer)["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         client.base_url = httpx.URL(f"{settings.airflow_url}/api/v2")
         yield client
@@ -186,6 +191,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
 
     Raises:
         PipelineError: it is a refusal.
+        LookupError: another server answers.
         httpx.TransportError: the server, or one behind it, is not ready.
     """
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -194,7 +200,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         raise PipelineError("Airflow refuses the login: see DATAFLIX_AIRFLOW_USER and _PASSWORD")
     if response.is_error:
         raise PipelineError(f"Airflow answers {response.status_code}: {response.text[:300]}")
-    answer: dict[str, Any] = response.json()
+    answer: dict[str, Any] = parsed(response)
     return answer
 
 

@@ -15,15 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker import pipeline
-from dataflix_checker.findings import EXPECTED_FAULTS
+from dataflix_checker.findings import session
 from dataflix_checker.pipeline import PipelineError, Run, TaskState
-from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract import Settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-_FAULTS = (*EXPECTED_FAULTS, PipelineError, SettingsError)
 _COLOURS = {
     "success": "green",
     "failed": "red",
@@ -44,13 +43,10 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Run the daily batch and watch its tasks. Exit code 0: it succeeded; 1: not."""
-    try:
-        settings = load_settings()
+    with session("dataflix-pipeline") as settings:
         run_id = pipeline.trigger(settings, full_refresh=full_refresh)
         _watch(settings, run_id, timeout, Console(stderr=as_json))
         _finish(settings, pipeline.run(settings, run_id), as_json=as_json)
-    except _FAULTS as fault:
-        _fail(fault)
 
 
 @app.command()
@@ -59,21 +55,13 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its tasks, and what came of it. Exit code 1: it failed, or there is none."""
-    try:
-        settings = load_settings()
+    with session("dataflix-pipeline") as settings:
         run = pipeline.run(settings, run_id) if run_id else pipeline.last_run(settings)
         if run is None:
             raise PipelineError("there was no run yet: dataflix-pipeline run")
         if not as_json:
             Console().print(_board(run.run_id, pipeline.task_states(settings, run.run_id)))
         _finish(settings, run, as_json=as_json)
-    except _FAULTS as fault:
-        _fail(fault)
-
-
-def _fail(fault: BaseException) -> None:
-    typer.echo(f"dataflix-pipeline: {fault}", err=True)
-    raise typer.Exit(1) from fault
 
 
 def _watch(settings: Settings, run_id: str, seconds: float, console: Console) -> None:

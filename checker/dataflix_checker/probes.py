@@ -34,6 +34,19 @@ _DEBEZIUM = "io.debezium.connector.postgresql.PostgresConnector"
 NOT_READY = (httpx.HTTPError, psycopg.Error, KafkaException, LookupError)
 
 
+def parsed(answer: httpx.Response) -> Any:
+    """The answer's JSON.
+
+    Raises:
+        LookupError: it is none, because another server than the wanted one answers there.
+    """
+    try:
+        return answer.json()
+    except ValueError as fault:
+        place = answer.request.url.netloc.decode()
+        raise LookupError(f"another server answers at {place}: see the hosts and ports in .env") from fault
+
+
 def postgres(settings: Settings) -> None:
     """The superuser logs in and gets an answer.
 
@@ -89,7 +102,7 @@ def connect(settings: Settings) -> None:
     """The worker has joined its group and offers Debezium."""
     http.get(f"{settings.connect_url}/health").raise_for_status()
     plugins = http.get(f"{settings.connect_url}/connector-plugins").raise_for_status()
-    if not any(plugin["class"] == _DEBEZIUM for plugin in plugins.json()):
+    if not any(plugin["class"] == _DEBEZIUM for plugin in parsed(plugins)):
         raise LookupError("Kafka Connect does not offer Debezium's PostgreSQL connector")
 
 
@@ -136,7 +149,7 @@ def airflow(part: str) -> Probe:
 
     def probe(settings: Settings) -> None:
         answer = http.get(f"{settings.airflow_url}/api/v2/monitor/health")
-        status = answer.raise_for_status().json()[part]["status"]
+        status = parsed(answer.raise_for_status())[part]["status"]
         if status != "healthy":
             raise LookupError(f"Airflow says that its {part} is {status or 'not there'}")
 

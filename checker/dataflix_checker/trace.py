@@ -12,10 +12,10 @@ from psycopg import sql
 from rich.console import Console
 
 from dataflix_checker.clients import open_postgres, open_warehouse
-from dataflix_checker.findings import EXPECTED_FAULTS
+from dataflix_checker.findings import session
 from dataflix_checker.journey import Journey, following
 from dataflix_checker.story import Canary, play
-from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
+from dataflix_contract import Settings, Table, tables
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -39,13 +39,9 @@ def trace(
     Without a table, a canary user rates a film and is deleted again, and every change is shown.
     """
     show = print_json if as_json else Printer()
-    try:
-        settings = load_settings()
+    with session("dataflix-trace") as settings:
         for title, journey in _journeys(settings, table, key or [], touch=touch, timeout=timeout):
             show(title, journey)
-    except (*EXPECTED_FAULTS, SettingsError) as fault:
-        typer.echo(f"dataflix-trace: {fault}", err=True)
-        raise typer.Exit(1) from fault
 
 
 def _journeys(

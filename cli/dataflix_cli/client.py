@@ -37,14 +37,21 @@ class Api:
         if config.token.text:
             headers["Authorization"] = f"Bearer {config.token.text}"
         secure = self.url.startswith("https:")
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers=headers,
-            timeout=timeout,
-            trust_env=secure,
-            # without TLS there is no need to read the machine's certificates, which takes a while
-            verify=True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers=headers,
+                timeout=timeout,
+                trust_env=secure,
+                # without TLS there is no need to read the machine's certificates, which takes a while
+                verify=True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            )
+        except (httpx.InvalidURL, ImportError, ValueError) as fault:  # an address, or the kind of a proxy
+            raise UsageFault(
+                f"{self.url} cannot be asked: {fault}",
+                "correct the address (dataflix config show says where it is from); or https_proxy, all_proxy"
+                " and no_proxy in the environment, where only http:// and https:// proxies work",
+            ) from fault
 
     def close(self) -> None:
         """Close the connections."""
@@ -53,14 +60,12 @@ class Api:
     def get(self, path: str, **parameters: Any) -> Document:
         """Ask for a document; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
-        document: Document = self._ask("GET", path, params=given).json()
-        return document
+        return self._document(self._ask("GET", path, params=given))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Document:
         """Write something, once, however often it must be tried; returns the API's answer."""
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        document: Document = self._ask("POST", path, json=dict(body), headers=key).json()
-        return document
+        return self._document(self._ask("POST", path, json=dict(body), headers=key))
 
     def delete(self, path: str) -> None:
         """Delete something."""
@@ -104,6 +109,15 @@ class Api:
             return answer
         raise fault_of(answer)
 
+    def _document(self, answer: httpx.Response) -> Document:
+        """What an answer holds; something else than a document comes from another server."""
+        if document := _mapping(answer):
+            return dict(document)
+        raise UsageFault(
+            f"what answers at {self.url} is not Dataflix's API",
+            "dataflix config show says where the address is from",
+        )
+
     def _away(self, fault: httpx.TransportError) -> AwayFault:
         what = str(fault) or type(fault).__name__
         return AwayFault(
@@ -122,7 +136,7 @@ def retry_after(answer: httpx.Response) -> float | None:
 
 def fault_of(answer: httpx.Response) -> Fault:
     """What an answer that is no success means."""
-    problem = _problem(answer)
+    problem = _mapping(answer)
     detail = problem.get("detail") or problem.get("title")
     if not detail:
         return AwayFault(
@@ -159,7 +173,7 @@ def complaints_of(errors: object, where: str = "") -> Iterator[str]:
         yield f"{where}: {errors}" if where else str(errors)
 
 
-def _problem(answer: httpx.Response) -> Mapping[str, Any]:
+def _mapping(answer: httpx.Response) -> Mapping[str, Any]:
     try:
         document = answer.json()
     except ValueError:

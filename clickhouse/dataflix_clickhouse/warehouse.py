@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 
 import clickhouse_connect
@@ -10,6 +11,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse.plan import Found, Step
 from dataflix_contract import Settings
+from dataflix_contract.terminal import cannot_use
+
+#: What ClickHouse's library logs is in the exceptions that it raises, too.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class WarehouseError(Exception):
@@ -34,8 +39,7 @@ def connect(settings: Settings) -> Client:
     except ClickHouseError as error:
         address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
         raise WarehouseError(
-            f"cannot use ClickHouse at {address} as {settings.clickhouse_admin_user}: {_short(error)}. "
-            "Start it with ./run.sh, and check DATAFLIX_CLICKHOUSE_* in .env"
+            cannot_use("ClickHouse", f"{address} as {settings.clickhouse_admin_user}", error)
         ) from error
 
 

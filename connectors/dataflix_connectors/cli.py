@@ -5,10 +5,11 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import psycopg
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -33,6 +34,9 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
+#: Who looks wants to know now; a rebalance of Connect's workers is over by then.
+_STATUS_PATIENCE_S = 10.0
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FenceTimeout = Annotated[
     float, typer.Option(min=0, help="Seconds that open transactions get to end before a snapshot.")
@@ -45,10 +49,9 @@ def topics_command() -> None:
     """Create every topic, and bring those that exist to their settings."""
     with _session() as settings:
         wanted = topics.wanted_topics(settings)
-        admin = topic_admin.admin_client(settings)
-        present = topic_admin.present_topics(admin, [topic.name for topic in wanted])
+        present = topic_admin.present_topics(settings, [topic.name for topic in wanted])
         changes = topics.plan_changes(wanted, present)
-        topic_admin.apply_changes(admin, changes)
+        topic_admin.apply_changes(topic_admin.admin_client(settings), changes)
         _print_table(
             ["topic", "partitions", "what was done"],
             [[change.topic.name, str(change.topic.partitions), change.description] for change in changes],
@@ -117,11 +120,11 @@ def resnapshot(
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show connector, task and slot, and what is wrong; exit code 1 when changes are not being captured."""
-    with _session() as settings, ConnectClient(settings) as connect:
+    with _session() as settings, ConnectClient(settings, patience_s=_STATUS_PATIENCE_S) as connect:
         connector = connect.status()
         with connect_as_debezium(settings) as source:
             facts = read_facts(source, settings)
-        kafka = topic_admin.read_capture_topics(topic_admin.admin_client(settings))
+        kafka = topic_admin.read_capture_topics(settings)
         findings = judge_capture(CaptureFacts(facts, connector, connect.offsets(), kafka), settings)
         slot = slot_health(facts.slot)
         if as_json:
@@ -144,16 +147,22 @@ def status(*, as_json: Json = False) -> None:
 def _session() -> Iterator[Settings]:
     """The settings; turns expected faults into a message and exit code 1."""
     try:
-        yield load_settings()
-    except (Fault, SettingsError) as fault:
+        settings = load_settings()
+    except SettingsError as fault:
         _complain(str(fault))
+    try:
+        yield settings
+    except Fault as fault:
+        _complain(str(fault))
+    except KafkaException as error:
+        _complain(str(topic_admin.away(settings, error)))
     except psycopg.Error as error:
         # Never the details: PostgreSQL quotes values of rows there.
         reason = error.diag.message_primary or type(error).__name__
         _complain(f"PostgreSQL says: {reason}")
 
 
-def _complain(message: str) -> None:
+def _complain(message: str) -> NoReturn:
     err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ import httpx
 from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings
 from dataflix_contract.schema import CONNECTOR
+from dataflix_contract.terminal import cannot_use
 
 _REQUEST_TIMEOUT_S = 30.0
 _PATIENCE_S = 60.0
@@ -72,10 +73,12 @@ class ConnectClient:
 
     Args:
         settings: where Connect is.
+        patience_s: how long a Connect that does not answer is waited for.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience_s: float = _PATIENCE_S) -> None:
         self._url = settings.connect_url
+        self._patience_s = patience_s
         self._http = httpx.Client(base_url=self._url, timeout=_REQUEST_TIMEOUT_S, trust_env=False)
         self._path = f"/connectors/{CONNECTOR}"
 
@@ -133,13 +136,13 @@ class ConnectClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False
     ) -> Any:
         """One request; waits while Connect starts or its workers rebalance."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             answer = self._try(method, path, body)
             if isinstance(answer, httpx.Response) and not _passing(answer, missing_ok=missing_ok):
                 return self._read(answer, missing_ok=missing_ok)
             if time.monotonic() > deadline:
-                raise Fault(f"Kafka Connect at {self._url} is not ready: {_excuse(answer)}; is it running?")
+                raise Fault(cannot_use("Kafka Connect", self._url, _excuse(answer)))
             time.sleep(_POLL_S)
 
     def _try(
@@ -155,7 +158,10 @@ class ConnectClient:
             return None
         if answer.is_error:
             raise Fault(f"Kafka Connect refuses: {_excuse(answer)}")
-        return answer.json() if answer.content else {}
+        try:
+            return answer.json() if answer.content else {}
+        except ValueError as fault:
+            raise Fault(cannot_use("Kafka Connect", self._url, "another server answers there")) from fault
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:

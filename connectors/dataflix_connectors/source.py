@@ -171,9 +171,11 @@ def _connect(settings: Settings, user: str, password: SecretStr, program: str) -
             row_factory=dict_row,
         )
     except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
         raise Fault(
-            f"cannot log in to PostgreSQL as {user}: {str(error).strip()}\n"
-            "is PostgreSQL running, did dataflix-migrate run, are host, port and password in .env right?"
+            f"cannot log in to PostgreSQL as {user}: {reason}\n"
+            "is PostgreSQL running (./run.sh starts it, bin/dataflix-status shows what runs),"
+            " did dataflix-migrate run, are host, port and password in .env right?"
         ) from error
 
 

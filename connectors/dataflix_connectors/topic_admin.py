@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.topics import Change, Topic, captured_topics
 from dataflix_contract import Settings
+from dataflix_contract.terminal import cannot_use
 
 _TIMEOUT_S = 20.0
 
@@ -43,29 +44,36 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient(settings.kafka_client | {"log_level": 0})
 
 
-def present_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic]:
+def away(settings: Settings, error: KafkaException) -> Fault:
+    """What to tell people when Kafka does not answer."""
+    return Fault(cannot_use("Kafka", settings.kafka_bootstrap, _reason(error)))
+
+
+def present_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]:
     """Those of the named topics that exist, with their settings.
 
     Raises:
         Fault: Kafka does not answer.
     """
+    admin = admin_client(settings)
     try:
         metadata = admin.list_topics(timeout=_TIMEOUT_S).topics
         found = {name: metadata[name] for name in names if name in metadata}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
         configs = admin.describe_configs(resources, request_timeout=_TIMEOUT_S) if resources else {}
-        settings = {resource.name: _settings(future) for resource, future in configs.items()}
+        chosen = {resource.name: _settings(future) for resource, future in configs.items()}
     except KafkaException as error:
-        raise Fault(f"Kafka does not answer ({_reason(error)}): is it running?") from error
-    return {name: Topic(name, len(info.partitions), settings[name]) for name, info in found.items()}
+        raise away(settings, error) from error
+    return {name: Topic(name, len(info.partitions), chosen[name]) for name, info in found.items()}
 
 
-def read_capture_topics(admin: AdminClient, timeout_s: float = _TIMEOUT_S) -> CaptureTopics:
+def read_capture_topics(settings: Settings, timeout_s: float = _TIMEOUT_S) -> CaptureTopics:
     """Look at the topics that Debezium writes to, without reading any record.
 
     Raises:
         Fault: Kafka does not answer.
     """
+    admin = admin_client(settings)
     try:
         present = admin.list_topics(timeout=timeout_s).topics
         wanted = captured_topics()
@@ -77,7 +85,7 @@ def read_capture_topics(admin: AdminClient, timeout_s: float = _TIMEOUT_S) -> Ca
         ]
         newest = _newest_timestamps(admin, partitions, timeout_s)
     except KafkaException as error:
-        raise Fault(f"Kafka does not answer ({_reason(error)}): is it running?") from error
+        raise away(settings, error) from error
     missing = tuple(name for name in wanted if name not in present)
     return CaptureTopics(missing, max(0.0, time.time() - max(newest) / 1000) if newest else None)
 

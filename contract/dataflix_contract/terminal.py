@@ -1,4 +1,8 @@
-"""Output for every terminal: what its encoding does not have is written in other characters."""
+"""What people read in a terminal.
+
+Output is for every terminal: what its encoding does not have is written in other characters. And one sentence
+is the same in every program: the one about a server that does not answer.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,31 @@ def make_output_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a test may have put something else in its place
             stream.reconfigure(errors=_ERRORS)
+
+
+def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
+    """What a program ends with when a server does not answer, or refuses: which one, where, and what to do.
+
+    Args:
+        server: its name, such as ``Kafka``.
+        address: where it was looked for.
+        fault: what the library raised or said; one line is taken of it.
+    """
+    reason = fault if isinstance(fault, str) else _reason(fault)
+    return (
+        f"cannot use {server} at {address}: {reason.strip().partition(chr(10))[0].rstrip('.:')}."
+        " ./run.sh starts it, bin/dataflix-status shows what runs; addresses and logins are in .env"
+    )
+
+
+def _reason(fault: BaseException) -> str:
+    """The system's own words, such as "Connection refused", if they are what the library's say at length."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(fault) or type(fault).__name__
 
 
 def _alike(fault: UnicodeError) -> tuple[str, int]:

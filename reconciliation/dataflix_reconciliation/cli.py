@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import adbc_driver_manager
 import psycopg
@@ -17,8 +17,8 @@ from rich.console import Console
 
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
-from dataflix_contract import SettingsError, Table, load_settings, tables
-from dataflix_contract.terminal import make_output_safe
+from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
+from dataflix_contract.terminal import cannot_use, make_output_safe
 from dataflix_reconciliation.progress import telling
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
@@ -57,8 +57,8 @@ def main(
     the fence. 1: it could not be done; no table is half repaired.
     """
     signal.signal(signal.SIGTERM, _exit)
-    with _faults():
-        settings, chosen = load_settings(), _chosen(names or [])
+    with _session() as settings:
+        chosen = _chosen(names or [])
         run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
         timeouts, reports = Timeouts(fence_timeout, stream_timeout), []
         for table in chosen:
@@ -110,11 +110,15 @@ def _warn(report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Turn expected faults into a message and exit code 1."""
+def _session() -> Iterator[Settings]:
+    """The settings; turns expected faults into a message and exit code 1."""
     try:
-        yield
-    except (Fault, SettingsError) as fault:
+        settings = load_settings()
+    except SettingsError as fault:
+        _complain(str(fault))
+    try:
+        yield settings
+    except Fault as fault:
         _complain(str(fault))
     except psycopg.Error as error:
         # Never the details: PostgreSQL quotes values of rows there.
@@ -122,14 +126,15 @@ def _faults() -> Iterator[None]:
     except adbc_driver_manager.Error as error:
         _complain(f"PostgreSQL did not give the rows: {_first_line(error)}")
     except ClickHouseError as error:
-        _complain(f"ClickHouse does not answer, or refuses: {_first_line(error)}\nis it running? ./run.sh")
+        address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
+        _complain(cannot_use("ClickHouse", f"{address} as {settings.clickhouse_batch_user}", error))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _complain(message: str) -> None:
+def _complain(message: str) -> NoReturn:
     _say(message)
     raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
@@ -22,6 +23,9 @@ _RECORDED = (
     *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "truncated", "in_flight"),
     *("ahead", "stream", "source_shape", "done", "started_at", "seconds"),
 )
+
+#: What ClickHouse's library logs is in the exceptions that it raises, too.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager

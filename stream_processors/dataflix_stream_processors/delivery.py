@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
+from dataflix_contract.terminal import cannot_use
 
 log = logging.getLogger("kafka.producer")
 
@@ -33,6 +34,7 @@ class Delivery:
 
     def __init__(self, client: Mapping[str, str], client_id: str) -> None:
         self._errors: list[KafkaError] = []
+        self._address = client["bootstrap.servers"]
         self._producer = Producer(
             {
                 **client,
@@ -89,7 +91,9 @@ class Delivery:
         try:
             topics = self._producer.list_topics(timeout=_PING_SECONDS).topics
         except KafkaException as error:
-            raise DeliveryError(f"no answer from the broker: {error}") from error
+            cause = error.args[0]
+            reason = cause.str() if isinstance(cause, KafkaError) else str(cause)
+            raise DeliveryError(cannot_use("Kafka", self._address, reason)) from error
         return {name: len(topic.partitions) for name, topic in topics.items()}
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:

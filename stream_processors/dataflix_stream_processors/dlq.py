@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import orjson
 import typer
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
 
-from dataflix_contract import Settings, SettingsError, load_settings
-from dataflix_contract.terminal import make_output_safe
+from dataflix_contract import SettingsError, load_settings
+from dataflix_contract.terminal import cannot_use, make_output_safe
 from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
 from dataflix_stream_processors.refusals import cure
@@ -34,11 +36,8 @@ def list_(
     ] = False,
 ) -> None:
     """Show the dead letters that somebody has to do something about."""
-    try:
-        with DeadLetterBox(_settings().kafka_client) as box:
-            entries = [entry for entry in box.entries() if show_all or entry.waits]
-    except (KafkaException, DeliveryError, ValueError) as error:
-        _fail(f"Kafka: {error}")
+    with _opened() as box:
+        entries = [entry for entry in box.entries() if show_all or entry.waits]
     if as_json:
         for entry in entries:
             sys.stdout.buffer.write(orjson.dumps(entry) + b"\n")
@@ -60,13 +59,10 @@ def replay(
     """
     if (letter is None) == (not replay_all):
         _fail("say which: --id ID or --all", code=2)
-    try:
-        with DeadLetterBox(_settings().kafka_client) as box:
-            chosen = _chosen(box.entries(), letter)
-            sent, gone = _replay(box, chosen)
-            refused, undecided = box.refused_again(sent)
-    except (KafkaException, DeliveryError, ValueError) as error:
-        _fail(f"Kafka: {error}")
+    with _opened() as box:
+        chosen = _chosen(box.entries(), letter)
+        sent, gone = _replay(box, chosen)
+        refused, undecided = box.refused_again(sent)
     sys.stdout.write(f"{len(sent)} sent again, {gone} no longer kept\n")
     for entry in refused:
         refusal = entry.letter
@@ -133,11 +129,22 @@ def _print(entries: list[Entry]) -> None:
         console.print(f"{reason}: {cure(reason)}", markup=False, highlight=False)
 
 
-def _settings() -> Settings:
+@contextmanager
+def _opened() -> Iterator[DeadLetterBox]:
+    """The dead letters; expected faults become a message and exit code 1."""
     try:
-        return load_settings()
+        settings = load_settings()
     except SettingsError as error:
         _fail(str(error))
+    try:
+        with DeadLetterBox(settings.kafka_client) as box:
+            yield box
+    except KafkaException as error:
+        cause = error.args[0]
+        reason = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        _fail(cannot_use("Kafka", settings.kafka_bootstrap, reason))
+    except (DeliveryError, ValueError) as error:
+        _fail(f"Kafka: {error}")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

@@ -10,7 +10,7 @@ import pytest
 
 from dataflix_cli import config
 from dataflix_cli.client import Api, complaints_of, fault_of, retry_after
-from dataflix_cli.faults import AwayFault, ExitCode, NotFoundFault, RefusedFault
+from dataflix_cli.faults import AwayFault, ExitCode, NotFoundFault, RefusedFault, UsageFault
 
 
 class Flaky(BaseHTTPRequestHandler):
@@ -146,3 +146,20 @@ def test_validation_errors_are_a_line_each() -> None:
     errors = {"json": {"rating": ["too much", "odd"], "a": {"b": ["c"]}}, "query": {"n": ["d"]}}
     assert list(complaints_of(errors)) == ["rating: too much", "rating: odd", "a.b: c", "n: d"]
     assert list(complaints_of(None)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "value"),
+    [
+        ("https://dataflix.example", "all_proxy", "socks5h://127.0.0.1:1"),
+        ("https://dataflix.example", "no_proxy", "[::1]"),
+        ("http://[::1", "no_proxy", ""),
+    ],
+)
+def test_an_address_or_a_proxy_that_cannot_be_used_is_told(
+    url: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageFault, match="cannot be asked") as caught:
+        Api(config.resolve({"api_url": url}, {}, {}, {}))
+    assert variable in caught.value.hint
