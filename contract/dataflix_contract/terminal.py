@@ -39,10 +39,10 @@ def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
         address: where it was looked for.
         fault: what the library raised or said; one line is taken of it.
     """
-    reason = fault if isinstance(fault, str) else _reason(fault)
+    reason, *_ = (fault if isinstance(fault, str) else _reason(fault)).strip().splitlines() or ["no answer"]
     return (
-        f"cannot use {server} at {address}: {reason.strip().partition(chr(10))[0].rstrip('.:')}."
-        " ./run.sh starts it, bin/dataflix-status shows what runs; addresses and logins are in .env"
+        f"cannot use {server} at {address}: {reason.rstrip('.:')}. ./run.sh starts it, bin/dataflix-status"
+        " shows what runs; addresses and logins are in .env"
     )
 
 

@@ -60,13 +60,15 @@ def wipe(layout: Layout) -> None:
         StackError: the folder is somebody else's.
     """
     check(layout)
+    if not layout.data.is_dir():
+        return
+    claim(layout)  # of an older release: what a wipe that is interrupted leaves can be wiped later
     for part in layout.parts:
         if part.exists():
             shutil.rmtree(part)
-    if layout.data.exists():
-        (layout.data / MARK).unlink(missing_ok=True)
-        if not any(layout.data.iterdir()):
-            layout.data.rmdir()
+    (layout.data / MARK).unlink()
+    if not any(layout.data.iterdir()):
+        layout.data.rmdir()
 
 
 def _is_marked(layout: Layout) -> bool:
