@@ -35,9 +35,9 @@ def check(layout: Layout) -> None:
         ) from fault
     if not known:
         raise StackError(
-            f"{layout.data} has files in it that are no stack's, and ./stop.sh --wipe would delete folders"
-            " such as postgres and backend in there: set DATAFLIX_DATA_DIR to a folder that is empty or does"
-            " not exist. If it is a stack's folder, restored in part for example, say so:"
+            f"{layout.data} is not empty and not the data folder of a stack, and ./stop.sh --wipe would"
+            " delete folders such as postgres and backend in there: set DATAFLIX_DATA_DIR to a folder that is"
+            " empty or does not exist. Only if you have restored a stack's data to it:"
             f" touch {layout.data}/{MARK}"
         )
 
