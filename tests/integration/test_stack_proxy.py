@@ -55,6 +55,5 @@ def test_no_login_of_the_stack_reaches_a_proxy(stack: Stack, proxy: Proxy) -> No
     proxy.asked.clear()
     status = stack.run("bin/dataflix-pipeline", "status", check=False)
     assert "no run yet" in status.stderr or status.stdout  # Airflow has answered
-    stack.run("bin/dataflix-model", "list")
     stack.run("bin/dataflix-warehouse")
     assert proxy.asked == []
