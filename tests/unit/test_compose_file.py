@@ -50,6 +50,17 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
     )
 
 
+def test_health_checks_send_nothing_to_a_proxy_that_docker_gives_to_containers() -> None:
+    checks = [
+        " ".join(service.get("healthcheck", {}).get("test", [])) for service in COMPOSE.services.values()
+    ]
+    found = [check for check in checks if "curl" in check or "wget" in check]
+    assert len(found) == 3
+    for check in found:
+        assert check.count("curl ") == check.count("curl --noproxy '*' ")
+        assert check.count("wget ") == check.count("http_proxy= wget ")
+
+
 @each
 def test_a_container_writes_to_named_volumes_only(name: str) -> None:
     for volume in COMPOSE.services[name].get("volumes", []):
