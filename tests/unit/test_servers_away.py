@@ -21,7 +21,7 @@ from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
 from dataflix_postgres import migrate, seed
 from dataflix_reconciliation import cli as reconciliation
-from dataflix_stream_processors import dead_letter_box, delivery, dlq
+from dataflix_stream_processors import dead_letter_topic, delivery, dlq
 
 #: Nothing listens here.
 _NOWHERE = "127.0.0.1:1"
@@ -50,7 +50,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name.endswith("_port"):
             monkeypatch.setenv(f"DATAFLIX_{name.upper()}", "1")
     monkeypatch.setenv("DATAFLIX_BACKEND_PORT", "2")  # a server is known by its address
-    monkeypatch.setattr(dead_letter_box, "_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(dead_letter_topic, "_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(dataflix_connectors.topic_admin, "_TIMEOUT_S", 0.1)
     monkeypatch.setattr(dataflix_connectors.cli, "_STATUS_PATIENCE_S", 0.1)
     monkeypatch.setattr(delivery, "_PING_SECONDS", 0.1)
