@@ -161,6 +161,12 @@ def render(outcome: Outcome) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     lines = [f"run {row['run_id']}: {row['state']}"]
     lines += ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in grid]
+    lines += [
+        f"{report['table']}: {int(report['orphans']):,} rows lack their user or film at the source, and are"
+        " left out of marts and model: bin/dataflix-status says how to remove them"
+        for report in outcome.reports
+        if report["orphans"]
+    ]
     lines.append(
         f"dbt: {row['dbt_models']} models, {row['dbt_tests_passed']} tests passed,"
         f" {row['dbt_tests_failed']} failed"

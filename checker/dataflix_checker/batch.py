@@ -63,7 +63,9 @@ def _reconciliation(outcome: Mapping[str, Any]) -> tuple[bool, str]:
     if found:
         told = ", ".join(f"{count:,} {kind}" for kind, count in found.items())
         return False, f"{told}: they are repaired; ops.reconciliations.stream says whose fault it was"
-    return True, f"{outcome['rows']:,} rows are what the source has"
+    orphans = sum(report["orphans"] for report in outcome["details"]["reconcile"])
+    told = f"; {orphans:,} of them lack their user or film: see bin/dataflix-status" if orphans else ""
+    return True, f"{outcome['rows']:,} rows are what the source has{told}"
 
 
 def _dbt(outcome: Mapping[str, Any]) -> tuple[bool, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from dataflix_checker.probes import http, parsed, postgres_connection
 from dataflix_connectors.connect import ConnectorStatus, Offsets, parse_offsets, parse_status
 from dataflix_connectors.faults import Fault
+from dataflix_connectors.orphans import orphan_finding
 from dataflix_connectors.preflight import Finding, Level, faults
 from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture, stalled_seconds
@@ -42,6 +43,12 @@ _RECONCILED_QUERY = """
            formatDateTime(max(found.recorded_at), '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS recorded_at
     FROM ops.reconciliations AS found FINAL
     WHERE found.run_id = (SELECT argMax(run_id, recorded_at) FROM ops.reconciliations)
+    FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
+"""
+_ORPHANS_QUERY = """
+    SELECT table_name AS name, argMax(found.orphans, found.recorded_at) AS orphans
+    FROM ops.reconciliations AS found FINAL
+    GROUP BY name HAVING orphans > 0 ORDER BY name
     FORMAT JSON SETTINGS output_format_json_quote_64bit_integers = 0
 """
 _OUTCOME_QUERY = """
@@ -139,6 +146,7 @@ class Reconciled:
 
     Attributes:
         recorded_at: when, as RFC 3339 in UTC.
+        orphans: by table, how many rows of the source lacked their user or film at its last reconciliation.
     """
 
     run_id: str
@@ -147,6 +155,16 @@ class Reconciled:
     different: int
     ghosts: int
     recorded_at: str
+    orphans: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What somebody should look at at the source."""
+        return [
+            orphan_finding(table, self.orphans[name]).text
+            for name, table in tables().items()
+            if name in self.orphans
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +298,8 @@ def not_served(settings: Settings) -> str:
 
 def reconciled(settings: Settings) -> Reconciled:
     """Ask ClickHouse for the newest reconciliation's sums."""
-    return Reconciled(**_rows(settings, _RECONCILED_QUERY)[0])
+    orphans = {row["name"]: row["orphans"] for row in _rows(settings, _ORPHANS_QUERY)}
+    return Reconciled(**_rows(settings, _RECONCILED_QUERY)[0], orphans=orphans)
 
 
 def outcome(settings: Settings) -> Outcome:

@@ -52,6 +52,13 @@ class StackStatus:
         found += self.capture.faults
         return found + [f"{name}: {fault}" for name, part in parts.items() if (fault := _fault(part))]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What works, and somebody should look at."""
+        reconciled = self.batch.reconciled if self.batch else None
+        found = reconciled.warnings if isinstance(reconciled, Reconciled) else []
+        return self.capture.warnings + found
+
     def plain(self) -> dict[str, Any]:
         """The status as JSON has it."""
         return {
@@ -59,7 +66,7 @@ class StackStatus:
             "faults": self.faults,
             "services": [asdict(one) for one in self.services],
             "memory_mb": sum(one.memory_mb or 0 for one in self.services),
-            "warnings": self.capture.warnings,
+            "warnings": self.warnings,
             "connector": _plain_connector(self.capture.connector),
             "slot": _plain_slot(self.capture),
             **asdict(self.backlog if isinstance(self.backlog, Backlog) else Backlog({}, 0)),
@@ -107,7 +114,7 @@ def draw(console: Console, status: StackStatus, *, running: bool = True) -> None
     console.print(f"\nmemory        {sum(one.memory_mb or 0 for one in status.services)} MB")
     for line in _health_lines(status):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    for warning in status.capture.warnings:
+    for warning in status.warnings:
         console.print(warning, style="yellow", soft_wrap=True, highlight=False, markup=False)
     for fault in status.faults if running else ["the stack does not run: ./run.sh starts it"]:
         console.print(fault, style="red", soft_wrap=True, highlight=False, markup=False)

@@ -18,7 +18,7 @@ _FINGERPRINT_HEX_DIGITS = 16
 _TRUNCATE_PREFIX = '{"op":"t",'
 #: Columns that tables of the database ops gained after their first release: type by name, by table.
 ADDED_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "reconciliations": {"truncated": "UInt64", "source_shape": "String"},
+    "reconciliations": {"truncated": "UInt64", "orphans": "UInt64", "source_shape": "String"},
 }
 
 

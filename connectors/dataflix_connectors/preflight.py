@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dataflix_connectors.config import published_tables
 from dataflix_connectors.slot import KEEP_WAL_CURE, RESNAPSHOT_CURE, SlotState, slot_health
-from dataflix_connectors.source import SlotFacts, SourceFacts, TableFacts
+from dataflix_connectors.source import MissingFacts, SlotFacts, SourceFacts, TableFacts
 from dataflix_contract import Column, Settings, Table, tables
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
@@ -17,6 +17,7 @@ _PLUGIN = "pgoutput"
 _MIGRATE = "run dataflix-migrate"
 # What a finished migration has made it does not make again.
 _RESTORE = "if it was dropped after that, restore it from a backup"
+_RECONCILE = "bin/dataflix-reconcile"
 
 #: What findings about the slot are about.
 SLOT_SUBJECT = f"slot {SLOT}"
@@ -59,7 +60,8 @@ def judge_source(facts: SourceFacts, settings: Settings) -> list[Finding]:
     return [
         *_judge_server(facts, settings),
         *_judge_publication(facts),
-        *_judge_heartbeat(facts.tables.get(HEARTBEAT_TABLE), settings),
+        *_judge_sessions(facts),
+        *_judge_heartbeat(facts, settings),
         *(finding for table in tables().values() for finding in _judge_table(table, facts, settings)),
         *_judge_owner(facts.slot, settings),
     ]
@@ -112,6 +114,17 @@ def _judge_server(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _judge_sessions(facts: SourceFacts) -> Iterator[Finding]:
+    for statement in facts.replica_role_by:
+        reload = " and SELECT pg_reload_conf()" if statement == "ALTER SYSTEM" else ""
+        yield _warning(
+            "session_replication_role",
+            f"is replica by {statement} SET: triggers and foreign keys are off in the sessions it is for",
+            f"as the superuser {statement} RESET session_replication_role{reload}; then let programs connect"
+            f" anew (./stop.sh and ./run.sh), and {_RECONCILE} counts the rows that lack their user or film",
+        )
+
+
 def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     subject = f"publication {PUBLICATION}"
     publication = facts.publication
@@ -127,10 +140,12 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
             f"publishes the partitions of {_listed(apart)} under their own names, which nobody reads",
             _publish(apart - publication.members, via_root=True),
         )
-    if missing := wanted - publication.tables - apart:
+    absent = {f"{SOURCE_SCHEMA}.{name}" for name in facts.missing}
+    if missing := wanted - publication.tables - apart - absent:
         via_root = not publication.via_root and not missing.isdisjoint(_partitioned(facts))
         yield _fault(subject, f"does not publish {_listed(missing)}", _publish(missing, via_root=via_root))
-    if surplus := publication.tables - wanted - partitions.keys():
+    renamed = {table.full_name for missing in facts.missing.values() for table in missing.alike}
+    if surplus := publication.tables - wanted - partitions.keys() - renamed:
         yield _fault(
             subject,
             f"publishes {_listed(surplus)}, which nobody reads",
@@ -184,12 +199,11 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _judge_heartbeat(table: TableFacts | None, settings: Settings) -> Iterator[Finding]:
+def _judge_heartbeat(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
     subject = f"table {SOURCE_SCHEMA}.{HEARTBEAT_TABLE}"
+    table = facts.tables.get(HEARTBEAT_TABLE)
     if table is None:
-        yield _fault(
-            subject, "does not exist: an idle database would keep all its WAL", f"{_MIGRATE}; {_RESTORE}"
-        )
+        yield _missing_table(HEARTBEAT_TABLE, facts, ": an idle database would keep all its WAL")
     elif not (table.readable and table.updatable):
         yield _fault(
             subject,
@@ -202,7 +216,7 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
     name = f"{SOURCE_SCHEMA}.{table.name}"
     found = facts.tables.get(table.name)
     if found is None:
-        yield _fault(f"table {name}", "does not exist", f"{_MIGRATE}; {_RESTORE}")
+        yield _missing_table(table.name, facts)
         return
     if not found.readable:
         role = settings.debezium_user
@@ -215,6 +229,14 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
                 "its replica identity is not FULL: old values and large unchanged ones do not arrive",
                 f"ALTER TABLE {holder} REPLICA IDENTITY FULL",
             )
+    if found.children:
+        yield _fault(
+            f"table {name}",
+            f"has children by inheritance ({_listed(found.children)}): their rows are not captured, and"
+            " queries of this table show them",
+            f"{'; '.join(f'ALTER TABLE {child} NO INHERIT {name}' for child in found.children)}; before that,"
+            f" insert into {name} the rows that belong there",
+        )
     if found.key != frozenset(table.key):
         yield _fault(
             f"table {name}",
@@ -222,6 +244,27 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
             f"ALTER TABLE {name} ADD PRIMARY KEY ({', '.join(table.key)}), after dropping another one",
         )
     yield from _judge_columns(table, found)
+
+
+def _missing_table(name: str, facts: SourceFacts, consequence: str = "") -> Finding:
+    """A table that is not there: perhaps it was renamed, or another relation was put in its place."""
+    missing = facts.missing.get(name, MissingFacts())
+    full_name = f"{SOURCE_SCHEMA}.{name}"
+    ways_back = []
+    for table in missing.alike:
+        steps = [f"DROP {missing.instead} {full_name}"] if missing.instead else []
+        if table.schema != SOURCE_SCHEMA:
+            steps.append(f"ALTER TABLE {table.full_name} SET SCHEMA {SOURCE_SCHEMA}")
+        if table.name != name:
+            steps.append(f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME TO {name}")
+        ways_back.append("; ".join(steps))
+    renamed = f"if it was renamed, {' or '.join(ways_back)}, then {_RECONCILE}; " if ways_back else ""
+    problem = f"is a {missing.instead.lower()} and no table" if missing.instead else "does not exist"
+    return _fault(
+        f"table {full_name}",
+        f"{problem}{consequence}",
+        f"{renamed}if it was never made, {_MIGRATE}; {_RESTORE}" if renamed else f"{_MIGRATE}; {_RESTORE}",
+    )
 
 
 def _key(columns: Collection[str]) -> str:
@@ -235,7 +278,7 @@ def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
         if facts is None:
             cure = _missing_cure(table, found, column)
             yield _fault(subject, "is in the contract and not in the database", cure)
-        elif _contract_type(facts.type) != column.type.value:
+        elif not column.type.is_spelt(facts.type):
             yield _fault(
                 subject,
                 f"is {facts.type}, and {column.type.value} in the contract",
@@ -266,7 +309,7 @@ def _missing_cure(table: Table, found: TableFacts, column: Column) -> str:
     renamed = [
         f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME COLUMN {name} TO {column.name}"
         for name, facts in sorted(found.columns.items())
-        if name not in table.columns and _contract_type(facts.type) == column.type.value
+        if name not in table.columns and column.type.is_spelt(facts.type)
     ]
     other = f"if it was never made, {_MIGRATE}; if nobody needs it, take it out of tables.toml"
     return f"if it was renamed, {' or '.join(renamed)}; {other}" if renamed else other
@@ -296,9 +339,3 @@ def _judge_slot(slot: SlotFacts | None) -> Iterator[Finding]:
         yield _fault(SLOT_SUBJECT, health.problem, RESNAPSHOT_CURE)
     elif health.state is SlotState.ENDANGERED:
         yield _warning(SLOT_SUBJECT, health.problem, KEEP_WAL_CURE)
-
-
-def _contract_type(database_type: str) -> str:
-    if database_type.startswith("character varying"):
-        return "text"
-    return {"timestamp with time zone": "timestamptz"}.get(database_type, database_type)

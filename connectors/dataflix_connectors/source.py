@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings, tables
-from dataflix_contract.postgres import parameters
+from dataflix_contract.postgres import REAL_TYPE, parameters
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 
 _CONNECT_TIMEOUT_S = 5
@@ -37,6 +37,7 @@ class TableFacts:
         key: the columns of its primary key.
         partitioned: whether its rows are kept in partitions.
         partitions: each partition that holds rows, with its schema, and whether its replica identity is FULL.
+        children: the tables that inherit from it and are no partitions, with their schemas.
     """
 
     full_identity: bool
@@ -46,6 +47,33 @@ class TableFacts:
     key: frozenset[str]
     partitioned: bool = False
     partitions: Mapping[str, bool] = field(default_factory=dict)
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlikeTable:
+    """A table with all columns of one that is missing; both names are quoted where SQL needs that."""
+
+    schema: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        """The name with its schema."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFacts:
+    """What there is of a table that does not exist under its name.
+
+    Attributes:
+        instead: what else has its name, in SQL's words, such as VIEW; empty: nothing has.
+        alike: the published tables that have all of its columns, or else all tables that have them.
+    """
+
+    instead: str = ""
+    alike: tuple[AlikeTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +120,13 @@ class SlotFacts:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """All that PostgreSQL knows about the capture."""
+    """All that PostgreSQL knows about the capture.
+
+    Attributes:
+        missing: the tables of the contract that do not exist.
+        replica_role_by: the beginnings of the statements that have set ``session_replication_role`` to
+            ``replica`` for more than one session, such as ``ALTER DATABASE dataflix_db``.
+    """
 
     wal_level: str
     max_slots: int
@@ -104,6 +138,8 @@ class SourceFacts:
     publication: PublicationFacts | None
     tables: Mapping[str, TableFacts]
     slot: SlotFacts | None
+    missing: Mapping[str, MissingFacts] = field(default_factory=dict)
+    replica_role_by: tuple[str, ...] = ()
 
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -133,14 +169,17 @@ def read_facts(connection: psycopg.Connection[Any], settings: Settings) -> Sourc
 
     Any role may ask: what the replication role may do is asked about by its name.
     """
-    names = (*tables(), HEARTBEAT_TABLE)
+    columns = {name: list(table.columns) for name, table in tables().items()} | {HEARTBEAT_TABLE: _HEARTBEAT}
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(_SERVER, {"role": settings.debezium_user})
+        server = _the_row(cursor.execute(_SERVER, {"role": settings.debezium_user}))
+        found = {name: _table(cursor, name, settings.debezium_user) for name in columns}
         return SourceFacts(
-            **_the_row(cursor),
+            **server,
             publication=_publication(cursor),
-            tables={name: facts for name in names if (facts := _table(cursor, name, settings.debezium_user))},
+            tables={name: facts for name, facts in found.items() if facts},
             slot=_slot(cursor),
+            missing={name: _missing(cursor, name, columns) for name, facts in found.items() if not facts},
+            replica_role_by=tuple(row["statement"] for row in cursor.execute(_REPLICA_ROLE)),
         )
 
 
@@ -211,13 +250,29 @@ def _table(cursor: Cursor, name: str, role: str) -> TableFacts | None:
     oid, key = row.pop("oid"), row.pop("key")
     columns = cursor.execute(_COLUMNS_QUERY, [oid]).fetchall()
     partitions = cursor.execute(_PARTITIONS_QUERY, [oid]).fetchall() if row["partitioned"] else []
+    children = cursor.execute(_CHILDREN_QUERY, [oid]).fetchall()
     return TableFacts(
         **row,
         key=frozenset(key),
         columns={column.pop("name"): ColumnFacts(**column) for column in columns},
         partitions={one["name"]: one["full_identity"] for one in partitions},
+        children=tuple(one["name"] for one in children),
     )
 
+
+def _missing(cursor: Cursor, name: str, columns: Mapping[str, list[str]]) -> MissingFacts:
+    values = {"schema": SOURCE_SCHEMA, "name": name, "columns": columns[name], "known": list(columns)}
+    instead = cursor.execute(_INSTEAD_QUERY, values).fetchone()
+    alike = cursor.execute(_ALIKE_QUERY, values | {"publication": PUBLICATION}).fetchall()
+    published = [one for one in alike if one["published"]]
+    return MissingFacts(
+        instead["kind"] if instead else "",
+        tuple(AlikeTable(one["schema"], one["name"]) for one in published or alike),
+    )
+
+
+#: The columns of the heartbeat's table, which is not in the contract.
+_HEARTBEAT = ["id", "beat_at"]
 
 _SERVER: LiteralString = """
     SELECT current_setting('wal_level') AS wal_level,
@@ -232,12 +287,12 @@ _SERVER: LiteralString = """
 _PUBLICATION_QUERY: LiteralString = """
     SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS complete,
            p.pubviaroot AS via_root,
-           coalesce(array_agg(t.schemaname || '.' || t.tablename)
+           coalesce(array_agg(format('%%I.%%I', t.schemaname, t.tablename))
                FILTER (WHERE t.tablename IS NOT NULL), '{}') AS tables,
-           coalesce(array_agg(t.schemaname || '.' || t.tablename)
+           coalesce(array_agg(format('%%I.%%I', t.schemaname, t.tablename))
                FILTER (WHERE t.rowfilter IS NOT NULL OR r.prattrs IS NOT NULL), '{}') AS filtered,
            ARRAY(
-               SELECT n.nspname || '.' || c.relname FROM pg_publication_rel m
+               SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_publication_rel m
                JOIN pg_class c ON c.oid = m.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE m.prpubid = p.oid
            ) AS members
@@ -266,19 +321,64 @@ _TABLE_QUERY: LiteralString = """
     LEFT JOIN pg_roles r ON r.rolname = %(role)s
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p')
 """
-_COLUMNS_QUERY: LiteralString = """
-    SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
-           a.attgenerated <> '' AS generated
-    FROM pg_attribute a
+_COLUMNS_QUERY: LiteralString = f"""
+    SELECT a.attname AS name, real.type, NOT real.never_null AS nullable, a.attgenerated <> '' AS generated
+    FROM pg_attribute AS a {REAL_TYPE}
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum
 """
 _PARTITIONS_QUERY: LiteralString = """
-    SELECT n.nspname || '.' || c.relname AS name, c.relreplident = 'f' AS full_identity
+    SELECT format('%%I.%%I', n.nspname, c.relname) AS name, c.relreplident = 'f' AS full_identity
     FROM pg_partition_tree(%s::oid) t
     JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE t.isleaf AND t.level > 0
     ORDER BY name
+"""
+_CHILDREN_QUERY: LiteralString = """
+    SELECT format('%%I.%%I', n.nspname, c.relname) AS name
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE i.inhparent = %s AND NOT c.relispartition
+    ORDER BY name
+"""
+_INSTEAD_QUERY: LiteralString = """
+    SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE'
+           WHEN 'S' THEN 'SEQUENCE' ELSE 'TYPE' END AS kind
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s
+"""
+_ALIKE_QUERY: LiteralString = """
+    SELECT quote_ident(n.nspname) AS schema, quote_ident(c.relname) AS name,
+           EXISTS (
+               SELECT FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid
+               WHERE p.pubname = %(publication)s AND m.prrelid = c.oid
+           ) AS published
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'
+      AND NOT (n.nspname = %(schema)s AND c.relname = ANY(%(known)s))
+      AND cardinality(%(columns)s::text[]) = (
+          SELECT count(*) FROM pg_attribute a
+          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY(%(columns)s)
+      )
+    ORDER BY schema, name
+"""
+_REPLICA_ROLE: LiteralString = """
+    SELECT CASE
+               WHEN s.setrole <> 0 AND s.setdatabase <> 0
+                   THEN format('ALTER ROLE %I IN DATABASE %I', r.rolname, current_database())
+               WHEN s.setrole <> 0 THEN format('ALTER ROLE %I', r.rolname)
+               WHEN s.setdatabase <> 0 THEN format('ALTER DATABASE %I', current_database())
+               ELSE 'ALTER ROLE ALL'
+           END AS statement
+    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+    LEFT JOIN pg_database d ON d.oid = s.setdatabase
+    WHERE 'session_replication_role=replica' = ANY(lower(s.setconfig::text)::text[])
+      AND (s.setdatabase = 0 OR d.datname = current_database())
+    UNION ALL
+    SELECT 'ALTER SYSTEM' FROM pg_settings
+    WHERE name = 'session_replication_role' AND reset_val = 'replica'
+      AND source IN ('configuration file', 'command line', 'environment variable')
+    ORDER BY statement
 """
 _SLOT_QUERY: LiteralString = """
     SELECT s.plugin, s.database, s.active_pid, a.usename AS active_user, s.wal_status,

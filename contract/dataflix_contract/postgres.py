@@ -47,6 +47,21 @@ SESSION: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+#: Belongs after ``FROM pg_attribute AS a``. It gives ``real.type``, the column's type as ``format_type``
+#: prints it, and ``real.never_null``. Of a domain it is the type that the domain is made of, which is the
+#: type of the values that are captured and read.
+REAL_TYPE: Final = """
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE made_of AS (
+            SELECT a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS never_null, 0 AS depth
+            UNION ALL
+            SELECT t.typbasetype, t.typtypmod, m.never_null OR t.typnotnull, m.depth + 1
+            FROM made_of AS m JOIN pg_catalog.pg_type AS t ON t.oid = m.type AND t.typtype = 'd'
+        )
+        SELECT format_type(type, modifier) AS type, never_null FROM made_of ORDER BY depth DESC LIMIT 1
+    ) AS real
+"""
+
 #: Where libpq looks for ``options`` when a program gives it none.
 OPTIONS_VARIABLE: Final = "PGOPTIONS"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,18 @@ class ColumnType(enum.Enum):
         """The ClickHouse type that holds every value of this one."""
         return _CLICKHOUSE_TYPES[self]
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The types of PostgreSQL whose values are those of this one, as ``format_type`` prints them.
+
+        Without the length that some of them may have. A domain counts as the type that it is made of.
+        """
+        return _SPELLINGS.get(self, (self.value,))
+
+    def is_spelt(self, database_type: str) -> bool:
+        """Whether a column may be of this type of PostgreSQL, as ``format_type`` prints it."""
+        return database_type in self.spellings or _LENGTH.sub("", database_type) in self.spellings
+
 
 _CLICKHOUSE_TYPES = {
     ColumnType.SMALLINT: "Int16",
@@ -54,6 +67,13 @@ _CLICKHOUSE_TYPES = {
     ColumnType.NUMERIC_2_1: "Decimal(2, 1)",
     ColumnType.TIMESTAMPTZ: "DateTime64(6, 'UTC')",
 }
+_SPELLINGS = {
+    ColumnType.TEXT: ("text", "character varying", "character", "bpchar"),
+    ColumnType.TEXT_ARRAY: ("text[]", "character varying[]"),
+    ColumnType.TIMESTAMPTZ: ("timestamp with time zone",),
+}
+#: The length of a text: of a number, what is in parentheses says which values there are.
+_LENGTH = re.compile(r"(?<=^character varying)\(\d+\)|(?<=^character)\(\d+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +104,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of the contract, with its columns in the order of the file."""
+    """One table of the contract, with its columns in the order of the file.
+
+    Attributes:
+        belongs_to: the tables whose rows this one's rows belong to; it has the columns of their keys.
+    """
 
     name: str
     key: tuple[str, ...]
     columns: Mapping[str, Column]
+    belongs_to: tuple[str, ...] = ()
 
     @property
     def raw_topic(self) -> str:
@@ -118,7 +143,8 @@ SOURCE_SCHEMA = "public"
 #: The table that Debezium's heartbeat writes to; published, and read by nobody else.
 HEARTBEAT_TABLE = "debezium_heartbeat"
 #: The ids of users and films: every bigint, 0 and negative ones included, because that is what
-#: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them.
+#: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them. Those that
+#: PostgreSQL generates stay below 2^53, which browsers still read rightly: see `ADVANCE_IDENTITIES`.
 LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
 #: The function that brings the sequences of generated ids past the ids that rows have brought along.
 ADVANCE_IDENTITIES = "advance_identities"
@@ -159,9 +185,14 @@ def load_contract(text: str) -> Mapping[str, Table]:
 
     Raises:
         ContractError: a key is not a column, a key column may be NULL or is not public,
-            or a type or class is unknown.
+            a table belongs to one that is not there or whose key it lacks, or a type or class is unknown.
     """
-    return MappingProxyType({name: _table(name, spec) for name, spec in tomllib.loads(text).items()})
+    found = {name: _table(name, spec) for name, spec in tomllib.loads(text).items()}
+    for table in found.values():
+        for owner in table.belongs_to:
+            if owner not in found or not table.columns.keys() >= set(found[owner].key):
+                raise ContractError(f"{table.name}: it cannot belong to {owner}, whose key it does not have")
+    return MappingProxyType(found)
 
 
 @functools.cache
@@ -178,7 +209,7 @@ def _table(name: str, spec: Mapping[str, Any]) -> Table:
             raise ContractError(f"{name}: the key names {part!r}, which is not a column")
         if columns[part].nullable or columns[part].pii is not PiiClass.PUBLIC:
             raise ContractError(f"{name}.{part}: a key column must be public and not nullable")
-    return Table(name, key, MappingProxyType(columns))
+    return Table(name, key, MappingProxyType(columns), tuple(spec.get("belongs_to", ())))
 
 
 def _column(table: str, name: str, spec: Mapping[str, Any]) -> Column:

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import psycopg
 
-from dataflix_contract import Column, ColumnType, Table
+from dataflix_contract import Column, Table
+from dataflix_contract.postgres import REAL_TYPE
 from dataflix_contract.schema import SOURCE_SCHEMA
 
-#: Only where PostgreSQL's format_type() spells a type differently from the contract.
-_SPELLING = {ColumnType.TIMESTAMPTZ: "timestamp with time zone"}
-
-_LIVE_COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+_LIVE_COLUMNS = f"""
+SELECT c.relname, a.attname, real.type, NOT real.never_null,
        array_position(i.indkey::smallint[], a.attnum)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+{REAL_TYPE}
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
 ORDER BY c.relname, a.attnum
@@ -30,7 +29,7 @@ class LiveColumn:
     """A column as the database has it.
 
     Attributes:
-        type: as PostgreSQL's ``format_type`` prints it.
+        type: as PostgreSQL's ``format_type`` prints it; of a domain, the type that it is made of.
         nullable: whether it may be NULL.
         key_position: its place in the primary key, from 0; None when it is no part of it.
     """
@@ -84,9 +83,8 @@ def _table_differences(table: Table, live: Mapping[str, LiveColumn]) -> list[str
 
 def _column_differences(name: str, column: Column, live: LiveColumn) -> list[str]:
     found = []
-    expected = _SPELLING.get(column.type, column.type.value)
-    if live.type != expected:
-        found.append(f"{name} is {live.type}, the contract says {expected}")
+    if not column.type.is_spelt(live.type):
+        found.append(f"{name} is {live.type}, the contract says {column.type.spellings[0]}")
     if live.nullable != column.nullable:
         found.append(f"{name} may{'' if live.nullable else ' not'} be NULL, the contract says otherwise")
     return found

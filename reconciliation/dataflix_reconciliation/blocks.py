@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from dataflix_connectors.faults import Fault
 from dataflix_contract import Column, ColumnType, Masking, Table
+from dataflix_contract.masking import Mask
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.SMALLINT: pa.int16(),
@@ -63,7 +64,7 @@ class Masker:
         ]
         return pa.record_batch(columns, schema=self.schema)
 
-    def _column(self, column: Column, mask: Callable[[str], str] | None, values: pa.Array) -> pa.Array:
+    def _column(self, column: Column, mask: Mask | None, values: pa.Array) -> pa.Array:
         wanted = _ARROW_TYPES[column.type]
         if isinstance(values, pa.ExtensionArray):  # a numeric comes as its text
             values = values.storage
@@ -88,5 +89,5 @@ class Masker:
         )
 
 
-def _masked(mask: Callable[[str], str], values: list[str | None]) -> list[str | None]:
+def _masked(mask: Mask, values: list[str | None]) -> list[str | None]:
     return [None if value is None else mask(value) for value in values]

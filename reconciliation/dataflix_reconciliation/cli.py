@@ -17,6 +17,7 @@ from rich.console import Console
 
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
+from dataflix_connectors.orphans import orphan_finding
 from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
 from dataflix_contract.terminal import cannot_use, make_output_safe
 from dataflix_reconciliation.progress import telling
@@ -101,6 +102,8 @@ def _print(reports: list[Report]) -> None:
 
 
 def _warn(report: Report) -> None:
+    if report.orphans:
+        _say(orphan_finding(tables()[report.table], report.orphans).text, style="yellow")
     if report.ahead:
         _say(
             f"{report.table}: {report.ahead:,} rows have versions that the source's WAL has not reached;"
@@ -139,8 +142,8 @@ def _complain(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _say(message: str) -> None:
-    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+def _say(message: str, style: str = "red") -> None:
+    err.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import take_fence
+from dataflix_connectors.orphans import count_orphans
 from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
 from dataflix_contract import Masking, Settings, Table
@@ -109,6 +110,7 @@ class _Attempt:
             truncated=verdict.truncated,
             in_flight=verdict.in_flight,
             ahead=self._ahead(),
+            orphans=count_orphans(self.source, self.table),
             stream=verdict.stream,
             source_shape=snapshot.shape,
             started_at=began,

@@ -73,6 +73,7 @@ class Report:
         truncated: rows that a TRUNCATE of the source removed, and that were still here: nobody's fault.
         in_flight: differences that the stream removed by itself while we waited for it.
         ahead: rows whose version no change of the source can have had yet.
+        orphans: rows of the source whose user or film is gone there.
         stream: whether the stream is to blame for what differed.
         source_shape: the table's file and its columns' types at the source.
         started_at: when the reconciliation began.
@@ -87,6 +88,7 @@ class Report:
     truncated: int
     in_flight: int
     ahead: int
+    orphans: int
     stream: Stream
     source_shape: str
     started_at: dt.datetime

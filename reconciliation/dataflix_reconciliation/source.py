@@ -108,11 +108,12 @@ def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # The first query takes the snapshot; what it sees is in the WAL already.
         cursor.execute(_sight(table))
-        position, taken_at, estimate, shape, reshaped = cursor.fetchone() or (0, None, 0, "", False)
+        nothing = (0, None, 0, "", False, False)
+        position, taken_at, estimate, shape, reshaped, partitioned = cursor.fetchone() or nothing
         if taken_at is None:
             raise Fault(f"PostgreSQL has no table {SOURCE_SCHEMA}.{table.name}: run dataflix-migrate")
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BLOCK_BYTES)})
-        cursor.execute(_rows(table))
+        cursor.execute(_rows(table, partitioned=partitioned))
         blocks = _readable(iter(cursor.fetch_record_batch()), table)
         yield Snapshot(position, taken_at, max(0, estimate), shape, reshaped, blocks)
 
@@ -128,9 +129,11 @@ def _readable(blocks: Iterator[pa.RecordBatch], table: Table) -> Iterator[pa.Rec
         ) from None
 
 
-def _rows(table: Table) -> str:
-    query = sql.SQL("SELECT {} FROM {}").format(
+def _rows(table: Table, *, partitioned: bool) -> str:
+    """The query for the rows that are captured: without those of tables that inherit from this one."""
+    query = sql.SQL("SELECT {} FROM {} {}").format(
         sql.SQL(", ").join(map(_selected, table.forwarded_columns)),
+        sql.SQL("" if partitioned else "ONLY"),
         sql.Identifier(SOURCE_SCHEMA, table.name),
     )
     return query.as_string(None)
@@ -153,7 +156,7 @@ def _sight(table: Table) -> str:
 _SIGHT: LiteralString = """
     SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, clock_timestamp(), reltuples::bigint,
            relfilenode::text || ' ' || columns.shape,
-           relfilenode <> pg_class.oid OR columns.filled_in
+           relfilenode <> pg_class.oid OR columns.filled_in, relkind = 'p'
     FROM pg_class, LATERAL (
         SELECT coalesce(string_agg(
                    attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attgenerated::text,

@@ -21,7 +21,7 @@ _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 1800
 _RECORDED = (
     *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "truncated", "in_flight"),
-    *("ahead", "stream", "source_shape", "done", "started_at", "seconds"),
+    *("ahead", "orphans", "stream", "source_shape", "done", "started_at", "seconds"),
 )
 
 #: What ClickHouse's library logs is in the exceptions that it raises, too.

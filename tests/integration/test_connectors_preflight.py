@@ -92,6 +92,60 @@ def test_a_migrated_source_passes(settings: Settings) -> None:
             "class of personal data",
         ),
         (
+            "ALTER TABLE ratings RENAME TO ratings2",
+            Level.FAULT,
+            "table public.ratings",
+            "ALTER TABLE public.ratings2 RENAME TO ratings,",
+        ),
+        (
+            "ALTER TABLE ratings RENAME TO r2; CREATE VIEW ratings AS SELECT * FROM r2",
+            Level.FAULT,
+            "table public.ratings",
+            "DROP VIEW public.ratings; ALTER TABLE public.r2 RENAME TO ratings,",
+        ),
+        (
+            'CREATE SCHEMA "Old"; ALTER TABLE users SET SCHEMA "Old"',
+            Level.FAULT,
+            "table public.users",
+            'ALTER TABLE "Old".users SET SCHEMA public,',
+        ),
+        (
+            "ALTER TABLE debezium_heartbeat RENAME TO heart",
+            Level.FAULT,
+            "table public.debezium_heartbeat",
+            "ALTER TABLE public.heart RENAME TO debezium_heartbeat,",
+        ),
+        (
+            "CREATE TABLE ratings_old () INHERITS (ratings)",
+            Level.FAULT,
+            "table public.ratings",
+            "ALTER TABLE public.ratings_old NO INHERIT public.ratings",
+        ),
+        (
+            "ALTER DATABASE dataflix_db SET session_replication_role = replica",
+            Level.WARNING,
+            "session_replication_role",
+            "ALTER DATABASE dataflix_db RESET session_replication_role",
+        ),
+        (
+            "ALTER ROLE dataflix SET session_replication_role = 'Replica'",
+            Level.WARNING,
+            "session_replication_role",
+            "ALTER ROLE dataflix RESET session_replication_role",
+        ),
+        (
+            "ALTER ROLE dataflix IN DATABASE dataflix_db SET session_replication_role = replica",
+            Level.WARNING,
+            "session_replication_role",
+            "ALTER ROLE dataflix IN DATABASE dataflix_db RESET session_replication_role",
+        ),
+        (
+            "ALTER ROLE ALL SET session_replication_role = replica",
+            Level.WARNING,
+            "session_replication_role",
+            "ALTER ROLE ALL RESET session_replication_role",
+        ),
+        (
             "ALTER TABLE movies ALTER genres DROP NOT NULL",
             Level.WARNING,
             "column public.movies.genres",
@@ -104,6 +158,26 @@ def test_each_fault_is_named(
 ) -> None:
     found = findings_after(settings, statement)
     assert any(f.level is level and f.subject == subject and cure in f.cure for f in found), found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        (
+            "CREATE DOMAIN stars AS numeric(2,1); CREATE DOMAIN whole AS stars CHECK (VALUE > 0);"
+            " ALTER TABLE ratings ALTER rating TYPE whole"
+        ),
+        (
+            "CREATE DOMAIN label AS varchar(300) NOT NULL;"
+            " ALTER TABLE movies ALTER title TYPE label, ALTER title DROP NOT NULL"
+        ),
+        "ALTER TABLE movies ALTER title TYPE varchar(300), ALTER genres TYPE varchar(80)[]",
+        "ALTER TABLE users ALTER city TYPE char(80)",
+        "ALTER ROLE dataflix SET session_replication_role = origin",
+    ],
+)
+def test_what_works_is_no_finding(settings: Settings, statement: LiteralString) -> None:
+    assert findings_after(settings, statement) == []
 
 
 def test_a_refused_login_says_what_to_look_at(settings: Settings) -> None:

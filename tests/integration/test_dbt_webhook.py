@@ -1,7 +1,9 @@
 """dbt through its webhook: the marts are right, bad rows are named and stay out, readers see whole tables."""
 
+import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_clickhouse import warehouse as warehouse_owner
+from dataflix_connectors.source import connect_as_admin
 from dataflix_contract import Settings, tables
 from dataflix_dbt.folders import PROJECT
 from support.stack import Stack
@@ -203,6 +206,65 @@ def test_a_mart_that_is_not_what_raw_is_fails_and_the_next_run_repairs_it(
         )
     webhook.succeeds("movies")
     assert (run["status"], run["failed_tests"]) == ("failed", ["movies_agree_with_raw"])
+
+
+@pytest.mark.usefixtures("built")
+def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_with_their_cure(
+    stack: Stack, webhook: Webhook, source: psycopg.Connection, warehouse: Client, owner: Client
+) -> None:
+    """A film and a user are deleted without foreign keys. The rows in raw are then older than any run."""
+
+    def reconcile() -> dict[str, dict[str, Any]]:
+        told = stack.run("bin/dataflix-reconcile", "--json")
+        return {one["table"]: one for one in map(json.loads, told.stdout.splitlines())}
+
+    def orphans(database: str) -> list[int]:
+        counts = [
+            warehouse.command(
+                f"SELECT count() FROM {database}.{table} WHERE user_id = {STRANGER} OR movie_id = {STRANGER}"
+            )
+            for table in ("ratings", "masked_watched_movies" if database == "raw" else "user_movie_matrix")
+        ]
+        return [int(str(count)) for count in counts]
+
+    kept = one(source, "SELECT user_id FROM users ORDER BY user_id LIMIT 1")
+    film = one(source, "SELECT movie_id FROM movies ORDER BY movie_id LIMIT 1")
+    source.execute("INSERT INTO users (user_id, name) VALUES (%s, 'To be gone')", [STRANGER])
+    source.execute("INSERT INTO movies (movie_id, title) VALUES (%s, 'To Be Gone')", [STRANGER])
+    pairs = {"gone": STRANGER, "user": kept, "film": film}
+    values = "(%(gone)s, %(film)s), (%(user)s, %(gone)s)"
+    source.execute(f"INSERT INTO watched_movies (user_id, movie_id) VALUES {values}", pairs)
+    stars = values.replace(")s)", ")s, 5.0)")
+    source.execute(f"INSERT INTO ratings (user_id, movie_id, rating) VALUES {stars}", pairs)
+    with connect_as_admin(stack.settings) as admin, admin.transaction():
+        admin.execute("SET LOCAL session_replication_role = replica")
+        admin.execute("DELETE FROM users WHERE user_id = %s", [STRANGER])
+        admin.execute("DELETE FROM movies WHERE movie_id = %s", [STRANGER])
+    gone = f"SELECT count() FROM raw.masked_movies WHERE movie_id = {STRANGER}"
+    wait_until(lambda: orphans("raw") == [2, 2] and warehouse.command(gone) == 0, "all of it is in raw")
+    for table in tables().values():
+        these = " OR ".join(f"{column} = {STRANGER}" for column in table.key)
+        owner.command(
+            f"ALTER TABLE raw.{table.name} UPDATE _ingested_at = _ingested_at - INTERVAL 1 DAY WHERE {these}",
+            settings={"mutations_sync": 1},
+        )
+    reports = reconcile()
+    assert {name: report["orphans"] for name, report in reports.items() if report["orphans"]} == {
+        "watched_movies": 2,
+        "ratings": 2,
+    }
+    assert {(report["missing"], report["different"], report["ghosts"]) for report in reports.values()} == {
+        (0, 0, 0)
+    }
+    webhook.succeeds()
+    assert orphans("analytics") == [0, 0]
+    warnings = [text for text in stack.status()["warnings"] if " AS orphan WHERE " in text]
+    assert len(warnings) == 2
+    for warning in warnings:
+        source.execute(warning.partition("owner: ")[2].encode())
+    assert {report["orphans"] for report in reconcile().values()} == {0}
+    assert not [text for text in stack.status()["warnings"] if "orphan" in text]
+    wait_until(lambda: orphans("raw") == [0, 0], "they are gone from raw")
 
 
 @pytest.mark.usefixtures("built")

@@ -294,6 +294,7 @@ def test_reports_are_kept_and_a_killed_attempts_findings_count_for_its_run(
         truncated=0,
         in_flight=0,
         ahead=0,
+        orphans=0,
         stream=Stream.PASSED,
         source_shape="",
         started_at=datetime.now(UTC),

@@ -106,6 +106,27 @@ def test_a_truncate_empties_the_warehouse_and_what_comes_after_it_stays(
     wait_for_equality(source, warehouse, settings)
 
 
+def test_a_renamed_table_is_healed_by_the_cure_that_is_told_and_children_are_not_blamed_on_the_stream(
+    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, rated: int
+) -> None:
+    wait_for_equality(source, warehouse, settings)
+    reconcile(stack, "ratings")
+    renaming = "ALTER TABLE ratings RENAME TO ratings2"
+    with altered(source, renaming, "ALTER TABLE IF EXISTS ratings2 RENAME TO ratings"):
+        source.execute("UPDATE ratings2 SET rating = 4.5 WHERE user_id = %s", [rated])
+        told = stack.run("bin/dataflix-connector", "preflight", "--json", check=False).stdout
+        [finding] = json.loads(told)
+        cure = finding["cure"].removeprefix("if it was renamed, ").partition(", then ")[0]
+        source.execute(cure.encode())
+    assert found(reconcile(stack, "ratings")[0]) == (0, 1, 0)
+    source.execute("UPDATE ratings SET rating = 1.5 WHERE user_id = %s", [rated])
+    wait_for_equality(source, warehouse, settings)
+
+    with altered(source, "CREATE TABLE ratings_old () INHERITS (ratings)", "DROP TABLE ratings_old"):
+        source.execute("INSERT INTO ratings_old (user_id, movie_id, rating) VALUES (%s, 2, 3)", [rated])
+        assert found(reconcile(stack, "ratings")[0]) == (0, 0, 0)
+
+
 RENAMED = (
     "ALTER TABLE users RENAME COLUMN city TO town",
     "ALTER TABLE users RENAME COLUMN town TO city",

@@ -10,7 +10,7 @@ from dataflix_contract import tables
 
 STARTED = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
 REPORTS: list[dict[str, Any]] = [
-    {"table": table, "rows": 1000, "missing": 1, "different": 2, "ghosts": 3, "seconds": 0.25}
+    {"table": table, "rows": 1000, "missing": 1, "different": 2, "ghosts": 3, "orphans": 0, "seconds": 0.25}
     for table in tables()
 ]
 DBT = {
@@ -66,6 +66,13 @@ def test_the_table_for_people_is_aligned() -> None:
     assert lines[0] == "run run: success"
     assert "1,000" in grid[1]
     assert lines[-1] == "model: version 7 is champion, RMSE 0.8700, nDCG@10 0.3100"
+
+
+def test_rows_whose_user_or_film_is_gone_are_told_and_no_failure() -> None:
+    outcome = fold("run", STARTED, [*REPORTS[:-1], REPORTS[-1] | {"orphans": 1234}], DBT, MODEL)
+    assert outcome.row["state"] == "success"
+    [told] = [line for line in render(outcome) if "lack their user or film" in line]
+    assert told.startswith(f"{REPORTS[-1]['table']}: 1,234 rows")
 
 
 def test_why_a_part_failed_is_told_where_people_look() -> None:

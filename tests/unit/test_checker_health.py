@@ -3,15 +3,18 @@
 import pytest
 
 from dataflix_checker.health import (
+    Backlog,
     Batch,
     Connector,
     Outcome,
+    Reconciled,
     Run,
     Unknown,
     behind,
     judged,
     read_run,
 )
+from dataflix_checker.status import StackStatus
 from dataflix_connectors.connect import ConnectorStatus, Offsets
 from dataflix_connectors.topic_admin import CaptureTopics
 from dataflix_contract import Settings
@@ -41,6 +44,22 @@ def test_a_lost_slot_names_the_cure() -> None:
     [fault] = judged(with_slot(wal_status="lost", active_pid=None), connector, topics, Settings()).faults
     assert "resnapshot" in fault
     assert judged(SOUND, connector, topics, Settings()).faults == []
+
+
+def test_rows_whose_user_or_film_is_gone_are_a_warning_with_the_statement_that_removes_them() -> None:
+    found = Reconciled("r", 10, 0, 0, 0, "2026-01-31T04:00:00Z", {"ratings": 1234})
+    batch = Batch(Run("r", "success", ""), found, 1)
+    status = StackStatus([], judged(SOUND, None, CaptureTopics((), 1.0), Settings()), Backlog({}, 0), batch)
+    [told] = status.warnings
+    assert status.plain()["warnings"] == [told]
+    assert told.startswith("table public.ratings ")
+    assert "1,234" in told
+    assert told.endswith(
+        "DELETE FROM public.ratings AS orphan"
+        " WHERE NOT EXISTS (SELECT FROM public.users AS owner WHERE owner.user_id = orphan.user_id)"
+        " OR NOT EXISTS (SELECT FROM public.movies AS owner WHERE owner.movie_id = orphan.movie_id)"
+    )
+    assert status.faults == []
 
 
 def test_the_newest_run_is_the_first_that_airflow_lists() -> None:

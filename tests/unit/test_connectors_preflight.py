@@ -5,7 +5,13 @@ import dataclasses
 import pytest
 
 from dataflix_connectors.preflight import Finding, Level, faults, judge
-from dataflix_connectors.source import ColumnFacts, PublicationFacts, SourceFacts
+from dataflix_connectors.source import (
+    AlikeTable,
+    ColumnFacts,
+    MissingFacts,
+    PublicationFacts,
+    SourceFacts,
+)
 from dataflix_contract import Settings
 from support.source_facts import (
     ALL,
@@ -94,7 +100,7 @@ def test_each_fault_is_named_with_its_cure(facts: SourceFacts, subject: str, cur
         (dataclasses.replace(SOUND, slot_keep_mb=-1), "max_slot_wal_keep_size"),
         (with_column("phone", ColumnFacts("text", nullable=True)), "column public.users.phone"),
         (
-            with_column("created_at", ColumnFacts("timestamptz", nullable=True)),
+            with_column("created_at", ColumnFacts("timestamp with time zone", nullable=True)),
             "column public.users.created_at",
         ),
         (with_slot(wal_status="unreserved"), "slot dataflix"),
@@ -145,6 +151,56 @@ def test_a_column_that_may_have_been_renamed_is_named_with_its_way_back() -> Non
     }
     [missing] = faults(judge(with_table("users", columns=columns), SETTINGS))
     assert "ALTER TABLE public.users RENAME COLUMN town TO city" in missing.cure
+
+
+@pytest.mark.parametrize(
+    ("missing", "problem", "cure"),
+    [
+        (
+            MissingFacts(alike=(AlikeTable("public", "ratings2"),)),
+            "does not exist",
+            "ALTER TABLE public.ratings2 RENAME TO ratings,",
+        ),
+        (
+            MissingFacts(alike=(AlikeTable("old", "ratings"),)),
+            "does not exist",
+            "ALTER TABLE old.ratings SET SCHEMA public,",
+        ),
+        (
+            MissingFacts("VIEW", (AlikeTable('"Old"', '"R"'),)),
+            "is a view and no table",
+            (
+                'DROP VIEW public.ratings; ALTER TABLE "Old"."R" SET SCHEMA public;'
+                ' ALTER TABLE public."R" RENAME TO ratings,'
+            ),
+        ),
+    ],
+)
+def test_a_table_that_may_have_been_renamed_is_named_with_its_way_back(
+    missing: MissingFacts, problem: str, cure: str
+) -> None:
+    """The publication has the table under its other name: neither is to be changed there."""
+    [alike] = missing.alike
+    facts = dataclasses.replace(
+        with_publication(tables=ALL - {"public.ratings"} | {alike.full_name}),
+        tables=without_table("ratings").tables,
+        missing={"ratings": missing},
+    )
+    finding = only_finding(facts)
+    assert (finding.level, finding.subject, finding.problem) == (Level.FAULT, "table public.ratings", problem)
+    assert finding.cure.startswith(f"if it was renamed, {cure} then bin/dataflix-reconcile; ")
+
+
+def test_children_by_inheritance_are_a_fault_with_the_statement_that_parts_them() -> None:
+    finding = only_finding(with_table("ratings", children=("public.ratings_old",)))
+    assert (finding.level, finding.subject) == (Level.FAULT, "table public.ratings")
+    assert finding.cure.startswith("ALTER TABLE public.ratings_old NO INHERIT public.ratings;")
+
+
+def test_sessions_without_triggers_and_foreign_keys_are_a_warning() -> None:
+    finding = only_finding(dataclasses.replace(SOUND, replica_role_by=("ALTER DATABASE dataflix_db",)))
+    assert (finding.level, finding.subject) == (Level.WARNING, "session_replication_role")
+    assert "ALTER DATABASE dataflix_db RESET session_replication_role;" in finding.cure
 
 
 def test_varying_text_is_text() -> None:

@@ -32,6 +32,28 @@ def test_every_type_has_its_clickhouse_type() -> None:
     assert all(kind.clickhouse for kind in ColumnType)
 
 
+@pytest.mark.parametrize(
+    ("kind", "spelling", "same"),
+    [
+        ("text", "character varying", True),
+        ("text", "character varying(80)", True),
+        ("text", "character(20)", True),
+        ("text", "citext", False),
+        ("text", "text[]", False),
+        ("text[]", "character varying[]", True),
+        ("timestamptz", "timestamp with time zone", True),
+        ("timestamptz", "timestamp without time zone", False),
+        ("numeric(2,1)", "numeric(2,1)", True),
+        ("numeric(2,1)", "numeric(3,1)", False),
+        ("smallint", "integer", False),
+    ],
+)
+def test_a_type_whose_values_are_the_contract_s_is_no_other_type(
+    kind: str, spelling: str, same: bool
+) -> None:
+    assert ColumnType(kind).is_spelt(spelling) is same
+
+
 def test_nullable_arrays_are_arrays() -> None:
     table = load_contract(
         contract('b = { type = "text[]", class = "public", nullable = true }\n'

@@ -6,3 +6,4 @@ select
     updated_at,
     _version as version
 from {{ source('raw', 'ratings') }} final
+where {{ has_user_and_film() }}
