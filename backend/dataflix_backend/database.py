@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from dataflix_contract import Settings, tables
 from dataflix_contract.postgres import parameters
+from dataflix_contract.schema import SOURCE_SCHEMA
 
 #: Each process's connections: as many as its threads.
 MOST_CONNECTIONS = 8
@@ -36,6 +37,22 @@ _SESSION = {
 
 #: A statement that was prepared before a table was changed, and does not fit it any more.
 _OUTDATED = (errors.FeatureNotSupported, errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+
+
+class RowRefusedError(errors.SerializationFailure):
+    """A row was neither written nor found, or neither deleted nor gone, and PostgreSQL gave no reason.
+
+    Somebody else has changed it in the same moment: then it helps to try again. Or a trigger or a rule of the
+    table discards what is done to its rows.
+
+    Args:
+        deed: what was not done: store or delete.
+        table: whose row it is.
+    """
+
+    def __init__(self, deed: str, table: str) -> None:
+        super().__init__(f"the database did not {deed} a row of {table}")
+        self.table = table
 
 
 class Pool(ConnectionPool[Connection[TupleRow]]):
@@ -102,21 +119,69 @@ def make_pool(settings: Settings) -> Pool:
     )
 
 
+def blocked_tables(connection: Connection[TupleRow]) -> list[str]:
+    """Each table of the contract that nobody can read now, who is in the way, and what to do.
+
+    Raises:
+        psycopg.OperationalError: PostgreSQL is away.
+    """
+    found = connection.execute(_BLOCKED, {"schema": SOURCE_SCHEMA, "names": list(tables())})
+    return [
+        (
+            f"the table {table} is locked by PostgreSQL's process {pid}: wait until it is done, or end it as"
+            f" the superuser (SELECT pg_terminate_backend({pid})); pg_stat_activity shows what it does"
+        )
+        for table, pid in found
+    ]
+
+
+def session_warnings(connection: Connection[TupleRow]) -> list[str]:
+    """What somebody has set for this server's sessions, and should look at."""
+    row = connection.execute("SELECT current_setting('session_replication_role')").fetchone()
+    if row != ("replica",):
+        return []
+    return [
+        (
+            "session_replication_role is replica for the API's sessions: triggers and foreign keys are off;"
+            " bin/dataflix-connector preflight says how to change that"
+        )
+    ]
+
+
 def unlike_the_contract(connection: Connection[TupleRow]) -> list[str]:
     """The columns that have another type than in the contract. It reads no row.
 
     Raises:
+        psycopg.errors.LockNotAvailable: somebody has locked a table: see `blocked_tables`.
         psycopg.Error: a table or a column is not there, or may not be read.
     """
     wanted = [(table.name, column) for table in tables().values() for column in table.columns.values()]
-    found = connection.execute(_COLUMNS, prepare=False).description or ()
+    with connection.transaction():
+        connection.execute(_SHORT_LOCK_WAIT)
+        found = connection.execute(_COLUMNS, prepare=False).description or ()
     return [
         f"{table}.{column.name} is not of the type {column.type.value}"
         for (table, column), there in zip(wanted, found, strict=True)
-        if there.type_code != adapters.types.get_oid(column.type.value.partition("(")[0])
+        if there.type_code not in set(map(_oid, column.type.spellings))
     ]
 
 
+def _oid(spelling: str) -> int | None:
+    """The number of a type; what is in parentheses is no part of it."""
+    return adapters.types.get_oid(spelling.partition("(")[0])
+
+
+_SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '1s'"
+# Who waits for such a lock is in the way as well, of everybody who comes later: then those are named who
+# let it wait.
+_BLOCKED = """
+SELECT DISTINCT c.relname, holder
+FROM pg_locks l JOIN pg_class c ON c.oid = l.relation,
+    unnest(CASE WHEN l.granted THEN ARRAY[l.pid] ELSE pg_blocking_pids(l.pid) END) AS holder
+WHERE l.mode = 'AccessExclusiveLock'
+    AND c.relnamespace = %(schema)s::regnamespace AND c.relname = ANY(%(names)s)
+ORDER BY c.relname, holder
+"""
 _COLUMNS = sql.SQL("SELECT {columns} FROM {tables} WHERE false").format(
     columns=sql.SQL(", ").join(
         sql.Identifier(table.name, column) for table in tables().values() for column in table.columns

@@ -10,12 +10,13 @@ from apiflask.exceptions import HTTPError
 from flask import Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 from psycopg import Error, OperationalError
+from psycopg.errors import LockNotAvailable
 from psycopg_pool import PoolTimeout
 
 from dataflix_backend import metrics
 from dataflix_backend.access import public
 from dataflix_backend.context import context, reply
-from dataflix_backend.database import unlike_the_contract
+from dataflix_backend.database import blocked_tables, session_warnings, unlike_the_contract
 from dataflix_backend.problems import RETRY_SECONDS, of_tables
 from dataflix_backend.recommendations import Status, status
 from dataflix_backend.schemas import Health
@@ -81,7 +82,11 @@ def _look() -> tuple[Status, list[str]]:
     faults, warnings = list(serving.faults), list(serving.warnings)
     try:
         with context().pool.connection() as connection:
-            warnings += unlike_the_contract(connection)
+            warnings += session_warnings(connection)
+            try:
+                warnings += unlike_the_contract(connection)
+            except LockNotAvailable:
+                faults += blocked_tables(connection) or ["a table was locked for a second: ask again"]
     except (PoolTimeout, OperationalError):
         faults.append("PostgreSQL does not answer")
     except Error as fault:

@@ -16,6 +16,8 @@ from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, SecurityError
 
+from dataflix_backend.database import RowRefusedError
+
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
@@ -29,6 +31,7 @@ _STRANGE_HOST = (
 #: to be: values that do not fit, constraints and triggers of others, and what is not there or not allowed.
 _OF_TABLES = ("0A", "22", "23", "26", "3F", "42", "P0")
 _NAMING = ("3F", "42")
+_LOST_STATEMENTS = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 _TABLES = (
     "the database's tables are not as this server needs them: {}. Whoever operates it must undo that change,"
     " or run bin/dataflix-migrate after an update; bin/dataflix-connector preflight compares the tables with"
@@ -47,6 +50,7 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(PoolTimeout, _of_database)
     app.register_error_handler(OperationalError, _of_database)
+    app.register_error_handler(RowRefusedError, _of_refusal)
     app.register_error_handler(Error, _of_tables)
     app.register_error_handler(ValidationError, _of_rows)
     app.register_error_handler(ParseException, _of_body)
@@ -93,7 +97,10 @@ def _of_http(fault: HTTPException) -> Response:
 def _of_database(fault: Exception) -> Response:
     log.warning("PostgreSQL does not answer", kind=type(fault).__name__)
     if isinstance(fault, errors.QueryCanceled):
-        detail = "the database took too long: ask for less, or try again in a moment"
+        detail = (
+            "the database took too long: ask for less, or try again in a moment. GET /health says whether a"
+            " table is locked, and by whom"
+        )
     else:
         detail = (
             "the database does not answer: try again in a moment."
@@ -102,10 +109,23 @@ def _of_database(fault: Exception) -> Response:
     return _unavailable(detail)
 
 
+def _of_refusal(fault: RowRefusedError) -> Response:
+    log.error("PostgreSQL does nothing with a row, and gives no reason", table=fault.table)
+    return _unavailable(
+        f"{fault} and gave no reason: a trigger or a rule of that table discards what is done to the row."
+        f" Whoever operates the database finds it with \\d {fault.table} in psql, and must drop or correct it"
+    )
+
+
 def of_tables(fault: Error) -> str:
     """What somebody has changed about the tables, as this error shows, and what to do; no value of a row."""
     if isinstance(fault, errors.FeatureNotSupported):
         return "a table has just been changed: try again in a moment"
+    if isinstance(fault, _LOST_STATEMENTS):
+        return (
+            "prepared statements get lost between this server and PostgreSQL: if there is a pooler in between,"
+            " it must pool sessions, not transactions (pool_mode = session); if not, try again in a moment"
+        )
     diag = fault.diag
     place = ".".join(filter(None, (diag.table_name, diag.column_name or diag.constraint_name)))
     # these messages are made of the names of tables, columns, functions and types; others quote values

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
 from flask import Response
-from psycopg import Connection, errors
+from psycopg import Connection, errors, sql
 from psycopg.rows import TupleRow, dict_row
 from pydantic import AwareDatetime, TypeAdapter
 
 from dataflix_backend import cursors, movie_queries
 from dataflix_backend.context import context, reply
+from dataflix_backend.database import RowRefusedError
 from dataflix_backend.movies import no_movie
 from dataflix_backend.schemas import (
     Id,
@@ -58,8 +59,7 @@ RETURNING rated_at, updated_at, 'already' AS watched
 # A rating that was taken back since was made all the same. A user or a film that is gone is another matter.
 _SEE_BOTH = "SELECT FROM users JOIN movies ON movie_id = %(movie_id)s WHERE user_id = %(user_id)s"
 _MARK, _RATING = Made(Watched, _SEE_BOTH), Made(Rating, _SEE_BOTH)
-_UNWATCH = "DELETE FROM watched_movies WHERE user_id = %s AND movie_id = %s"
-_UNRATE = "DELETE FROM ratings WHERE user_id = %s AND movie_id = %s"
+_OF_BOTH = sql.SQL(" FROM {table} WHERE user_id = %s AND movie_id = %s")
 
 # Films that are gone are left out before the rows of a page are counted: where a film was deleted without its
 # triggers (session_replication_role = replica), what people did with it is still there.
@@ -99,8 +99,8 @@ def watch(sent: Watching) -> Response:
     def insert(connection: Connection[TupleRow]) -> Written:
         new = connection.execute(_WATCH, sent.model_dump()).fetchone()
         row = new or connection.execute(_SEE_WATCHED, sent.model_dump()).fetchone()
-        if row is None:  # somebody took it back in between: once more
-            raise errors.SerializationFailure
+        if row is None:  # perhaps somebody took it back in between: once more
+            raise RowRefusedError("store", "watched_movies")
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Watched(watched_at=row[0], **sent.model_dump()))
 
@@ -115,7 +115,7 @@ def watch(sent: Watching) -> Response:
 @ratings.doc(responses={404: "The user has not watched it."})
 def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
     """Take back that a film was watched; its rating goes too."""
-    return _delete(_UNWATCH, user_id, movie_id, "watched", "watched")
+    return _delete("watched_movies", user_id, movie_id, "watched", "watched")
 
 
 @ratings.post("/ratings")
@@ -134,8 +134,8 @@ def rate(sent: NewRating) -> Response:
         with connection.cursor(row_factory=dict_row) as cursor:
             new = cursor.execute(_RATE, sent.model_dump()).fetchone()
             row = new or cursor.execute(_RATE_AGAIN, sent.model_dump()).fetchone()
-        if row is None:  # somebody took it back in between: once more
-            raise errors.SerializationFailure
+        if row is None:  # perhaps somebody took it back in between: once more
+            raise RowRefusedError("store", "ratings")
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Rating(**sent.model_dump(), **row))
 
@@ -150,7 +150,7 @@ def rate(sent: NewRating) -> Response:
 @ratings.doc(responses={404: "The user has not rated it."})
 def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
     """Delete a rating; the film stays watched."""
-    return _delete(_UNRATE, user_id, movie_id, "rated", "ratings")
+    return _delete("ratings", user_id, movie_id, "rated", "ratings")
 
 
 @ratings.get("/users/<id:user_id>/watched")
@@ -175,10 +175,13 @@ def rated(user_id: int, page: Page) -> Response:
     return reply(RatedPage(items=items, next=next_page))
 
 
-def _delete(statement: LiteralString, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
+def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
     """Delete the row of a user and a film; if there is none, say what was not done and where to look."""
+    of_both = _OF_BOTH.format(table=sql.Identifier(table))
     with context().pool.connection() as connection:
-        if not connection.execute(statement, [user_id, movie_id]).rowcount:
+        if not connection.execute(sql.SQL("DELETE") + of_both, [user_id, movie_id]).rowcount:
+            if connection.execute(sql.SQL("SELECT") + of_both, [user_id, movie_id]).fetchone():
+                raise RowRefusedError("delete", table)
             raise HTTPError(
                 HTTPStatus.NOT_FOUND,
                 f"this user has not {did} this film: GET /users/{{user_id}}/{listed} lists what they have",

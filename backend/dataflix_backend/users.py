@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from dataflix_backend import cursors
 from dataflix_backend.context import context, reply
+from dataflix_backend.database import RowRefusedError
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
 from dataflix_backend.text import part
 from dataflix_backend.writes import Made, Written, write
@@ -53,7 +54,8 @@ def create(sent: NewUser) -> Response:
     def insert(connection: Connection[TupleRow]) -> Written:
         with connection.cursor(row_factory=class_row(User)) as cursor:
             user = cursor.execute(_INSERT, sent.model_dump()).fetchone()
-        assert user is not None  # noqa: S101 - an INSERT returns its row
+        if user is None:
+            raise RowRefusedError("store", "users")
         return Written(HTTPStatus.CREATED, user)
 
     written = _with_a_free_id(lambda: write(sent, _MADE, insert))
@@ -100,9 +102,9 @@ def erase(user_id: int) -> tuple[str, int]:
     batch takes the user out of marts and model.
     """
     with context().pool.connection() as connection:
-        erased = connection.execute("DELETE FROM users WHERE user_id = %s", [user_id]).rowcount
-    if not erased:
-        raise no_user()
+        if not connection.execute("DELETE FROM users WHERE user_id = %s", [user_id]).rowcount:
+            require_user(connection, user_id)
+            raise RowRefusedError("delete", "users")
     return "", HTTPStatus.NO_CONTENT
 
 

@@ -4,6 +4,7 @@ The API has one process here: each process finds out by itself that its prepared
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,12 @@ from uuid import uuid4
 
 import httpx
 import psycopg
+import pytest
 from psycopg import sql
+from psycopg.errors import QueryCanceled
 
 from dataflix_contract import Settings
+from dataflix_postgres.database import connect_admin
 from support.backend import Api, problem, running_backend
 from support.waiting import wait_until
 
@@ -158,6 +162,76 @@ def test_a_changed_table_is_no_fault_of_the_server_s_and_heals_without_a_restart
             wait_until(lambda: api.http.get("/health/ready").is_success, "it is ready again")
 
 
+DISCARD = "CREATE TRIGGER discard BEFORE {deed} ON {table} FOR EACH ROW EXECUTE FUNCTION discard()"
+
+
+def test_a_row_that_the_database_discards_is_refused_with_a_reason(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    empty.execute("INSERT INTO movies (movie_id, title) VALUES (1, 'Heat'), (2, 'Ronin')")
+    empty.execute("CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    with running_backend(migrated, tmp_path, backend_workers="1") as backend:
+        api = Api(backend.settings.backend_url)
+        user = api.new_user()
+        api.post("/ratings", user_id=user, movie_id=1, rating=4)
+        person = {"name": SECRET, "email": "wanda@example.org"}
+        for table, deed, method, path, body in (
+            ("users", "INSERT", "POST", "/users", person),
+            ("watched_movies", "INSERT", "POST", "/watched", {"user_id": user, "movie_id": 2}),
+            ("ratings", "INSERT", "POST", "/ratings", {"user_id": user, "movie_id": 2, "rating": 4}),
+            ("ratings", "UPDATE", "POST", "/ratings", {"user_id": user, "movie_id": 1, "rating": 2}),
+            ("ratings", "DELETE", "DELETE", f"/ratings/{user}/1", None),
+            ("watched_movies", "DELETE", "DELETE", f"/watched/{user}/1", None),
+            ("users", "DELETE", "DELETE", f"/users/{user}", None),
+        ):
+            empty.execute(DISCARD.format(deed=deed, table=table).encode())
+            refused = problem(api.http.request(method, path, json=body), 503)
+            store = "delete" if deed == "DELETE" else "store"
+            assert refused["detail"].startswith(f"the database did not {store} a row of {table} and gave no")
+            assert f"\\d {table} in psql" in refused["detail"]
+            empty.execute(f"DROP TRIGGER discard ON {table}".encode())
+            api.ok(api.http.get("/health"))
+            assert api.http.request(method, path, json=body).is_success
+        problem(api.http.delete(f"/users/{user}"), 404)
+
+
+def test_a_locked_table_is_named_with_who_has_locked_it(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    with running_backend(migrated, tmp_path, backend_workers="1") as backend:
+        api = Api(backend.settings.backend_url)
+        wait_until(lambda: api.http.get("/health").is_success, "it is ready")
+        with empty.transaction():
+            empty.execute("LOCK TABLE movies")
+            told = problem(api.http.get("/health"), 503)["detail"]
+        assert "the table movies is locked by PostgreSQL's process" in told
+        assert f"pg_terminate_backend({empty.info.backend_pid})" in told
+        assert "does not answer" not in told
+        # a reader is in nobody's way, but whoever waits for it to lock the table is
+        with empty.transaction(), psycopg.connect(empty.info.dsn, password=empty.info.password) as second:
+            empty.execute("TABLE movies")
+            second.execute("SET lock_timeout = '30s'")
+            with ThreadPoolExecutor(1) as waiting:
+                done = waiting.submit(second.execute, "LOCK TABLE movies")
+                wait_until(lambda: api.http.get("/health").status_code == 503, "it is said")
+                told = problem(api.http.get("/health"), 503)["detail"]
+                second.cancel()
+                with pytest.raises(QueryCanceled):
+                    done.result()
+        assert f"pg_terminate_backend({empty.info.backend_pid})" in told
+        api.ok(api.http.get("/health"))
+
+
+def test_sessions_without_foreign_keys_are_a_warning(migrated: Settings, tmp_path: Path) -> None:
+    with connect_admin(migrated) as admin:
+        name = sql.Identifier(migrated.postgres_db)
+        admin.execute(sql.SQL("ALTER DATABASE {} SET session_replication_role = replica").format(name))
+    with running_backend(migrated, tmp_path, backend_workers="1") as backend:
+        api = Api(backend.settings.backend_url)
+        wait_until(lambda: api.http.get("/health").is_success, "it is ready")
+        assert "triggers and foreign keys are off" in str(api.get("/health")["warnings"])
+
+
 def test_a_column_of_another_type_is_a_warning_where_it_can_be_read(
     migrated: Settings, empty: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -173,3 +247,7 @@ def test_a_column_of_another_type_is_a_warning_where_it_can_be_read(
             assert {answer.status_code for answer in answers[-20:]} == {200}
             told = str(api.get("/health/ready")["warnings"])
             assert ("movies.release_year is not of the type smallint" in told) == (kind != "smallint")
+        empty.execute("CREATE DOMAIN label AS varchar(300)")
+        empty.execute("ALTER TABLE movies ALTER title TYPE label, ALTER genres TYPE varchar(80)[]")
+        empty.execute("ALTER TABLE users ALTER city TYPE char(80)")
+        assert "is not of the type" not in str(api.get("/health/ready")["warnings"])
