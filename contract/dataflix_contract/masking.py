@@ -36,17 +36,20 @@ PSEUDONYM_PATTERNS = {
     PiiClass.EMAIL: f"mail-{_TOKEN_PATTERN}@{MASKED_EMAIL_DOMAIN.replace('.', '[.]')}",
 }
 
+#: Makes a pseudonym of a text; None where there is nothing to make one of.
+Mask = Callable[[str], str | None]
+
 #: Pseudonyms that are remembered per class: an update carries each value twice.
 _CACHED_VALUES = 16_384
 #: Longer values are masked each time, so that the memory stays bounded.
 _CACHED_CHARACTERS = 256
 
 
-def _remembering(mask: Callable[[str], str]) -> Callable[[str], str]:
+def _remembering(mask: Mask) -> Mask:
     """``mask`` with a bounded memory, in this process only."""
     cached = functools.lru_cache(_CACHED_VALUES)(mask)
 
-    def remembered(value: str) -> str:
+    def remembered(value: str) -> str | None:
         return cached(value) if len(value) <= _CACHED_CHARACTERS else mask(value)
 
     return remembered
@@ -81,7 +84,7 @@ class Masking:
         # Copying an HMAC that has taken its key in is faster than making one.
         self._keyed = hmac.new(key.encode(), digestmod="sha256")
         self.key_id = key_id
-        self._plain_by_class: dict[PiiClass, Callable[[str], str]] = {
+        self._plain_by_class: dict[PiiClass, Mask] = {
             PiiClass.NAME: self.name,
             PiiClass.EMAIL: self.email,
         }
@@ -91,16 +94,19 @@ class Masking:
         """The pseudonym of a person's name, such as ``name-k1-0f…`` (32 hex digits)."""
         return f"name-{self.key_id}-{self._token('name', normal_name(value))}"
 
-    def email(self, value: str) -> str:
-        """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``."""
-        token = self._token("email", normal_email(value))
+    def email(self, value: str) -> str | None:
+        """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``; None: it is a blank."""
+        normal = normal_email(value)
+        if not normal:
+            return None
+        token = self._token("email", normal)
         return f"mail-{self.key_id}-{token}@{MASKED_EMAIL_DOMAIN}"
 
     def fingerprint(self, data: bytes) -> str:
         """A keyed fingerprint: equal for equal bytes, and says nothing else about them."""
         return self._digest(b"fingerprint\0" + data)
 
-    def function(self, pii: PiiClass, *, remember: bool = True) -> Callable[[str], str] | None:
+    def function(self, pii: PiiClass, *, remember: bool = True) -> Mask | None:
         """What masks a text of class ``pii``; None for a class that is copied as it is.
 
         Args:

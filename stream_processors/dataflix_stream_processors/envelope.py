@@ -6,13 +6,13 @@ numbers, and words from closed lists. Nothing of a message is ever copied whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
-from dataflix_contract.masking import Masking
+from dataflix_contract.masking import Mask, Masking
 from dataflix_contract.schema import FENCE_HEADER, Column, Table
 from dataflix_stream_processors.column_types import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
 from dataflix_stream_processors.refusals import Reason, RefusalError
@@ -88,7 +88,7 @@ class _ColumnPlan:
     type_name: str
     json_kind: type
     check: Check
-    convert: Callable[[str], str] | None
+    convert: Mask | None
     nullable: bool
     in_key: bool
     maybe_unavailable: bool

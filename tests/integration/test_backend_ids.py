@@ -65,7 +65,7 @@ def test_every_id_that_postgresql_takes_works_everywhere(api: Api, empty: psycop
 
 def test_a_taken_id_is_no_taken_address(api: Api, empty: psycopg.Connection) -> None:
     empty.execute("CREATE UNIQUE INDEX one_of_each_city ON users (city)")
-    empty.execute(USERS, [[-7, *range(1, 300), 2**60, MOST_ID]])
+    empty.execute(USERS, [[-7, *range(1, 300), 2**53 - 1, 2**60, MOST_ID]])
     taken = {row[0] for row in empty.execute("SELECT user_id FROM users")}
     with ThreadPoolExecutor(8) as clients:  # several at once, all of whom meet taken ids
         made = list(clients.map(lambda _: api.new_user(), range(24)))
@@ -90,8 +90,8 @@ def test_sequences_pass_over_taken_ids_and_never_go_back(empty: psycopg.Connecti
 
     advance_identities(empty)
     assert next_ids() == (1, 1)
-    empty.execute(USERS, [[-7, 0, 50, 2**53, MOST_ID]])
-    empty.execute(FILMS, [[7]])
+    empty.execute(USERS, [[-7, 0, 50, 2**53 - 1, 2**53, MOST_ID]])
+    empty.execute(FILMS, [[7, 2**53 - 1]])
     advance_identities(empty)
     assert next_ids() == (51, 8)
     empty.execute("DELETE FROM users WHERE user_id = 50")

@@ -35,6 +35,11 @@ def test_one_person_is_one_user_and_two_people_are_two(empty: psycopg.Connection
                 empty.execute(_INSERT, [other])
 
 
+def test_any_number_of_users_may_have_no_address(empty: psycopg.Connection) -> None:
+    for blank in (None, None, "", "", " ", "\u00a0"):
+        empty.execute(_INSERT, [blank])
+
+
 def _is_plain(character: str) -> bool:
     """Whether it stays as it is by itself, and next to any other character."""
     return (

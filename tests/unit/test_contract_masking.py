@@ -33,8 +33,14 @@ def test_one_person_written_in_several_ways_is_one() -> None:
     assert MASKING.name("Zoe\u0308") == MASKING.name("Zoë")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\ufeff"])
+def test_a_blank_address_is_none(blank: str) -> None:
+    assert MASKING.email(blank) is None
+    assert MASKING.value(PiiClass.EMAIL, blank) is None
+
+
 def test_class_key_and_key_id_are_part_of_the_token() -> None:
-    assert MASKING.name("a").split("-")[-1] != MASKING.email("a").split("-")[-1].split("@")[0]
+    assert MASKING.name("a").split("-")[-1] != str(MASKING.email("a")).split("-")[-1].split("@")[0]
     assert Masking("another key of 16+", "t1").name("a") != MASKING.name("a")
     assert Masking(KEY, "t2").name("a") == MASKING.name("a").replace("-t1-", "-t2-")
 
