@@ -123,7 +123,7 @@ def of_tables(fault: Error) -> str:
         return "a table has just been changed: try again in a moment"
     if isinstance(fault, _LOST_STATEMENTS):
         return (
-            "prepared statements get lost between this server and PostgreSQL: if there is a pooler in between,"
+            "prepared statements get lost on the way to PostgreSQL: if there is a pooler in between,"
             " it must pool sessions, not transactions (pool_mode = session); if not, try again in a moment"
         )
     diag = fault.diag

@@ -237,6 +237,13 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
             f"{'; '.join(f'ALTER TABLE {child} NO INHERIT {name}' for child in found.children)}; before that,"
             f" insert into {name} the rows that belong there",
         )
+    if found.foreign_keys_off:
+        yield _warning(
+            f"table {name}",
+            "has disabled triggers that enforce foreign keys, as a restore that was broken off leaves it",
+            f"as the superuser ALTER TABLE {name} ENABLE TRIGGER ALL; then {_RECONCILE} counts the rows that"
+            " lack their user or film",
+        )
     if found.key != frozenset(table.key):
         yield _fault(
             f"table {name}",

@@ -38,6 +38,7 @@ class TableFacts:
         partitioned: whether its rows are kept in partitions.
         partitions: each partition that holds rows, with its schema, and whether its replica identity is FULL.
         children: the tables that inherit from it and are no partitions, with their schemas.
+        foreign_keys_off: whether triggers are disabled by which foreign keys are enforced.
     """
 
     full_identity: bool
@@ -48,6 +49,7 @@ class TableFacts:
     partitioned: bool = False
     partitions: Mapping[str, bool] = field(default_factory=dict)
     children: tuple[str, ...] = ()
+    foreign_keys_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +318,11 @@ _TABLE_QUERY: LiteralString = """
                SELECT a.attname::text FROM pg_index i
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
                WHERE i.indrelid = c.oid AND i.indisprimary
-           ) AS key
+           ) AS key,
+           EXISTS (
+               SELECT FROM pg_trigger t
+               WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled IN ('D', 'R')
+           ) AS foreign_keys_off
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_roles r ON r.rolname = %(role)s
     WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p')

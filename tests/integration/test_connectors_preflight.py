@@ -140,6 +140,12 @@ def test_a_migrated_source_passes(settings: Settings) -> None:
             "ALTER ROLE dataflix IN DATABASE dataflix_db RESET session_replication_role",
         ),
         (
+            "ALTER TABLE watched_movies DISABLE TRIGGER ALL",
+            Level.WARNING,
+            "table public.watched_movies",
+            "ALTER TABLE public.watched_movies ENABLE TRIGGER ALL",
+        ),
+        (
             "ALTER ROLE ALL SET session_replication_role = replica",
             Level.WARNING,
             "session_replication_role",

@@ -104,6 +104,7 @@ def test_each_fault_is_named_with_its_cure(facts: SourceFacts, subject: str, cur
             "column public.users.created_at",
         ),
         (with_slot(wal_status="unreserved"), "slot dataflix"),
+        (with_table("ratings", foreign_keys_off=True), "table public.ratings"),
     ],
 )
 def test_what_still_works_is_a_warning(facts: SourceFacts, subject: str) -> None:
