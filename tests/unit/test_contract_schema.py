@@ -73,6 +73,7 @@ def test_nullable_arrays_are_arrays() -> None:
         (contract('b = { type = "text", class = "secret" }'), "secret"),
         (contract('b = { type = "text" }'), "class"),
         (contract('b = { type = "bigint", class = "email" }'), "only text"),
+        (contract("").replace("[t]", '[t]\nbelongs_to = ["others"]', 1), "cannot belong to others"),
     ],
 )
 def test_a_faulty_contract_is_refused(text: str, fault: str) -> None:
