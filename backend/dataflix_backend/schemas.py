@@ -1,6 +1,6 @@
 """What requests and replies are made of, and their limits; the OpenAPI document is made of these.
 
-Each text has a pattern without control characters: PostgreSQL cannot hold NUL.
+Each text has a pattern without control characters: PostgreSQL cannot hold NUL, and terminals obey the others.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from dataflix_contract.terminal import CONTROLS
+
 # Ranges, and no classes such as \p{Cf}: clients check these patterns too, with dialects of regular
 # expressions and versions of Unicode of their own. No escape of a character above U+FFFF is known to all.
 #: Control characters, white space, and marks without width.
@@ -33,16 +35,17 @@ _NOTHING_ALONE = (
     r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
     r"\u115f\u1160\u2800\u3164\uffa0\ue000-\uf8ff"
 )
-#: Text without control characters, and that with something to read in it.
-TEXT = r"^[^\x00-\x1f\x7f]*$"
-VISIBLE_TEXT = rf"^[^\x00-\x1f\x7f]*[^{_BLANK}{_NOTHING_ALONE}][^\x00-\x1f\x7f]*$"
+#: Text without what a terminal would obey, and that with something to read in it.
+TEXT = rf"^[^{CONTROLS}]*$"
+VISIBLE_TEXT = rf"^[^{CONTROLS}]*[^{_BLANK}{_NOTHING_ALONE}][^{CONTROLS}]*$"
 #: Looks like an address, all of which can be seen. Only a message that arrives proves more.
 EMAIL = rf"^[^{_BLANK}@]+@[^{_BLANK}@.]+(\.[^{_BLANK}@.]+)+$"
 CURSOR = r"^[A-Za-z0-9_-]+$"
+_WITHOUT_CONTROLS = "without control characters and marks that change its direction (U+202A to U+2069)"
 #: What to send where one of these does not match.
 _MEANINGS = {
-    TEXT: "Send text without control characters",
-    VISIBLE_TEXT: "Send text with something to read in it, without control characters",
+    TEXT: f"Send text {_WITHOUT_CONTROLS}",
+    VISIBLE_TEXT: f"Send text with something to read in it, {_WITHOUT_CONTROLS}",
     EMAIL: "Send an e-mail address, such as ada@example.org",
     CURSOR: "Send the `next` of a reply, or no cursor",
 }

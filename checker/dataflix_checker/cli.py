@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker.checks import check_everything
 from dataflix_checker.findings import Finding, session
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from dataflix_checker.status import ServiceStatus, draw, look
 from dataflix_contract import SettingsError, load_settings
+from dataflix_contract.console import Console
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE
 from dataflix_contract.terminal import make_output_safe
 

@@ -16,7 +16,7 @@ from dataflix_checker.journey import JourneyTimeout
 from dataflix_checker.pipeline import PipelineError
 from dataflix_connectors.topic_admin import away
 from dataflix_contract import Settings, SettingsError, load_settings
-from dataflix_contract.terminal import cannot_use
+from dataflix_contract.terminal import cannot_use, visible
 
 #: What a server that is away or refuses raises; each is reported as a failed check.
 EXPECTED_FAULTS = (
@@ -62,12 +62,12 @@ def session(program: str) -> Iterator[Settings]:
     try:
         settings = load_settings()
     except SettingsError as fault:
-        typer.echo(f"{program}: {fault}", err=True)
+        typer.echo(visible(f"{program}: {fault}"), err=True)
         raise typer.Exit(1) from fault
     try:
         yield settings
     except EXPECTED_FAULTS as fault:
-        typer.echo(f"{program}: {told(fault, settings)}", err=True)
+        typer.echo(visible(f"{program}: {told(fault, settings)}"), err=True)
         raise typer.Exit(1) from fault
 
 

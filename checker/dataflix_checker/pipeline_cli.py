@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -18,6 +17,7 @@ from dataflix_checker import pipeline
 from dataflix_checker.findings import session
 from dataflix_checker.pipeline import PipelineError, Run, TaskState
 from dataflix_contract import Settings
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -75,7 +75,7 @@ def _watch(settings: Settings, run_id: str, seconds: float, console: Console) ->
 
 
 def _board(run_id: str, tasks: list[TaskState]) -> Table:
-    table = Table("task", "state", "try", "seconds", title=run_id, title_justify="left", box=None)
+    table = Table("task", "state", "try", "seconds", title=escape(run_id), title_justify="left", box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for task in tasks:

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 from psycopg import sql
-from rich.console import Console
+from rich.markup import escape
 
 from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_checker.findings import session
 from dataflix_checker.journey import Journey, following
 from dataflix_checker.story import Canary, play
 from dataflix_contract import Settings, Table, tables
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -111,7 +112,7 @@ class Printer:
         """Print the stage that a change has just reached."""
         if title != self._title:
             self._title = title
-            self._console.print(f"[bold]{title}[/]  version {journey.version}")
+            self._console.print(f"[bold]{escape(title)}[/]  version {journey.version}")
             self._console.print("  committed        0 ms")
         stage, milliseconds = list(journey.milliseconds.items())[-1]
         line = f"  {stage:<10} {milliseconds:7.0f} ms{_what(stage, journey)}"
@@ -123,7 +124,7 @@ def _what(stage: str, journey: Journey) -> str:
     if stage != "masked":
         return ""
     change = json.loads(journey.masked_value)
-    return f"   [dim]{json.dumps(change['after'] or change['before'], ensure_ascii=False)}[/]"
+    return f"   [dim]{escape(json.dumps(change['after'] or change['before'], ensure_ascii=False))}[/]"
 
 
 def print_json(title: str, journey: Journey) -> None:

@@ -14,6 +14,7 @@ from dataflix_cli.config import is_id
 from dataflix_cli.faults import ExitCode, Fault, UsageFault
 from dataflix_cli.lazy import LazyGroup
 from dataflix_cli.runtime import Runtime
+from dataflix_contract.terminal import visible
 
 _HELP = """Find films, watch and rate them, and see what to watch next.
 
@@ -115,10 +116,10 @@ def _tell(fault: Fault, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(fault.plain()), err=True)
         return
-    typer.echo(f"dataflix: {fault.message}", err=True)
+    typer.echo(visible(f"dataflix: {fault.message}"), err=True)
     for one in fault.details.get("candidates", ()):
         identity = one.get("movie_id", one.get("user_id"))
         year = f" ({one['release_year']})" if one.get("release_year") else ""
-        typer.echo(f"  {identity:>8}  {one.get('title') or one.get('name')}{year}", err=True)
+        typer.echo(visible(f"  {identity:>8}  {one.get('title') or one.get('name')}{year}"), err=True)
     if fault.hint:
-        typer.echo(f"  {fault.hint}", err=True)
+        typer.echo(visible(f"  {fault.hint}"), err=True)

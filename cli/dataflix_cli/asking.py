@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.prompt import IntPrompt
 
 from dataflix_cli import choice
 from dataflix_cli.client import Document
 from dataflix_cli.faults import AmbiguousFault, UsageFault
 from dataflix_cli.runtime import Runtime
+from dataflix_contract.console import Console
+from dataflix_contract.terminal import visible
 
 
 def may_ask(*, as_json: bool) -> bool:
@@ -31,7 +32,7 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
         return
     if not may_ask(as_json=as_json):
         raise UsageFault("this deletes: nobody can be asked here", "say --yes")
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(visible(question), abort=True, err=True)
 
 
 def pick_movie(runtime: Runtime, text: str, *, as_json: bool) -> Document:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from dataflix_cli.faults import Fault
 from dataflix_cli.runtime import Runtime
+from dataflix_contract.terminal import visible
 
 _OFFERED = 10
 _SECONDS = 1.0
@@ -19,14 +21,20 @@ def complete_movie(incomplete: str) -> list[str]:
     names = [
         f"{one['title']} ({one['release_year']})" if one["release_year"] else one["title"] for one in movies
     ]
-    return [_quoted(name) for name in names if name.casefold().startswith(incomplete.casefold())]
+    return _offered(names, incomplete)
 
 
 def complete_user(incomplete: str) -> list[str]:
     """Names that begin as was typed, and ``me``."""
     users = _ask("/users", name=incomplete) if incomplete else []
     names = ["me", *(user["name"] or "" for user in users)]
-    return [_quoted(name) for name in names if name.casefold().startswith(incomplete.casefold())]
+    return _offered(names, incomplete)
+
+
+def _offered(names: Iterable[str], incomplete: str) -> list[str]:
+    """The names that begin as was typed; no name with what a terminal obeys."""
+    fitting = (name for name in names if name.casefold().startswith(incomplete.casefold()))
+    return [_quoted(name) for name in fitting if visible(name) == name]
 
 
 def _ask(path: str, **parameters: str) -> list[dict[str, Any]]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dataflix_cli.choice import titled
 from dataflix_cli.client import Document
 from dataflix_cli.stars import draw, number
+from dataflix_contract.console import Console
+from dataflix_contract.terminal import visible
 
 #: Columns where the output is no terminal: wide enough that nothing is cut.
 _PIPED_WIDTH = 200
@@ -40,8 +41,12 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any, stream: TextIO, indent: int | None = None) -> str:
-    """A document as JSON: with letters as they are where the stream takes all of them, else escaped."""
-    return json.dumps(document, indent=indent, ensure_ascii=not stream.encoding.lower().startswith("utf"))
+    """A document as JSON: with letters as they are where the stream takes all of them, else escaped.
+
+    What a terminal would obey is escaped too, so that it is the same document.
+    """
+    letters_are_escaped = not stream.encoding.lower().startswith("utf")
+    return visible(json.dumps(document, indent=indent, ensure_ascii=letters_are_escaped))
 
 
 def say(text: str) -> Callable[[Console, Any], None]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
 from dataflix_clickhouse import plan as planning
 from dataflix_clickhouse import warehouse
 from dataflix_contract import SettingsError, load_settings, tables
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()

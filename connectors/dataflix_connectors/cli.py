@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import psycopg
 import typer
 from confluent_kafka import KafkaException
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from dataflix_connectors import preflight as rules
@@ -23,6 +23,7 @@ from dataflix_connectors.slot import SlotHealth, slot_health
 from dataflix_connectors.source import connect_as_debezium, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -215,8 +216,8 @@ def _print_findings(findings: list[rules.Finding]) -> None:
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
     table = RichTable(*headings, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*row)
-    out.print(table, markup=False)
+        table.add_row(*map(escape, row))
+    out.print(table)
 
 
 def _print_json(value: object) -> None:

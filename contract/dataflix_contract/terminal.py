@@ -1,16 +1,22 @@
 """What people read in a terminal.
 
-Output is for every terminal: what its encoding does not have is written in other characters. And one sentence
-is the same in every program: the one about a server that does not answer.
+Output is for every terminal: what its encoding does not have is written in other characters, and characters
+that it would obey are shown instead. And every program uses the same sentence for a server that does not answer.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
 import unicodedata
 
+#: What a terminal obeys instead of showing it, as in the brackets of a regular expression: control characters
+#: (Unicode's category Cc), and marks that change the direction of the text behind them. Nobody's name and no
+#: title holds such a character: the API refuses them, the importer leaves them out.
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(f"[{CONTROLS}]")
 _ERRORS = "dataflix-alike"
 _ALIKE = str.maketrans({
     "★": "*", "☆": ".", "½": "+", "▲": "^", "▼": "v", "…": "...", "→": "->", "·": ".", "●": "*", "○": "o",
@@ -54,6 +60,23 @@ def _reason(fault: BaseException) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     return str(fault) or type(fault).__name__
+
+
+def visible(text: str) -> str:
+    r"""The text with escapes such as ``\u001b`` in the place of what a terminal obeys; its lines stay lines.
+
+    They are JSON's: a document of JSON stays the same document.
+    """
+    return _CONTROL.sub(_escaped, text)
+
+
+def without_controls(text: str) -> str:
+    """The text without what a terminal obeys."""
+    return _CONTROL.sub("", text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0] in "\n\t" else f"\\u{ord(found[0]):04x}"
 
 
 def _alike(fault: UnicodeError) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import psycopg
 import typer
 
 from dataflix_contract import SettingsError
+from dataflix_contract.terminal import visible
 
 
 class Fault(Exception):  # noqa: N818 - an expected fault is no programming error
@@ -33,7 +34,7 @@ def exit_on_fault() -> Iterator[None]:
     try:
         yield
     except (Fault, psycopg.Error, SettingsError) as error:
-        sys.stderr.write(f"error: {describe(error)}\n")
+        sys.stderr.write(visible(f"error: {describe(error)}\n"))
         raise typer.Exit(1) from error
 
 

@@ -12,13 +12,13 @@ from typing import Annotated
 import psycopg
 import typer
 from psycopg import sql
-from rich.console import Console
 
 from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner
 from dataflix_postgres.faults import Fault, exit_on_fault
-from dataflix_postgres.movielens import ledger
+from dataflix_postgres.movielens import encodings, ledger
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
 from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table, reject_lines
@@ -54,6 +54,12 @@ def main(
     rejects: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write rejected lines there, as CSV.")
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="How the files with titles are encoded, such as cp1251: where that cannot be told."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Import users, movies and ratings of MovieLens, in any of its releases and as Kaggle has them.
@@ -66,7 +72,7 @@ def main(
     """
     started = time.monotonic()
     with exit_on_fault():
-        done = import_release(load_settings(), path, replace=replace, rejects=rejects)
+        done = import_release(load_settings(), path, replace=replace, rejects=rejects, encoding=encoding)
     seconds = time.monotonic() - started
     if as_json:
         files = [each.as_json() for each in done.files]
@@ -79,20 +85,33 @@ def main(
 
 
 def import_release(
-    settings: Settings, path: Path, *, replace: bool = False, rejects: Path | None = None
+    settings: Settings,
+    path: Path,
+    *,
+    replace: bool = False,
+    rejects: Path | None = None,
+    encoding: str | None = None,
 ) -> Imported:
     """Load the data set at ``path``, or what is left of it.
+
+    Args:
+        settings: say where PostgreSQL is.
+        path: a folder, an archive, or one of the files.
+        replace: whether what the tables hold is deleted.
+        rejects: where rejected lines are written.
+        encoding: name of the encoding of the files with titles; None: it is told from what they hold.
 
     Raises:
         Fault: it is none, or the tables hold something else and ``replace`` is not given. With
             ``replace``, what the tables hold is still there then.
     """
     console = Console(stderr=True)
+    named = None if encoding is None else encodings.named(encoding)
     with open_source(path, FILE_NAMES) as folders, connect_owner(settings) as connection:
         # Autocommit: each batch has its own transaction, and a lock of the session outlives them.
         connection.autocommit = True
         _lock(connection)
-        release = recognise(*choose(folders))
+        release = recognise(*choose(folders), named)
         console.print(str(release), highlight=False, markup=False)
         recorded = ledger.digests(connection)
         if replace and (recorded or _hold_rows(connection)):

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import psycopg
 import typer
 from psycopg import sql
-from rich.console import Console
 
 from dataflix_contract import load_settings, tables
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.catalogue import Film, catalogue
 from dataflix_postgres.database import connect_owner

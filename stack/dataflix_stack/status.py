@@ -10,11 +10,11 @@ from typing import Annotated
 
 import psutil
 import typer
-from rich.console import Console
 
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
 from dataflix_checker.status import ServiceStatus, StackStatus, draw
 from dataflix_checker.status import look as look_at
+from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes
 from dataflix_stack.services import Service

@@ -10,12 +10,13 @@ from typing import Annotated, NoReturn
 import orjson
 import typer
 from confluent_kafka import KafkaError, KafkaException
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Column
 from rich.table import Table as RichTable
 
 from dataflix_contract import SettingsError, load_settings
-from dataflix_contract.terminal import cannot_use, make_output_safe
+from dataflix_contract.console import Console
+from dataflix_contract.terminal import cannot_use, make_output_safe, visible
 from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
 from dataflix_stream_processors.refusals import cure
@@ -66,7 +67,8 @@ def replay(
     sys.stdout.write(f"{len(sent)} sent again, {gone} no longer kept\n")
     for entry in refused:
         refusal = entry.letter
-        sys.stdout.write(f"{refusal.position}: refused again, {refusal.reason}: {refusal.detail}\n")
+        told = f"{refusal.position}: refused again, {refusal.reason}: {refusal.detail}"
+        sys.stdout.write(visible(told) + "\n")
     for reason in sorted({entry.letter.reason for entry in refused}):
         sys.stdout.write(f"{reason}: {cure(reason)}\n")
     if undecided:
@@ -121,7 +123,7 @@ def _print(entries: list[Entry]) -> None:
             str(letter.lsn or ""),
             str(letter.value_bytes),
             entry.state,
-            letter.detail,
+            escape(letter.detail),
         )
     console = Console()
     console.print(table)
@@ -148,5 +150,5 @@ def _opened() -> Iterator[DeadLetterBox]:
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(visible(message) + "\n")
     raise typer.Exit(code)

@@ -443,3 +443,33 @@ def test_compressed_files_and_archives_are_loaded(empty: psycopg.Connection, tmp
     for path in (packed, packed.parent):
         assert _import(path, "--replace")["ratings.dat"]["loaded"] == 3
         assert _counts(empty) == (2, 2, 3, 3)
+
+
+def test_a_cyrillic_set_with_years_lists_dates_and_line_breaks_is_asked_about_and_loaded_whole(
+    empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LINES_AT_ONCE", 2)
+    movies = (
+        "movieId,title,year,genres\n"
+        "1,Сталкер,1979,\"['Drama', 'Sci-Fi']\"\n"
+        '2,"Ирония судьбы,\nили лёгкий пар!\n(1976)",,Comedy\n'
+        "3,Солярис\x1b,1972.0,Drama\n"
+    )
+    ratings = "userId,movieId,rating,timestamp\n1,1,.5,20050402\n1,2,+4,20050402235347\n1,3,3.5000,1000\n"
+    files = {"movies.csv": movies.encode("cp1251"), "ratings.csv": ratings.encode()}
+    told = _refused(_write(tmp_path, files))
+    assert "the encoding of movies.csv is not clear" in told
+    assert "--encoding" in told
+    assert _counts(empty) == (0, 0, 0, 0)
+    assert "there is no encoding 'cp125l'" in _refused(tmp_path, "--encoding", "cp125l")
+    files["movies.csv"] += "4,Брат,1997,Crime\n".encode()
+    report = _import(_write(tmp_path, files), "--encoding", "cp1251")
+    assert report["movies.csv"]["rejected_lines"] == {"not in the file's encoding": [7]}
+    assert empty.execute("SELECT title, release_year, genres FROM movies ORDER BY movie_id").fetchall() == [
+        ("Сталкер", 1979, ["Drama", "Sci-Fi"]),
+        ("Ирония судьбы, или лёгкий пар!", 1976, ["Comedy"]),
+        ("Солярис", 1972, ["Drama"]),
+    ]
+    assert empty.execute(
+        "SELECT rating::float8, extract(epoch FROM rated_at)::bigint FROM ratings ORDER BY movie_id"
+    ).fetchall() == [(0.5, 1112400000), (4.0, 1112486027), (3.5, 1000)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.encodings import UTF_8
+from dataflix_postgres.movielens.encodings import UTF_8, named
 from dataflix_postgres.movielens.records import Reason
 from dataflix_postgres.movielens.releases import FILE_NAMES, choose
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, as_table, reject_lines
@@ -262,6 +262,31 @@ def test_no_path_no_file_and_a_bad_path_is_a_fault(tmp_path: Path) -> None:
         file.write("ratings.csv", [Reject(1, Reason.FIELDS, "")])
     with pytest.raises(Fault, match="cannot write the rejects"):
         RejectsFile(tmp_path / "missing" / "rejects.csv", resume=False)
+
+
+@pytest.mark.parametrize("rejects", [[], [Reject(1, Reason.FIELDS, "x")]], ids=["header", "rejects"])
+def test_a_full_disk_is_told_from_a_folder_in_which_nobody_may_write(rejects: list[Reject]) -> None:
+    with (
+        pytest.raises(Fault, match=r"No space left on device\. Make room there"),
+        RejectsFile(Path("/dev/full"), resume=False) as file,
+    ):
+        file.write("ratings.csv", rejects)
+
+
+def test_names_in_a_zip_of_windows_are_paths(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "ml.zip", "w") as writer:
+        for name in ("movies.csv", "ratings.csv"):
+            info = zipfile.ZipInfo("x")
+            info.filename = f"ml-tiny\\{name}"
+            writer.writestr(info, b"x")
+    assert set(_files(tmp_path / "ml.zip")) == {"movies.csv", "ratings.csv"}
+
+
+def test_the_same_bytes_in_an_encoding_that_was_named_are_another_import() -> None:
+    entry = _entry("1,Сталкер (1979),Drama\n".encode("koi8-r"))
+    found = [survey(entry, holds_text=True, named=named(name)) for name in ("koi8-r", "cp1251")]
+    assert found[0].sha256 != found[1].sha256
+    assert next(lines(entry, found[0].encoding)) == "1,Сталкер (1979),Drama"
 
 
 def test_a_report_counts_over_runs_and_shows_some_line_numbers() -> None:

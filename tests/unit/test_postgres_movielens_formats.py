@@ -229,3 +229,114 @@ def test_numbers_and_moments_are_read_as_other_programs_write_them(
 def test_what_is_no_number_and_no_moment_is_rejected(fields: list[str], reason: Reason) -> None:
     with pytest.raises(BadLineError, match=reason.value):
         layouts.RATINGS.make(fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("20050402", 1112400000), ("20050402.0", 1112400000), ("19991231", 946598400)),
+        *(("200504022353", 1112485980), ("20050402235347", 1112486027), ("20050402T235347", None)),
+        *(("20051402", 20051402), ("978300760", 978300760), ("964982703000", 964982703)),
+    ],
+)
+def test_a_date_of_digits_alone_is_no_number_of_seconds(text: str, seconds: int | None) -> None:
+    if seconds is None:
+        with pytest.raises(BadLineError):
+            layouts.RATINGS.make(["1", "31", "4", text])
+    else:
+        assert layouts.RATINGS.make(["1", "31", "4", text]).rated_at == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "stars"),
+    [(".5", "0.5"), (",5", "0.5"), ("3.5000", "3.5"), ("+4", "4.0"), (" 4. ", "4.0"), ("5,000", "5.0")],
+)
+def test_stars_are_read_however_programs_write_them(text: str, stars: str) -> None:
+    assert layouts.RATINGS.make(["1", "31", text, "1"]).stars == stars
+
+
+@pytest.mark.parametrize("text", ["", ".", "+", "4.25", "4.55", "-4", "4 5", "\u0664", "+.0"])
+def test_what_is_no_number_of_stars_is_rejected(text: str) -> None:
+    with pytest.raises(BadLineError):
+        layouts.RATINGS.make(["1", "31", text, "1"])
+
+
+def _films(header: str, *lines: str) -> FileFormat[Any]:
+    return recognise_format("file", [header, *lines], [layouts.MOVIES_WITH_YEAR, layouts.MOVIES], UTF_8)
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "year"),
+    [
+        *(("movieId,title,year,genres", "1,Heat,1995,Crime", 1995),),
+        ("movieId,title,year,genres", "1,Heat,1995.0,Crime", 1995),
+        ("movieId,title,year,genres", "1,Heat (1995),1996,Crime", 1995),
+        ("movieId,title,year,genres", "1,Heat,,Crime", None),
+        ("movieId,title,year,genres", "1,Heat,0,Crime", None),
+        ("movieId,title,genres,release_year", "1,Heat,Crime,1995", 1995),
+        ("movieId;title;genres;Release Date", "1;Heat;Crime;15-Dec-1995", 1995),
+        ("movieId,title,release_date,genres", "1,Heat,1995-12-15,Crime", 1995),
+        ("movieId,title,genres", "1,Heat,Crime", None),
+    ],
+)
+def test_a_column_with_the_year_is_used(header: str, line: str, year: int | None) -> None:
+    assert _films(header, line).parse(line) == Movie(1, "Heat", year, ("Crime",))
+
+
+@pytest.mark.parametrize(
+    "genres",
+    [
+        *("\"['Drama', 'Comedy']\"", '"[""Drama"", ""Comedy""]"', "\" ['Drama','Comedy'] \""),
+        *(
+            "\"[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]\"",
+            "Drama;Comedy",
+            '"Drama, Comedy"',
+        ),
+    ],
+)
+def test_a_list_of_genres_is_read_however_it_is_written(genres: str) -> None:
+    assert CSV_MOVIES.parse(f"1,Heat,{genres}").genres == ("Drama", "Comedy")
+    assert CSV_MOVIES.parse("1,Heat,[]").genres == ()
+
+
+@pytest.mark.parametrize("genres", ["['Drama'", "\"['Drama', 3]\"", "[print]"])
+def test_a_list_of_genres_that_is_none_is_rejected(genres: str) -> None:
+    with pytest.raises(BadLineError, match=Reason.GENRES.value):
+        CSV_MOVIES.parse(f"1,Heat,{genres}")
+
+
+def test_a_title_with_line_breaks_is_one_line_and_every_line_keeps_its_number() -> None:
+    lines = [
+        "movieId,title,genres",
+        '1,"Heat',
+        "",
+        'and Dust (1983)",Drama',
+        "2,Plain,Drama",
+        '3,"A',
+        'B",Comedy',
+    ]
+    joined = list(CSV_MOVIES.joined(lines))
+    assert joined == [lines[0], '1,"Heat  and Dust (1983)",Drama', "", "", lines[4], '3,"A B",Comedy', ""]
+    assert CSV_MOVIES.parse(joined[1]) == Movie(1, "Heat and Dust", 1983, ("Drama",))
+    assert list(COLON_MOVIES.joined(['1::"A', 'B"::Drama'])) == ['1::"A', 'B"::Drama']
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['1,"Heat,Crime', "2,Plain,Drama", '3,"Ran,War'],
+        ['1,"Heat,Crime', '2,Plain",Drama'],
+        ['1,"Heat', "no end"],
+        ['1,"Heat', *["more"] * 30, 'end",Crime'],
+        ['1,"Heat', "x" * LONGEST_LINE, 'end",Crime'],
+    ],
+)
+def test_a_stray_quote_spoils_no_other_line(lines: list[str]) -> None:
+    assert list(CSV_MOVIES.joined(lines)) == lines
+
+
+@given(st.lists(st.text(alphabet='1,a"', max_size=8), max_size=40))
+def test_joining_lines_changes_neither_their_number_nor_those_with_paired_quotes(lines: list[str]) -> None:
+    joined = list(CSV_MOVIES.joined(lines))
+    assert len(joined) == len(lines)
+    assert "".join("".join(joined).split()) == "".join("".join(lines).split())

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.console import Console
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.schema import CHAMPION
-from dataflix_contract.terminal import make_output_safe
+from dataflix_contract.terminal import make_output_safe, visible
 from dataflix_training.environment import prepare
 from dataflix_training.faults import Fault, Terminated
 
@@ -173,7 +173,7 @@ def _exit_on_fault() -> Iterator[None]:
 
 
 def _die(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(visible(f"error: {message}\n"))
     raise typer.Exit(code)
 
 

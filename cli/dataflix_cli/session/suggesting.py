@@ -12,6 +12,7 @@ from prompt_toolkit.document import Document as Typed
 from dataflix_cli.choice import titled
 from dataflix_cli.client import Api
 from dataflix_cli.faults import Fault
+from dataflix_contract.terminal import visible
 
 _REST_SECONDS = 0.12
 _OFFERED = 8
@@ -50,7 +51,12 @@ class Suggester(Completer):
         if not text or get_app().current_buffer.document != document:
             return
         for label, beside in await self._suggestions(text):
-            yield Completion(label, start_position=-len(document.text_before_cursor), display_meta=beside)
+            yield Completion(
+                label,
+                start_position=-len(document.text_before_cursor),
+                display=visible(label),
+                display_meta=visible(beside),
+            )
 
     async def _suggestions(self, text: str) -> list[Suggestion]:
         if text.startswith("/"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Generic, TypeVar
 
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.encodings import UTF_8, Encoding, undecodable
+from dataflix_postgres.movielens.encodings import UTF_8, Encoding
 from dataflix_postgres.movielens.records import BadLineError, Reason
 from dataflix_postgres.movielens.source import LONGEST_LINE
 
@@ -22,7 +23,9 @@ Make = Callable[[Sequence[str]], R]
 _SEPARATORS = {"::": "::", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "|"}
 _QUOTED = frozenset({",", ";"})
 #: Other names of columns, without capitals, blanks and underscores.
-_OTHER_NAMES = {"itemid": "movieid"}
+_OTHER_NAMES = {"itemid": "movieid", "releaseyear": "year", "releasedate": "year"}
+#: How many lines a quoted field with line breaks may take.
+_MOST_LINES_OF_A_RECORD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class FileFormat(Generic[R]):
         separator: what stands between fields, for people.
         header_lines: how many lines stand before the first record.
         encoding: how the file is encoded.
+        quoted: whether a field can be in quotes.
     """
 
     name: str
@@ -61,6 +65,7 @@ class FileFormat(Generic[R]):
     separator: str
     header_lines: int = 0
     encoding: Encoding = UTF_8
+    quoted: bool = False
 
     def parse(self, line: str) -> R:
         """Make a record of a line.
@@ -71,10 +76,47 @@ class FileFormat(Generic[R]):
         if len(line) >= LONGEST_LINE:
             raise BadLineError(Reason.LENGTH)
         if not line.isascii():
-            if undecodable(line):
+            if not self.encoding.fits(line):
                 raise BadLineError(Reason.ENCODING)
             line = self.encoding.repair(line)
         return self.make(self.split(line))
+
+    def joined(self, lines: Iterable[str]) -> Iterator[str]:
+        """The lines, in which a record that a quoted line break spreads over several is one line.
+
+        The break becomes a blank. Empty lines follow in the place of those that were joined, so that each
+        line keeps its number. Only what makes a record is joined: a stray quote spoils no other line.
+        """
+        if not self.quoted:
+            yield from lines
+            return
+        rest = iter(lines)
+        waiting: list[str] = []
+        while (line := waiting.pop(0) if waiting else next(rest, None)) is not None:
+            if line.count('"') % 2 == 0:
+                yield line
+                continue
+            waiting += islice(rest, _MOST_LINES_OF_A_RECORD - 1 - len(waiting))
+            more = self._lines_to_join(line, waiting)
+            yield " ".join((line, *waiting[:more]))
+            waiting[:more] = [""] * more
+
+    def _lines_to_join(self, line: str, following: Sequence[str]) -> int:
+        """How many of the following lines make a record of a line with an unpaired quote; 0: none do."""
+        for more, text in enumerate(following, start=1):
+            line = f"{line} {text}"
+            if self._is_record(text):
+                break
+            if text.count('"') % 2:
+                return more if self._is_record(line) else 0
+        return 0
+
+    def _is_record(self, line: str) -> bool:
+        try:
+            self.parse(line)
+        except BadLineError:
+            return False
+        return True
 
 
 def recognise_format(
@@ -96,11 +138,15 @@ def recognise_format(
         for separator in layout.separators:
             found = _with_header(name, sample[0], layout, separator)
             if found is not None:
-                return FileFormat(name, *found, _SEPARATORS[separator], skipped + 1, encoding)
+                quoted = _may_quote(separator, sample[0])
+                return FileFormat(name, *found, _SEPARATORS[separator], skipped + 1, encoding, quoted)
     for layout in layouts:
         for separator in layout.separators:
-            split = _splitter(separator, quoted=separator in _QUOTED)
-            found_format = FileFormat(name, split, layout.make, _SEPARATORS[separator], skipped, encoding)
+            quoted = _may_quote(separator)
+            split = _splitter(separator, quoted=quoted)
+            found_format = FileFormat(
+                name, split, layout.make, _SEPARATORS[separator], skipped, encoding, quoted
+            )
             if layout.fields is not None and _fits(found_format, layout.fields, sample):
                 return found_format
     raise Fault(_why_none(name, sample[0], layouts))
@@ -133,7 +179,7 @@ def _with_header(name: str, header: str, layout: Layout[R], separator: str) -> t
         return None
     if twice := {each for each in wanted if found.count(each) > 1}:
         raise Fault(f"{name} has two columns {', '.join(sorted(twice))}: delete one of them")
-    split = _splitter(separator, quoted=separator in _QUOTED or '"' in header)
+    split = _splitter(separator, quoted=_may_quote(separator, header))
     if found == wanted:
         return split, layout.make
     return split, _picking([found.index(each) for each in wanted], len(found), layout.make)
@@ -169,6 +215,10 @@ def _fits(file: FileFormat[R], fields: int, sample: Sequence[str]) -> bool:
         except BadLineError:
             continue
     return 2 * good > len(sample)
+
+
+def _may_quote(separator: str, header: str = "") -> bool:
+    return separator in _QUOTED or (len(separator) == 1 and '"' in header)
 
 
 def _splitter(separator: str, *, quoted: bool) -> Split:

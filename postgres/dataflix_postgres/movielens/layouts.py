@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
+from dataflix_contract.terminal import without_controls
 from dataflix_postgres.faults import Fault
-from dataflix_postgres.movielens.encodings import Encoding, undecodable
+from dataflix_postgres.movielens.encodings import Encoding
 from dataflix_postgres.movielens.formats import Layout, plain_name
 from dataflix_postgres.movielens.records import (
     BadLineError,
@@ -30,7 +31,8 @@ from dataflix_postgres.movielens.records import (
 )
 from dataflix_postgres.movielens.titles import split_title
 
-_BETWEEN_GENRES = re.compile(r"[|,]")
+_BETWEEN_GENRES = re.compile(r"[|,;]")
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
 _LONGEST_GENRES = 8_192
 _LONGEST_OVERVIEW = 8_192
 
@@ -40,7 +42,15 @@ def _movie(fields: Sequence[str]) -> Movie:
         movie_id, title, genres = fields
     except ValueError:
         raise BadLineError(Reason.FIELDS) from None
-    return movie(movie_id, title, _BETWEEN_GENRES.split(genres))
+    return movie(movie_id, title, _genres(genres))
+
+
+def _movie_with_year(fields: Sequence[str]) -> Movie:
+    """The year, or date, of the column counts where the title ends with none."""
+    movie_id, title, genres, released = fields
+    found = movie(movie_id, title, _genres(genres))
+    year = _YEAR.search(released)
+    return found if found.release_year or year is None else found._replace(release_year=year_of(year[0]))
 
 
 #: u.genre of the 100k release, in the order of the flags in u.item.
@@ -104,6 +114,7 @@ def _rating_of_date(fields: Sequence[str]) -> Rating:
 
 
 MOVIES: Layout[Movie] = Layout(("movieId", "title", "genres"), _movie, fields=3)
+MOVIES_WITH_YEAR: Layout[Movie] = Layout(("movieId", "title", "genres", "year"), _movie_with_year)
 MOVIES_100K: Layout[Movie] = Layout(
     (*_BEFORE_FLAGS, *_GENRES_100K), _movie_100k, len(_BEFORE_FLAGS) + len(_GENRES_100K), ("|",)
 )
@@ -126,7 +137,7 @@ def hetrec_movies(genres_file: TextIO, encoding: Encoding) -> Layout[Movie]:
     if [plain_name(each) for each in next(rows, [])] != ["movieid", "genre"]:
         raise Fault("movie_genres.dat does not begin with movieID, a tab and genre: this is no HetRec 2011")
     for row in rows:
-        if len(row) == 2 and not undecodable(row[1]):  # noqa: PLR2004 - the columns
+        if len(row) == 2 and encoding.fits(row[1]):  # noqa: PLR2004 - the columns
             genres.setdefault(row[0].strip(), []).append(encoding.repair(row[1]))
 
     def make(fields: Sequence[str]) -> Movie:
@@ -175,28 +186,39 @@ def _metadata(file: TextIO, encoding: Encoding) -> Mapping[int, _Metadata]:
             )
         for row in rows:
             texts = [row[each] or "" for each in ("id", "title", "genres", "overview", "release_date")]
-            if any(map(undecodable, texts)):
+            if not all(map(encoding.fits, texts)):
                 continue
             tmdb_id, title, genres, overview, released = map(encoding.repair, texts)
             if tmdb_id.isdecimal() and tmdb_id.isascii() and title.strip():
-                kept = " ".join(overview.split())[:_LONGEST_OVERVIEW].replace("\0", "")
+                kept = without_controls(" ".join(overview.split()))[:_LONGEST_OVERVIEW]
                 films.setdefault(
-                    int(tmdb_id), _Metadata(title, year_of(released[:4]), _tmdb_genres(genres), kept or None)
+                    int(tmdb_id),
+                    _Metadata(title, year_of(released[:4]), _listed_genres(genres), kept or None),
                 )
     except csv.Error as error:
         raise Fault(f"movies_metadata.csv is no CSV near line {rows.line_num}: {error}") from error
     return films
 
 
-def _tmdb_genres(text: str) -> Sequence[str] | None:
-    """The names in a list like ``[{'id': 16, 'name': 'Animation'}]``; None if it is none."""
+def _genres(text: str) -> Sequence[str]:
+    if not text.lstrip().startswith("["):
+        return _BETWEEN_GENRES.split(text)
+    genres = _listed_genres(text)
+    if genres is None:
+        raise BadLineError(Reason.GENRES)
+    return genres
+
+
+def _listed_genres(text: str) -> Sequence[str] | None:
+    """The names in a list like ``['Drama']`` or ``[{'id': 16, 'name': 'Animation'}]``; None if it is none."""
     if not text.strip():
         return ()
     try:
-        found = ast.literal_eval(text) if len(text) <= _LONGEST_GENRES else None
+        found = ast.literal_eval(text.strip()) if len(text) <= _LONGEST_GENRES else None
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+    if not isinstance(found, list):
         return None
-    names = [each.get("name") for each in found]
-    return tuple(names) if all(isinstance(name, str) for name in names) else None
+    names = [each.get("name") if isinstance(each, dict) else each for each in found]
+    texts = [name for name in names if isinstance(name, str)]
+    return texts if len(texts) == len(names) else None

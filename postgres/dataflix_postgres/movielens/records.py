@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from dataflix_contract.schema import LEAST_ID, MOST_ID
+from dataflix_contract.terminal import without_controls
 from dataflix_postgres.movielens.titles import YEARS, split_title
 
 
@@ -35,7 +36,7 @@ class Reason(enum.Enum):
 
 #: What to do about a file many of whose lines are rejected for such a reason.
 ADVICE = {
-    Reason.ENCODING: "convert the file to UTF-8",
+    Reason.ENCODING: "convert the file to UTF-8, or name its encoding by --encoding",
     Reason.FIELDS: "look at what stands between the fields, and export the file again",
     Reason.TIME: "write times as seconds since 1970, or like 2005-04-02 23:53:47",
     Reason.RATING: "round ratings to half stars from 0.5 to 5",
@@ -80,14 +81,9 @@ class User(NamedTuple):
 
 
 MOST_STARS = 5
-_HALVES = {f"{half / 2:.1f}" for half in range(1, 11)}
-#: Every spelling of a valid rating: 4, 4.0, 4.00 and 4,0 all occur.
-_STARS = (
-    {half: half for half in _HALVES}
-    | {half[0]: half for half in _HALVES if half.endswith(".0")}
-    | {f"{half}0": half for half in _HALVES}
-    | {half.replace(".", ","): half for half in _HALVES}
-)
+_HALVES = {f"{half / 2:.1f}": f"{half / 2:.1f}" for half in range(1, 11)}
+#: Every other spelling of a valid rating: 4, 4.00, 4,0, .5 and +4 all occur.
+_STARS = re.compile(r"\+?(?P<whole>[0-9]?)(?:[.,](?P<tenth>[05]?)0*)?", re.ASCII)
 
 _MOST_DIGITS = 20  # reading thousands of digits takes long
 _MAX_TIME = 10_413_791_999  # 2299-12-31T23:59:59Z, the last second that ClickHouse's DateTime64 holds
@@ -99,6 +95,9 @@ _FRACTIONS_OF_SECONDS = (
     (100_000_000_000, 10**3),
 )
 _LONGEST_MOMENT = 40
+#: Dates without anything between their parts, such as 20050402 and 20050402235347. As seconds or
+#: thousandths, these numbers would be moments of 1970 and 1976, which no rating has.
+_DENSE_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 #: What is in a text that is a date and no number; a minus in front is none of these.
 _OF_DATES = re.compile(r"[/:]|.-")
 #: A zone as programs write it that name it; others write it as +00:00 or Z.
@@ -147,12 +146,12 @@ def film(
     movie_id: str, title: str, year: int | None, genres: Sequence[str], overview: str | None = None
 ) -> Movie:
     """Make a film whose title holds neither its year nor a moved article."""
-    name = " ".join(title.split())
-    if not name or "\0" in name:
+    name = without_controls(" ".join(title.split()))
+    if not name or "\0" in title:
         raise BadLineError(Reason.TITLE)
-    known = dict.fromkeys(_GENRES.get(genre, genre).strip() for genre in genres)
-    if any("\0" in genre for genre in known):
+    if any("\0" in genre for genre in genres):
         raise BadLineError(Reason.GENRES)
+    known = dict.fromkeys(_GENRES.get(genre, without_controls(genre)).strip() for genre in genres)
     return Movie(identity(movie_id), name, year, tuple(genre for genre in known if genre), overview)
 
 
@@ -173,22 +172,27 @@ def rating(fields: Sequence[str]) -> Rating:
 
 def stars_of(text: str) -> str:
     """Read a rating as PostgreSQL takes it."""
-    exact = _STARS.get(text.strip(" "))
+    exact = _HALVES.get(text) or _other_spelling(text.strip(" "))
     if exact is None:
         raise BadLineError(_why_no_stars(text))
     return exact
+
+
+def _other_spelling(text: str) -> str | None:
+    match = _STARS.fullmatch(text)
+    return _HALVES.get(f"{match['whole'] or 0}.{match['tenth'] or 0}") if match else None
 
 
 def moment(text: str) -> int:
     """Read a moment as seconds since the epoch.
 
     It is written in seconds, in thousandths, millionths or billionths of them, or like
-    ``2005-04-02 23:53:47``, which is taken as UTC where no zone is named.
+    ``2005-04-02 23:53:47``, ``20050402`` or ``20050402235347``, which is taken as UTC where no zone is named.
     """
     if _OF_DATES.search(text):
         seconds = _date(text)
     else:
-        seconds = whole_number(text)
+        seconds = _dense_date(whole_number(text))
         if seconds > _MAX_TIME:
             seconds //= next((parts for least, parts in _FRACTIONS_OF_SECONDS if seconds >= least), 1)
     if not 0 <= seconds <= _MAX_TIME:
@@ -205,6 +209,18 @@ def _date(text: str) -> int:
         return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         raise BadLineError(Reason.TIME) from None
+
+
+def _dense_date(number: int) -> int:
+    """The seconds since the epoch of a number that is a date of 1900 to 2199; any other number as it is."""
+    digits = str(number)
+    form = _DENSE_DATES.get(len(digits)) if digits.startswith(("19", "20", "21")) else None
+    if form is None:
+        return number
+    try:
+        return int(datetime.strptime(digits, form).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return number
 
 
 def birth_year(age: str, year_of_survey: int) -> int:

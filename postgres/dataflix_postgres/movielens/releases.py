@@ -68,7 +68,7 @@ class DataSet:
     name: str
     movies: tuple[str, ...]
     ratings: tuple[str, ...]
-    movie_layouts: tuple[Layout[Movie], ...] = (layouts.MOVIES,)
+    movie_layouts: tuple[Layout[Movie], ...] = (layouts.MOVIES_WITH_YEAR, layouts.MOVIES)
     users: tuple[str, ...] = ()
     user_layout: Layout[User] = layouts.USERS_1M
     companion: tuple[str, ...] = ()
@@ -235,13 +235,18 @@ def _in_several(folders: Sequence[Folder]) -> str:
     return f"put the files of {data_set.name} into one folder: {places}"
 
 
-def recognise(data_set: DataSet, files: Files) -> Release:
+def recognise(data_set: DataSet, files: Files, named: Encoding | None = None) -> Release:
     """Look at every file of a data set: its encoding, its separator and columns, and its first lines.
+
+    Args:
+        data_set: which one.
+        files: the files of the folder that holds it.
+        named: the encoding that the person named for the files with words in them.
 
     Raises:
         Fault: a file is not what its name says.
     """
-    found = _Found(files)
+    found = _Found(files, named)
     complete = data_set.complete
     if complete is None:
         movie_layouts: Sequence[Layout[Movie]] = data_set.movie_layouts
@@ -264,8 +269,9 @@ def recognise(data_set: DataSet, files: Files) -> Release:
 class _Found:
     """Looks at files, and keeps what was seen of them."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, named: Encoding | None) -> None:
         self._files = files
+        self._named = named
         self.entries: dict[str, Entry] = {}
         self.surveys: dict[str, Survey] = {}
 
@@ -273,7 +279,8 @@ class _Found:
         """The first of these files that is there; looked at."""
         entry = next(self._files[name] for name in names if name in self._files)
         self.entries[entry.name] = entry
-        self.surveys[entry.name] = survey(entry, holds_text=holds_text)
+        named = self._named if holds_text else None
+        self.surveys[entry.name] = survey(entry, holds_text=holds_text, named=named)
         return entry
 
     def format(
@@ -284,7 +291,7 @@ class _Found:
         encoding = self.surveys[entry.name].encoding
         sample = list(islice(lines(entry, encoding), _SAMPLE))
         found = recognise_format(entry.name, sample, of, encoding)
-        _check_sample(found, sample)
+        _check_sample(found, list(found.joined(sample)))
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -130,8 +131,13 @@ class RejectsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.close()
+        except OSError as fault:
+            if error is None:  # else `write` has told it
+                raise _unwritable(self._path, fault) from fault
 
     def write(self, file: str, rejects: Sequence[Reject]) -> None:
         """Write the rejects of a batch, before it is committed."""
@@ -156,10 +162,10 @@ def _spare_other_files(path: Path | None) -> None:
 
 
 def _unwritable(path: Path | None, error: OSError) -> Fault:
-    return Fault(
-        f"cannot write the rejects to {path}: {error.strerror}. Give --rejects a file in a folder that is"
-        " there and in which you may write"
-    )
+    advice = "Give --rejects a file in a folder that is there and in which you may write"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        advice = "Make room there, or give --rejects a file on another disk"
+    return Fault(f"cannot write the rejects to {path}: {error.strerror}. {advice}")
 
 
 def _printable(text: str) -> str:

@@ -92,7 +92,7 @@ class _FileRunner:
 
     def _rest(self, file: FileFormat[R], loader: Loader[R], lines_done: int, report: FileReport) -> None:
         total = self._release.surveys[file.name].lines
-        numbered = lines(self._release.entries[file.name], file.encoding)
+        numbered = file.joined(lines(self._release.entries[file.name], file.encoding))
         with progress(file.name, total, self._console, lines_done) as advance:
             for chunk in chunks(numbered, lines_done, LINES_AT_ONCE):
                 self._load_chunk(file, loader, chunk, report)

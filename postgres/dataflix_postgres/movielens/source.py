@@ -72,7 +72,7 @@ class Survey:
     """What one look at the whole of a file tells.
 
     Attributes:
-        sha256: digest of the content.
+        sha256: digest of the content, and of the encoding if it was named.
         lines: how many lines there are, give or take one.
         encoding: how its text is encoded.
     """
@@ -112,8 +112,13 @@ class _Gunzipped(gzip.GzipFile):
         self._compressed.close()
 
 
-def survey(entry: Entry, *, holds_text: bool) -> Survey:
+def survey(entry: Entry, *, holds_text: bool, named: Encoding | None = None) -> Survey:
     """Read a whole file once: its digest, its encoding, how long it is.
+
+    Args:
+        entry: the file.
+        holds_text: whether there are words in it.
+        named: the encoding that the person named; None: it is told from the bytes.
 
     Raises:
         Fault: it cannot be read, is no text, or is in an encoding that cannot be told.
@@ -123,21 +128,22 @@ def survey(entry: Entry, *, holds_text: bool) -> Survey:
             start = stream.read(BYTES_TOLD_BY)
         if told := told_by_content(start):
             raise Fault(f"{entry.name} {told}")
-        return _survey(entry, holds_text=holds_text)
+        return _survey(entry, EncodingFinder(holds_text=holds_text), named)
     except _UNREADABLE as error:
         raise Fault(f"cannot read {entry.name}: {_reason(error)}") from error
 
 
-def _survey(entry: Entry, *, holds_text: bool) -> Survey:
-    finder = EncodingFinder(holds_text=holds_text)
-    digest, line_feeds, returns = hashlib.sha256(), 0, 0
+def _survey(entry: Entry, finder: EncodingFinder, named: Encoding | None) -> Survey:
+    # The same bytes in another encoding are another import.
+    digest, line_feeds, returns = hashlib.sha256(named.codec.encode() if named else b""), 0, 0
     with entry.open() as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
-            finder.feed(block)
+            if named is None:
+                finder.feed(block)
             line_feeds += block.count(b"\n")
             returns += block.count(b"\r")
-    return Survey(digest.hexdigest(), max(line_feeds, returns), finder.encoding(entry.name))
+    return Survey(digest.hexdigest(), max(line_feeds, returns), named or finder.encoding(entry.name))
 
 
 def open_text(entry: Entry, encoding: Encoding, newline: str | None = None) -> io.TextIOWrapper:
@@ -274,8 +280,9 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], I
     for info in archive.infolist():
         if info.flag_bits & _ENCRYPTED:
             raise Fault(f"{archive.filename} is encrypted: unpack it, and import the folder")
-        if not info.is_dir():
-            yield info.filename, _member_opener(archive, info)
+        name = info.filename.replace("\\", "/")  # some Windows programs write these, against the standard
+        if not name.endswith("/"):
+            yield name, _member_opener(archive, info)
 
 
 def _member_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
