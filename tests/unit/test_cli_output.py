@@ -1,13 +1,16 @@
 """What people see."""
 
 import io
+import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from dataflix_cli import output
+from dataflix_contract.console import Console
+from dataflix_contract.terminal import visible
 
 MOVIE = {"movie_id": 76, "title": "The [Godfather]", "release_year": 1972, "genres": ["Crime"]}
 
@@ -71,6 +74,44 @@ def test_a_narrow_terminal_wraps_titles_and_keeps_numbers() -> None:
     assert max(map(len, told.splitlines())) <= 50
     assert "12,345" in told
     assert "there are more" in told
+
+
+HOSTILE = "A\x1b[31mB\x9bC\u202eD :cat: [bold]E[/] \\"
+SHOWN = r"A\u001b[31mB\u009bC\u202eD :cat: [bold]E[/]"
+
+
+def test_titles_and_names_are_text_whatever_they_hold() -> None:
+    film = {**MOVIE, "title": HOSTILE, "genres": [HOSTILE], "overview": HOSTILE}
+    film |= {"rating_count": 1, "rating_mean": 4.0, "score": 0.5}
+    person = {
+        "user_id": 1,
+        "name": HOSTILE,
+        "email": HOSTILE,
+        "birth_year": 1980,
+        "city": HOSTILE,
+        "state": None,
+    }
+    told = {
+        output.movie: film,
+        output.movies: {"items": [film]},
+        output.similar: {"items": [film]},
+        output.genres: {"items": [{"genre": HOSTILE, "movies": 1}]},
+        output.rated: {"items": [{"movie": film, "watched_at": "", "rating": 4.0}]},
+        output.recommendations: answer(items=[{**recommendation(1, HOSTILE), "title": HOSTILE}]),
+        output.user: person,
+        output.users: {"items": [person]},
+        output.say(HOSTILE): {},
+    }
+    for show, document in told.items():
+        text = drawn(show, document, width=300)
+        assert SHOWN in text
+        assert visible(text) == text
+
+
+def test_json_is_the_same_document_without_what_a_terminal_obeys() -> None:
+    text = output.json_text({"title": HOSTILE}, sys.stdout)
+    assert json.loads(text) == {"title": HOSTILE}
+    assert visible(text) == text
 
 
 def test_watched_and_not_rated() -> None:
