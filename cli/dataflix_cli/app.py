@@ -32,7 +32,7 @@ Exit codes
   3  no such user, film, rating or topic
   4  the API, or another server that was needed, is away
   5  the API wants a token
-  130  interrupted
+  130  interrupted, or answered with no
 
 \b
 Settings, the first one wins
@@ -92,7 +92,8 @@ def run(arguments: list[str]) -> int:
         _tell(_usage(fault), as_json="--json" in arguments)
         return ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("interrupted", err=True)
+        # a prompt, and the ^C that the terminal shows, leave the cursor within a line
+        typer.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stderr.close()
@@ -105,6 +106,8 @@ def _usage(fault: TyperException) -> Fault:
     command = context.command_path if context else "dataflix"
     message = fault.format_message()
     told = UsageFault(message.replace(": Value error, ", ": "), f"{command} --help explains it")
+    if message.startswith("Got unexpected extra argument"):
+        told = UsageFault(told.message, f"a title or name of several words stands in quotes; {told.hint}")
     if is_id(getattr(fault, "option_name", None) or ""):
         told = UsageFault(told.message, f"an id below 0 stands behind two dashes: {command} -- -5")
     if context and message == context.get_help():  # a group without a command

@@ -10,7 +10,7 @@ from rich.prompt import IntPrompt
 
 from dataflix_cli import choice
 from dataflix_cli.client import Document
-from dataflix_cli.faults import AmbiguousFault, UsageFault
+from dataflix_cli.faults import AmbiguousFault, DeclinedFault, UsageFault
 from dataflix_cli.runtime import Runtime
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import visible
@@ -26,13 +26,14 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
 
     Raises:
         UsageFault: there is nobody to ask.
-        typer.Abort: the answer is no.
+        DeclinedFault: the answer is no.
     """
     if yes:
         return
     if not may_ask(as_json=as_json):
         raise UsageFault("this deletes: nobody can be asked here", "say --yes")
-    typer.confirm(visible(question), abort=True, err=True)
+    if not typer.confirm(visible(question), err=True):
+        raise DeclinedFault("nothing is deleted")
 
 
 def pick_movie(runtime: Runtime, text: str, *, as_json: bool) -> Document:

@@ -24,6 +24,15 @@ _PAUSES = (0.1, 0.4)
 #: The longest that a busy server may have us wait, in seconds.
 _PATIENCE = 5.0
 _BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
+_IS_THAT_IT = "is that the API of Dataflix? dataflix config show says where the address comes from"
+#: What the API advises, and the command that does it here.
+_COMMANDS = {
+    "GET /users/{user_id}/ratings": "dataflix ratings USER",
+    "GET /users/{user_id}/watched": "dataflix watched USER",
+    "GET /users?name=": "dataflix users list NAME",
+    "GET /users": "dataflix users list",
+    "GET /movies": "dataflix movies search",
+}
 #: Nothing of the request was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -60,12 +69,12 @@ class Api:
     def get(self, path: str, **parameters: Any) -> Document:
         """Ask for a document; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
-        return self._document(self._ask("GET", path, params=given))
+        return self._read(self._ask("GET", path, params=given))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Document:
         """Write something, once, however often it must be tried; returns the API's answer."""
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        return self._document(self._ask("POST", path, json=dict(body), headers=key))
+        return self._read(self._ask("POST", path, json=dict(body), headers=key))
 
     def delete(self, path: str) -> None:
         """Delete something."""
@@ -109,14 +118,11 @@ class Api:
             return answer
         raise fault_of(answer)
 
-    def _document(self, answer: httpx.Response) -> Document:
-        """What an answer holds; something else than a document comes from another server."""
-        if document := _mapping(answer):
-            return dict(document)
-        raise UsageFault(
-            f"what answers at {self.url} is not Dataflix's API",
-            "dataflix config show says where the address is from",
-        )
+    def _read(self, answer: httpx.Response) -> Document:
+        document = _json(answer)
+        if document is None:
+            raise AwayFault(f"{answer.request.url} answered without a document of JSON", _IS_THAT_IT)
+        return document
 
     def _away(self, fault: httpx.TransportError) -> AwayFault:
         what = str(fault) or type(fault).__name__
@@ -136,13 +142,15 @@ def retry_after(answer: httpx.Response) -> float | None:
 
 def fault_of(answer: httpx.Response) -> Fault:
     """What an answer that is no success means."""
-    problem = _mapping(answer)
+    problem = _json(answer) or {}
     detail = problem.get("detail") or problem.get("title")
     if not detail:
         return AwayFault(
             f"{answer.request.url} answered {answer.status_code} without an explanation",
-            "is that the API of Dataflix? dataflix config show says where the address comes from",
+            _IS_THAT_IT,
         )
+    for request, command in _COMMANDS.items():
+        detail = str(detail).replace(request, command)
     kinds: dict[int, type[Fault]] = {
         httpx.codes.UNAUTHORIZED: RefusedFault,
         httpx.codes.FORBIDDEN: RefusedFault,
@@ -173,9 +181,10 @@ def complaints_of(errors: object, where: str = "") -> Iterator[str]:
         yield f"{where}: {errors}" if where else str(errors)
 
 
-def _mapping(answer: httpx.Response) -> Mapping[str, Any]:
+def _json(answer: httpx.Response) -> Document | None:
+    """The answer's document; None if it has none."""
     try:
         document = answer.json()
     except ValueError:
-        return {}
-    return document if isinstance(document, Mapping) else {}
+        return None
+    return document if isinstance(document, dict) else None

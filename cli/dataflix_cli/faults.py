@@ -74,6 +74,12 @@ class NotFoundFault(Fault):
     code = ExitCode.NOT_FOUND
 
 
+class DeclinedFault(Fault):
+    """Somebody was asked whether to go on, and said no."""
+
+    code = ExitCode.INTERRUPTED
+
+
 class AwayFault(Fault):
     """The API, or another server that the command needs, does not answer."""
 

@@ -49,11 +49,16 @@ def json_text(document: Any, stream: TextIO, indent: int | None = None) -> str:
     return visible(json.dumps(document, indent=indent, ensure_ascii=letters_are_escaped))
 
 
+def line(screen: Console, text: str, *, markup: bool = False, style: str = "") -> None:
+    """Print a line: broken between words on a terminal, and whole for programs that read it."""
+    screen.print(text, markup=markup, style=style, soft_wrap=not screen.is_terminal)
+
+
 def say(text: str) -> Callable[[Console, Any], None]:
     """A way to show an answer in one sentence, whatever the answer is."""
 
     def show(screen: Console, _document: Any) -> None:
-        screen.print(text, markup=False, soft_wrap=True)
+        line(screen, text)
 
     return show
 
@@ -64,7 +69,7 @@ def table(*headings: str, right: Iterable[str] = ()) -> Table:
     numbers = set(right)
     for heading in headings:
         is_number = heading in numbers  # where the terminal is narrow, a title is wrapped, a number never
-        made.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+        made.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     return made
 
 
@@ -80,9 +85,9 @@ def user(screen: Console, document: Document) -> None:
     """One user."""
     born = f"born {document['birth_year']}" if document["birth_year"] else ""
     place = ", ".join(part for part in (document["city"], document["state"]) if part)
-    screen.print(f"[bold]{escape(document['name'] or '')}[/]  user {document['user_id']}", soft_wrap=True)
+    line(screen, f"[bold]{escape(document['name'] or '')}[/]  user {document['user_id']}", markup=True)
     rest = "  ".join(part for part in (document["email"], born, place) if part)
-    screen.print(rest, markup=False, soft_wrap=True)
+    line(screen, rest)
 
 
 def movies(screen: Console, document: Mapping[str, Any]) -> None:
@@ -101,14 +106,13 @@ def movies(screen: Console, document: Mapping[str, Any]) -> None:
 
 def movie(screen: Console, document: Document) -> None:
     """One film."""
-    screen.print(f"[bold]{escape(titled(document))}[/]  film {document['movie_id']}", soft_wrap=True)
+    line(screen, f"[bold]{escape(titled(document))}[/]  film {document['movie_id']}", markup=True)
     mean = document["rating_mean"]
-    rated = (
-        f"{draw(mean)} {number(mean)} from {document['rating_count']:,} ratings" if mean else "no rating yet"
-    )
-    screen.print(f"{_genres(document)}  [yellow]{rated}[/]", soft_wrap=True)
+    ratings = count(document["rating_count"], "rating")
+    rated = f"{draw(mean)} {number(mean)} from {ratings}" if mean else "no rating yet"
+    line(screen, f"{_genres(document)}  [yellow]{rated}[/]", markup=True)
     if document.get("overview"):
-        screen.print(document["overview"], markup=False)
+        line(screen, document["overview"])
 
 
 def similar(screen: Console, document: Mapping[str, Any]) -> None:
@@ -159,7 +163,7 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
             escape(because["title"]) if because else "",
         )
     _print_list(screen, rows, document, "nothing is left to recommend: try another genre")
-    screen.print(f"[dim]{basis(document)}[/]", soft_wrap=True)
+    line(screen, basis(document), style="dim")
 
 
 def basis(document: Mapping[str, Any]) -> str:
@@ -170,6 +174,8 @@ def basis(document: Mapping[str, Any]) -> str:
     fresh = f",{'' if all_of_them else f' {newer} of them'} newer than the model" if newer else ""
     if document["strategy"] == "personal":
         words = f"from {count(used['ratings'], 'rating')}{fresh}"
+    elif used["ratings"]:
+        words = "what is popular: the model knows none of the films that you rated yet"
     else:
         words = "what is popular: rate a film and this becomes yours"
     if model is None:
@@ -212,7 +218,7 @@ def _genres(film: Mapping[str, Any]) -> str:
 
 def _print_list(screen: Console, rows: Table, document: Mapping[str, Any], empty: str) -> None:
     if not document["items"]:
-        screen.print(empty, soft_wrap=True)
+        line(screen, empty)
         return
     screen.print(rows)
     if document.get("more"):

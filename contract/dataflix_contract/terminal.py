@@ -1,7 +1,7 @@
 """What people read in a terminal.
 
 Output is for every terminal: what its encoding does not have is written in other characters, and characters
-that it would obey are shown instead. And every program uses the same sentence for a server that does not answer.
+that it would obey are shown instead. Every program uses one sentence for a server that does not answer.
 """
 
 from __future__ import annotations

@@ -248,6 +248,7 @@ def test_in_a_terminal_people_are_asked(environ: dict[str, str], user_id: str, d
         asking.wait_for("[y/N]")
         asking.type("n" + ENTER)
         assert asking.ended() == 130
+        assert "nothing is deleted" in asking.text
     assert dataflix.json("users", "show", user_id)
 
 

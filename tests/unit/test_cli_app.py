@@ -64,6 +64,7 @@ def test_without_a_terminal_and_a_command_there_is_help(capsys: Captured) -> Non
         (["rat"], "Did you mean 'rate'"),
         (["rate", "1", "2"], "Missing argument"),
         (["rate", "1", "2", "6"], "no rating"),
+        (["rate", "1", "the", "godfather", "4.5"], "several words stands in quotes"),
         (["recommend", "-n", "0"], "-n"),
         (["open", "nowhere"], "'nowhere' is not one of"),
         (["recommend"], "no default user is set"),

@@ -1,9 +1,11 @@
 """The command line's client: what an answer means, and second tries that write once."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,12 +14,15 @@ from dataflix_cli import config
 from dataflix_cli.client import Api, complaints_of, fault_of, retry_after
 from dataflix_cli.faults import AwayFault, ExitCode, NotFoundFault, RefusedFault, UsageFault
 
+_BACKEND = Path(__file__).resolve().parents[2] / "backend" / "dataflix_backend"
+
 
 class Flaky(BaseHTTPRequestHandler):
     """Breaks off the first requests, then answers."""
 
     broken = 0
     busy = 0
+    content: bytes | None = None
     seen: list[tuple[str, str | None]]
 
     def do_GET(self) -> None:
@@ -36,6 +41,7 @@ class Flaky(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = json.dumps({"token": self.headers["Authorization"]}).encode()
+        body = body if self.content is None else self.content
         self.send_response(503 if len(self.seen) <= self.busy else 200)
         self.send_header("Retry-After", "0")
         self.send_header("Content-Length", str(len(body)))
@@ -133,6 +139,28 @@ def test_what_is_no_problem_document_is_another_server() -> None:
         fault = fault_of(httpx.Response(404, content=content, request=request))
         assert isinstance(fault, AwayFault)
         assert not isinstance(fault, NotFoundFault)
+
+
+@pytest.mark.parametrize("module", ["users", "movies", "ratings"])
+def test_what_the_api_advises_is_said_in_commands(module: str) -> None:
+    source = (_BACKEND / f"{module}.py").read_text("utf-8")
+    details = re.findall(r'f?"([^"]*GET /[^"]*)"', source.replace("{{", "{").replace("}}", "}"))
+    assert details
+    for listed in ("ratings", "watched"):
+        for detail in details:
+            problem = {"detail": detail.replace("{listed}", listed)}
+            told = fault_of(httpx.Response(404, json=problem)).message
+            assert "dataflix " in told
+            assert "GET" not in told
+
+
+def test_a_page_of_another_server_is_no_answer(api: Api, handler: type[Flaky]) -> None:
+    for handler.content in (b"<!doctype html>", b"[]", b""):
+        with pytest.raises(AwayFault, match=r"/x answered without a document of JSON") as told:
+            api.get("/x")
+        assert "is that the API of Dataflix?" in told.value.hint
+    with pytest.raises(AwayFault, match=r"/x answered without a document of JSON"):
+        api.post("/x", {})
 
 
 def test_a_refused_token_says_where_to_set_it() -> None:

@@ -114,6 +114,37 @@ def test_json_is_the_same_document_without_what_a_terminal_obeys() -> None:
     assert visible(text) == text
 
 
+def test_nothing_is_cut_on_a_narrow_terminal() -> None:
+    title = "千と千尋の神隠しとても長い題名の映画であって端末の幅を超えるもの"
+    films = {"items": [{**MOVIE, "title": title, "rating_count": 1, "rating_mean": 4.0}]}
+    told = drawn(output.movies, films, width=40)
+    assert "…" not in told
+    assert set(title) <= set(told)
+
+
+def test_lines_break_between_words_on_a_terminal_and_never_for_programs() -> None:
+    words = " ".join(["anamorphic"] * 9)
+    piped = drawn(output.say(words), {}, width=42)
+    screen = Console(file=io.StringIO(), width=42, force_terminal=True, color_system=None)
+    output.say(words)(screen, {})
+    assert isinstance(screen.file, io.StringIO)
+    assert piped == f"{words}\n"
+    assert set(screen.file.getvalue().split()) == {"anamorphic"}
+    assert screen.file.getvalue().count("\n") == 3
+
+
+def test_one_rating_is_one() -> None:
+    film = {**MOVIE, "rating_count": 1, "rating_mean": 4.5}
+    assert "4.5 from 1 rating\n" in drawn(output.movie, film)
+
+
+def test_somebody_whose_films_no_model_knows_is_not_told_to_rate_one() -> None:
+    document = answer(76, strategy="popular", based_on={"ratings": 2, "fresh_ratings": 2})
+    assert "the model knows none of the films that you rated yet" in output.basis(document)
+    document["based_on"] = {"ratings": 0, "fresh_ratings": 0}
+    assert "rate a film" in output.basis(document)
+
+
 def test_watched_and_not_rated() -> None:
     told = drawn(output.rated, {"items": [{"movie": MOVIE, "watched_at": "", "rating": None}]})
     assert "not rated" in told

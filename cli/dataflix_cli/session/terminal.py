@@ -55,13 +55,13 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a sentence."""
-        self.screen.print(text, markup=False, soft_wrap=True)
+        output.line(self.screen, text)
 
     def tell(self, fault: Fault) -> None:
         """Print what went wrong and what to do."""
-        self.screen.print(fault.message, style="red", markup=False, soft_wrap=True)
+        output.line(self.screen, fault.message, style="red")
         if fault.hint:
-            self.screen.print(f"  {fault.hint}", markup=False, soft_wrap=True)
+            output.line(self.screen, f"  {fault.hint}")
 
     def _read(self, question: str, keys: str, completer: Completer, bindings: KeyBindings) -> str:
         def toolbar() -> str:
