@@ -13,9 +13,6 @@ import dataflix_connectors.cli
 import dataflix_connectors.connect
 import dataflix_connectors.topic_admin
 from dataflix_checker import health, pipeline_cli, probes, trace
-from dataflix_cli import config
-from dataflix_cli.client import Api
-from dataflix_cli.faults import UsageFault
 from dataflix_clickhouse import apply
 from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
@@ -140,10 +137,3 @@ def test_the_status_says_that_another_server_answers(other_server: str) -> None:
         assert f"another server answers at {other_server}" in answer.fault
     with pytest.raises(probes.NOT_READY):
         probes.connect(settings)
-
-
-def test_the_terminal_says_that_another_server_answers(other_server: str) -> None:
-    api = Api(config.resolve({"api_url": f"http://{other_server}"}, {}, {}, {}))
-    with pytest.raises(UsageFault, match=f"what answers at http://{other_server} is not Dataflix's API"):
-        api.get("/genres")
-    api.close()
