@@ -290,6 +290,8 @@ def test_a_column_with_the_year_is_used(header: str, line: str, year: int | None
         *(
             "\"[{'id': 18, 'name': 'Drama'}, {'id': 35, 'name': 'Comedy'}]\"",
             "Drama;Comedy",
+            "['Drama' 'Comedy']",
+            '"{Drama,""Comedy""}"',
             '"Drama, Comedy"',
         ),
     ],

@@ -32,6 +32,8 @@ from dataflix_postgres.movielens.records import (
 from dataflix_postgres.movielens.titles import split_title
 
 _BETWEEN_GENRES = re.compile(r"[|,;]")
+#: NumPy puts nothing but blanks between texts: ``['Drama' 'Comedy']`` would be one of them to Python.
+_BETWEEN_NUMPY_S = re.compile(r"""(['"])\s+(?=['"])""")
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
 _LONGEST_GENRES = 8_192
 _LONGEST_OVERVIEW = 8_192
@@ -201,9 +203,13 @@ def _metadata(file: TextIO, encoding: Encoding) -> Mapping[int, _Metadata]:
 
 
 def _genres(text: str) -> Sequence[str]:
-    if not text.lstrip().startswith("["):
+    """The genres of a column, between separators, or as a list of Python, JSON, NumPy or PostgreSQL."""
+    text = text.strip()
+    if text.startswith("{") and text.endswith("}"):
+        return [each.strip(" \"'") for each in _BETWEEN_GENRES.split(text[1:-1])]
+    if not text.startswith("["):
         return _BETWEEN_GENRES.split(text)
-    genres = _listed_genres(text)
+    genres = _listed_genres(_BETWEEN_NUMPY_S.sub(r"\1, ", text))
     if genres is None:
         raise BadLineError(Reason.GENRES)
     return genres
