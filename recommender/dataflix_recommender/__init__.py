@@ -20,9 +20,11 @@ from dataflix_recommender.foldin import Taste, fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError, Profile
 from dataflix_recommender.popular import damped_means, popularity
 from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, similar, votes
-from dataflix_recommender.storage import digest, load, load_unpacked, save, unpack
+from dataflix_recommender.storage import MODEL_FILE, MODEL_PATH, digest, load, load_unpacked, save, unpack
 
 __all__ = [
+    "MODEL_FILE",
+    "MODEL_PATH",
     "NO_TITLE",
     "NO_YEAR",
     "Fit",

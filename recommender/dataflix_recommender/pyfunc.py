@@ -9,11 +9,7 @@ import numpy as np
 
 from dataflix_recommender.foldin import fold_in, predict_stars
 from dataflix_recommender.model import Model
-from dataflix_recommender.storage import load
-
-#: The model's file, and where MLflow keeps it among the files of a version.
-MODEL_FILE = "model.npz"
-MODEL_PATH = f"data/{MODEL_FILE}"
+from dataflix_recommender.storage import MODEL_FILE, load
 
 
 class StarsPredictor:

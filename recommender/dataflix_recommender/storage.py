@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from dataflix_recommender.model import Model, ModelError
 
+#: The model's file, and where MLflow keeps it among the files of a version.
+MODEL_FILE = "model.npz"
+MODEL_PATH = f"data/{MODEL_FILE}"
 #: Format 1 has no titles and years of the films. It is read, and no longer written.
 FORMAT = 2
 _FORMAT_WITHOUT_TITLES = 1

@@ -33,8 +33,7 @@ from mlflow.types import ColSpec, Schema
 
 import dataflix_recommender
 from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
-from dataflix_recommender import Model, ModelError, digest, load, save
-from dataflix_recommender.pyfunc import MODEL_FILE, MODEL_PATH
+from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
 from dataflix_training.experiment import Experiment
 from dataflix_training.faults import Fault
 from dataflix_training.gate import Alias, Decision

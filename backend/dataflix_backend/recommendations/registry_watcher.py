@@ -17,8 +17,7 @@ from dataflix_backend.recommendations.model_store import ModelStore
 from dataflix_checker import registry
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL_DIGEST_TAG
-from dataflix_recommender import ModelError
-from dataflix_recommender.pyfunc import MODEL_FILE, MODEL_PATH
+from dataflix_recommender import MODEL_FILE, MODEL_PATH, ModelError
 
 log = structlog.get_logger(__name__)
 
