@@ -180,7 +180,7 @@ def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> t
     of_both = _OF_BOTH.format(table=sql.Identifier(table))
     with context().pool.connection() as connection:
         if not connection.execute(sql.SQL("DELETE") + of_both, [user_id, movie_id]).rowcount:
-            if connection.execute(sql.SQL("SELECT") + of_both, [user_id, movie_id]).fetchone():
+            if connection.execute(sql.SQL("SELECT") + of_both, [user_id, movie_id]).rowcount:
                 raise RowRefusedError("delete", table)
             raise HTTPError(
                 HTTPStatus.NOT_FOUND,

@@ -300,8 +300,10 @@ _PUBLICATION_QUERY: LiteralString = """
            ) AS members
     FROM pg_publication p
     LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname
-    LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
-        AND r.prrelid = format('%%I.%%I', t.schemaname, t.tablename)::regclass
+    LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = (
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = t.schemaname AND c.relname = t.tablename
+    )
     WHERE p.pubname = %s
     GROUP BY p.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubviaroot
 """

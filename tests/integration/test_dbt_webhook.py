@@ -218,12 +218,12 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
         told = stack.run("bin/dataflix-reconcile", "--json")
         return {one["table"]: one for one in map(json.loads, told.stdout.splitlines())}
 
-    def orphans(database: str) -> list[int]:
+    def orphans(*names: str) -> list[int]:
         counts = [
             warehouse.command(
-                f"SELECT count() FROM {database}.{table} WHERE user_id = {STRANGER} OR movie_id = {STRANGER}"
+                f"SELECT count() FROM {table} WHERE user_id = {STRANGER} OR movie_id = {STRANGER}"
             )
-            for table in ("ratings", "masked_watched_movies" if database == "raw" else "user_movie_matrix")
+            for table in names
         ]
         return [int(str(count)) for count in counts]
 
@@ -241,7 +241,8 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
         admin.execute("DELETE FROM users WHERE user_id = %s", [STRANGER])
         admin.execute("DELETE FROM movies WHERE movie_id = %s", [STRANGER])
     gone = f"SELECT count() FROM raw.masked_movies WHERE movie_id = {STRANGER}"
-    wait_until(lambda: orphans("raw") == [2, 2] and warehouse.command(gone) == 0, "all of it is in raw")
+    raw = ("raw.masked_ratings", "raw.masked_watched_movies")
+    wait_until(lambda: orphans(*raw) == [2, 2] and warehouse.command(gone) == 0, "all of it is in raw")
     for table in tables().values():
         these = " OR ".join(f"{column} = {STRANGER}" for column in table.key)
         owner.command(
@@ -257,14 +258,14 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
         (0, 0, 0)
     }
     webhook.succeeds()
-    assert orphans("analytics") == [0, 0]
+    assert orphans(*raw, "analytics.ratings", "analytics.user_movie_matrix") == [2, 2, 0, 0]
     warnings = [text for text in stack.status()["warnings"] if " AS orphan WHERE " in text]
     assert len(warnings) == 2
     for warning in warnings:
         source.execute(warning.partition("owner: ")[2].encode())
     assert {report["orphans"] for report in reconcile().values()} == {0}
     assert not [text for text in stack.status()["warnings"] if "orphan" in text]
-    wait_until(lambda: orphans("raw") == [0, 0], "they are gone from raw")
+    wait_until(lambda: orphans(*raw) == [0, 0], "they are gone from raw")
 
 
 @pytest.mark.usefixtures("built")
