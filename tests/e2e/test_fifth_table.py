@@ -37,7 +37,6 @@ RULES = (
     "test_dbt_project.py",
     "test_postgres_migrations.py",
     "test_connectors_*.py",
-    "test_diagram.py",
     "test_kubernetes.py",
 )
 
