@@ -19,13 +19,13 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from dataflix_checker.probes import http, parsed, postgres_connection
 from dataflix_connectors.connect import ConnectorStatus, Offsets, parse_offsets, parse_status
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.orphans import orphan_finding
 from dataflix_connectors.preflight import Finding, Level, faults
 from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture, stalled_seconds
 from dataflix_connectors.topic_admin import CaptureTopics, read_capture_topics
 from dataflix_contract import Settings, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import (
     BATCH_DAG,
     CHAMPION,

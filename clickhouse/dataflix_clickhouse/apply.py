@@ -8,6 +8,7 @@ from dataflix_clickhouse import plan as planning
 from dataflix_clickhouse import warehouse
 from dataflix_contract import SettingsError, load_settings, tables
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -21,7 +22,7 @@ def apply() -> None:
     """Create or update databases, tables and views of ClickHouse; a second run changes nothing."""
     try:
         _apply()
-    except (warehouse.WarehouseError, planning.PlanError, SettingsError) as error:
+    except (Fault, SettingsError) as error:
         _err.print(f"dataflix-warehouse: {error}")
         raise typer.Exit(1) from None
 

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from dataflix_clickhouse import statements
 from dataflix_clickhouse.statements import Ingest
 from dataflix_contract import Table
-
-
-class PlanError(Exception):
-    """The warehouse cannot be made to fit by itself; the message says what to do."""
+from dataflix_contract.faults import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "")
             empty: one server.
 
     Raises:
-        PlanError: a column has another type than the contract says, or a warehouse of one server is to
+        Fault: a column has another type than the contract says, or a warehouse of one server is to
             become one of several, or the other way round.
     """
     yield from _databases(found, cluster)
@@ -89,7 +86,7 @@ def _databases(found: Found, cluster: str) -> Iterator[Step]:
         if engine is None:
             yield Step(f"create the database {name}", statements.database(name, cluster))
         elif engine != wanted:
-            raise PlanError(
+            raise Fault(
                 f"the database {name} is {engine}, and DATAFLIX_CLICKHOUSE_CLUSTER={cluster} wants {wanted}: "
                 "no warehouse changes over by itself. Set it back, or drop the databases and run this again; "
                 "docs/operations.md says how the warehouse is filled anew"
@@ -114,7 +111,7 @@ def _table(table: Table, found: Found, cluster: str) -> Iterator[Step]:
                 f"ALTER TABLE raw.{table.name} ADD COLUMN IF NOT EXISTS {name} {kind} {position}",
             )
         elif present[name] != kind:
-            raise PlanError(
+            raise Fault(
                 f"raw.{table.name}.{name} is {present[name]} and the contract says {kind}: "
                 f"ALTER TABLE raw.{table.name} MODIFY COLUMN {name} {kind}, then run this again"
             )

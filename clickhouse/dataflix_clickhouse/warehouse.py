@@ -11,21 +11,18 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse.plan import Found, Step
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use
 
 #: What ClickHouse's library logs is in the exceptions that it raises, too.
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
-class WarehouseError(Exception):
-    """The server refused or could not be reached; the message says what to do."""
-
-
 def connect(settings: Settings) -> Client:
     """A client of the warehouse's owner.
 
     Raises:
-        WarehouseError: the server is away, or refuses the password.
+        Fault: the server is away, or refuses the password.
     """
     try:
         return clickhouse_connect.get_client(
@@ -38,7 +35,7 @@ def connect(settings: Settings) -> Client:
         )
     except ClickHouseError as error:
         address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
-        raise WarehouseError(
+        raise Fault(
             cannot_use("ClickHouse", f"{address} as {settings.clickhouse_admin_user}", error)
         ) from error
 
@@ -66,12 +63,12 @@ def run(client: Client, step: Step) -> None:
     """Run one statement.
 
     Raises:
-        WarehouseError: the server refused it.
+        Fault: the server refused it.
     """
     try:
         client.command(step.sql)
     except ClickHouseError as error:
-        raise WarehouseError(f"could not {step.what}: {_short(error)}") from error
+        raise Fault(f"could not {step.what}: {_short(error)}") from error
 
 
 def _short(error: ClickHouseError) -> str:

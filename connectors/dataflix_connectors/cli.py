@@ -16,7 +16,6 @@ from rich.table import Table as RichTable
 from dataflix_connectors import preflight as rules
 from dataflix_connectors import registration, topic_admin, topics
 from dataflix_connectors.connect import ConnectClient, ConnectorStatus
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
 from dataflix_connectors.slot import SlotHealth, slot_health
@@ -24,6 +23,7 @@ from dataflix_connectors.source import connect_as_debezium, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()

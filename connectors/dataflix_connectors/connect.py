@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import httpx
 
-from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import CONNECTOR
 from dataflix_contract.terminal import cannot_use
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import LiteralString
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.source import Connection, read_wal_position
+from dataflix_contract.faults import Fault
 
 #: How long the transactions that are open get to end, unless told otherwise.
 DEFAULT_TIMEOUT_S = 60.0

@@ -14,10 +14,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from psycopg import sql
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection
 from dataflix_contract import Settings, Table, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
 
 _BATCH = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from dataflix_connectors.faults import Fault
+from dataflix_contract.faults import Fault
 
 _TIMEOUT_S = 20.0
 _POLL_S = 0.5

@@ -8,7 +8,6 @@ from psycopg.errors import ObjectInUse, QueryCanceled, UndefinedObject
 
 from dataflix_connectors.config import HEARTBEAT_QUERY, fence_of, render_config
 from dataflix_connectors.connect import ConnectClient, ConnectorStatus, Offsets, wait_for
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import take_fence
 from dataflix_connectors.slot import RESNAPSHOT_CURE, SlotState, slot_health
 from dataflix_connectors.source import (
@@ -20,6 +19,7 @@ from dataflix_connectors.source import (
     read_wal_position,
 )
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import PUBLICATION, SLOT
 
 Report = Callable[[str], None]

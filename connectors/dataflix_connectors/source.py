@@ -11,8 +11,8 @@ import psycopg
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.postgres import REAL_TYPE, parameters
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA
 

@@ -18,9 +18,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.topics import Change, Topic, captured_topics
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use
 
 _TIMEOUT_S = 20.0

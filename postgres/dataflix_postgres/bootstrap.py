@@ -10,6 +10,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from dataflix_contract import Settings, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import (
     ADVANCE_IDENTITIES,
     HEARTBEAT_TABLE,
@@ -19,7 +20,6 @@ from dataflix_contract.schema import (
 )
 from dataflix_contract.settings import shared_names
 from dataflix_contract.settings_conflicts import DATABASES, ROLES
-from dataflix_postgres.faults import Fault
 
 #: Any number that nobody else locks; one migration runs in a server at a time.
 _LOCK = 0xDA7AF117

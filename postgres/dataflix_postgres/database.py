@@ -6,8 +6,8 @@ import psycopg
 from pydantic import SecretStr
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.postgres import parameters
-from dataflix_postgres.faults import Fault
 
 _CONNECT_SECONDS = 10
 

@@ -1,4 +1,4 @@
-"""Expected faults: one line for the person who can mend it, and exit code 1."""
+"""What the programs of this package print of a fault, PostgreSQL's among them: one line, and exit code 1."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import psycopg
 import typer
 
 from dataflix_contract import SettingsError
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import visible
-
-
-class Fault(Exception):  # noqa: N818 - an expected fault is no programming error
-    """Something is not as it must be; the message says what to do."""
-
 
 _ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
     (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (

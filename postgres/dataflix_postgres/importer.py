@@ -15,9 +15,10 @@ from psycopg import sql
 
 from dataflix_contract import Settings, load_settings, tables
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner
-from dataflix_postgres.faults import Fault, exit_on_fault
+from dataflix_postgres.faults import exit_on_fault
 from dataflix_postgres.movielens import encodings, ledger
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import psycopg
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 

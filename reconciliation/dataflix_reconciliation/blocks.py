@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataflix_connectors.faults import Fault
 from dataflix_contract import Column, ColumnType, Masking, Table
+from dataflix_contract.faults import Fault
 from dataflix_contract.masking import Mask
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {

@@ -14,11 +14,11 @@ import psycopg
 import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.orphans import orphan_finding
 from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use, make_output_safe
 from dataflix_reconciliation.progress import telling
 from dataflix_reconciliation.reconcile import Timeouts, reconcile

@@ -15,12 +15,12 @@ from typing import Protocol
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.fence import take_fence
 from dataflix_connectors.orphans import count_orphans
 from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
 from dataflix_contract import Masking, Settings, Table
+from dataflix_contract.faults import Fault
 from dataflix_reconciliation import source as postgres
 from dataflix_reconciliation import warehouse
 from dataflix_reconciliation.blocks import Masker

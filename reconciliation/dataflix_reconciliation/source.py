@@ -15,9 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import LockNotAvailable
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.source import Connection
 from dataflix_contract import Column, ColumnType, Settings, Table
+from dataflix_contract.faults import Fault
 from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 

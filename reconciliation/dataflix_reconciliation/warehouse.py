@@ -12,8 +12,8 @@ import pyarrow as pa
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 
-from dataflix_connectors.faults import Fault
 from dataflix_contract import Settings, Table
+from dataflix_contract.faults import Fault
 from dataflix_reconciliation import statements
 from dataflix_reconciliation.report import Counts, Report, Stream
 

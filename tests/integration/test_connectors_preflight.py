@@ -6,10 +6,10 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from dataflix_connectors.faults import Fault
 from dataflix_connectors.preflight import Finding, Level, judge
 from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 
 
 def findings_after(settings: Settings, statement: LiteralString) -> list[Finding]:

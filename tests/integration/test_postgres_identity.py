@@ -8,10 +8,10 @@ import pytest
 from psycopg import errors
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.identity import BLANK, fold, normal_email
 from dataflix_postgres.bootstrap import ensure_roles_and_database
 from dataflix_postgres.database import connect_admin, connect_owner
-from dataflix_postgres.faults import Fault
 from dataflix_postgres.migrations import migrate, shipped_migrations
 
 _PEOPLE = [

@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.importer import app
 from dataflix_postgres.movielens import replacement, runner, slots
 from dataflix_postgres.movielens.slots import SlotRoom

@@ -9,10 +9,10 @@ from pydantic import SecretStr
 
 from dataflix_backend.database import make_pool
 from dataflix_contract import Settings, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import ADVANCE_IDENTITIES, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
 from dataflix_postgres.database import connect_admin
 from dataflix_postgres.drift import differences, live_tables
-from dataflix_postgres.faults import Fault
 from dataflix_postgres.migrate import set_up
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from dataflix_clickhouse import statements
-from dataflix_clickhouse.plan import Found, PlanError, leftovers, plan
+from dataflix_clickhouse.plan import Found, leftovers, plan
 from dataflix_contract import Table
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import load_contract
 
 BROKERS = "broker:9092"
@@ -130,7 +131,7 @@ def test_a_view_that_cannot_be_replaced_is_dropped_first(things: Table, complete
 
 def test_a_changed_type_is_refused_with_the_statement_that_cures_it(things: Table, complete: Found) -> None:
     found = replace(complete, columns={"things": {"id": "Int64", "label": "String"}})
-    with pytest.raises(PlanError, match=r"ALTER TABLE raw\.things MODIFY COLUMN label"):
+    with pytest.raises(Fault, match=r"ALTER TABLE raw\.things MODIFY COLUMN label"):
         run(things, found)
 
 
@@ -149,7 +150,7 @@ def test_a_warehouse_does_not_change_over_between_one_server_and_several(
     things: Table, complete: Found, there: str, cluster: str
 ) -> None:
     found = replace(complete, databases=dict.fromkeys(statements.DATABASES, there))
-    with pytest.raises(PlanError, match=rf"raw is {there}, and DATAFLIX_CLICKHOUSE_CLUSTER={cluster} wants"):
+    with pytest.raises(Fault, match=rf"raw is {there}, and DATAFLIX_CLICKHOUSE_CLUSTER={cluster} wants"):
         run(things, found, cluster=cluster)
 
 

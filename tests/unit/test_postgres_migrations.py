@@ -5,8 +5,8 @@ import re
 import pytest
 
 from dataflix_contract import tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION
-from dataflix_postgres.faults import Fault
 from dataflix_postgres.migrations import Migration, in_order, pending, shipped_migrations
 
 FIRST, SECOND = Migration(1, "0001_a.sql", "SELECT 1"), Migration(2, "0002_b.sql", "SELECT 2")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder, named, undecodable, unmangled
 
 FILMS = "1,Misérables, Les (1995)\n2,Plain (1999)\n3,Amélie (2001)\n4,Åsa-Nisse \u2013 Wälkom (2011)\n"

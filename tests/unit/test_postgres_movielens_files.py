@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import UTF_8, named
 from dataflix_postgres.movielens.records import Reason
 from dataflix_postgres.movielens.releases import FILE_NAMES, choose

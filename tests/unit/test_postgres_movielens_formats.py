@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens import layouts
 from dataflix_postgres.movielens.encodings import UTF_8
 from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from dataflix_connectors.faults import Fault
 from dataflix_contract import Masking, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import load_contract
 from dataflix_reconciliation.blocks import Masker
 

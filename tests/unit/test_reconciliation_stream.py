@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dataflix_connectors.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_reconciliation.report import Stream
 from dataflix_reconciliation.stream import STILL_STREAM_S, Outcome, Progress, follow
 

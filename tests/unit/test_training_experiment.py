@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dataflix_contract.faults import Fault
 from dataflix_recommender import NO_TITLE, digest
 from dataflix_training.ease import co_ratings, covered_items, ease, strongest
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.faults import Fault
 from dataflix_training.fitting import title_digests, with_films
 from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.plots import draw, top_movies

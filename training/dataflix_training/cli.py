@@ -24,17 +24,22 @@ from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe, visible
 from dataflix_training.environment import prepare
-from dataflix_training.faults import Fault, Terminated
 
 if TYPE_CHECKING:
     from dataflix_training.registry import Registry
     from dataflix_training.tracking import Tracking
 
 log = structlog.get_logger()
+
+
+class _Terminated(BaseException):
+    """The program was asked to stop (SIGTERM); no ``except Exception`` holds it up."""
+
 
 #: What may stand between quotes in MLflow's search language; Airflow's run ids consist of these.
 RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
@@ -161,7 +166,7 @@ def _exit_on_fault() -> Iterator[None]:
         yield
     except (Fault, SettingsError) as error:
         _die(str(error), 1)
-    except Terminated:
+    except _Terminated:
         _die("stopped; the same run id goes on or begins anew", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         _die("stopped", 128 + signal.SIGINT)
@@ -182,7 +187,7 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end the program in an orderly way."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
+        raise _Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dataflix_contract.faults import Fault
 from dataflix_recommender import Model
 from dataflix_training import evaluation
-from dataflix_training.faults import Fault
 from dataflix_training.fitting import Factors, RankerData, assemble, fit_ranker, fit_svd
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.recipe import Recipe

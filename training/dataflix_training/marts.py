@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_contract import Settings
-from dataflix_training.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_training.fitting import Film
 from dataflix_training.ratings import Ratings, in_order
 

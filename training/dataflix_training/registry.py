@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import CHAMPION, MODEL
-from dataflix_training.faults import Fault
 from dataflix_training.gate import CHALLENGER
 
 #: The alias of the version that the champion has replaced.

@@ -32,10 +32,10 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import dataflix_recommender
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
 from dataflix_training.experiment import Experiment
-from dataflix_training.faults import Fault
 from dataflix_training.gate import Alias, Decision
 from dataflix_training.plots import draw
 from dataflix_training.ratings import Ratings

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 
 #: The bytes 0x80 to 0x9F are control characters in Latin-1 and letters and quotes in Windows-1252;
 #: whoever wrote mangled text used either, so both are turned back.

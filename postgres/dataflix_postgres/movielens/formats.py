@@ -10,7 +10,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Generic, TypeVar
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import UTF_8, Encoding
 from dataflix_postgres.movielens.records import BadLineError, Reason
 from dataflix_postgres.movielens.source import LONGEST_LINE

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
+from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import without_controls
-from dataflix_postgres.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding
 from dataflix_postgres.movielens.formats import Layout, plain_name
 from dataflix_postgres.movielens.records import (

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TextIO, TypeVar
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens import layouts
 from dataflix_postgres.movielens.encodings import Encoding
 from dataflix_postgres.movielens.foreign import original_name, told_by_name

@@ -14,8 +14,8 @@ from psycopg import sql
 from rich.console import Console
 
 from dataflix_contract import tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
-from dataflix_postgres.faults import Fault
 from dataflix_postgres.identities import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.slots import SlotRoom

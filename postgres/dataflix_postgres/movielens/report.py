@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from rich.table import Table
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.records import Reason
 
 #: How many line numbers are shown for each reason; the rejects file has all of them.

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 from rich.console import Console
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.identities import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.formats import FileFormat

@@ -7,7 +7,7 @@ import time
 import psycopg
 from rich.console import Console
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 
 #: Slots that are lost already cannot be saved by waiting. NULL: there is no limit, or no slot.
 _ROOM = "SELECT min(safe_wal_size)::bigint FROM pg_replication_slots WHERE wal_status <> 'lost'"

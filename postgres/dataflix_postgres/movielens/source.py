@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dataflix_postgres.faults import Fault
+from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
 from dataflix_postgres.movielens.foreign import BYTES_TOLD_BY, told_by_content, told_by_name
 
