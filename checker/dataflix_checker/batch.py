@@ -13,7 +13,7 @@ from dataflix_checker.leaks import warehouse_tables_with
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from dataflix_checker.story import Canary
+    from dataflix_checker.canary import Canary
     from dataflix_contract import Settings
 
 _MARTS = ("users", "movies", "ratings", "user_movie_matrix")

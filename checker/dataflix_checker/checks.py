@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import confluent_kafka
 
 from dataflix_checker import health
+from dataflix_checker.api_check import check_api
+from dataflix_checker.canary import Canary, play_canary
 from dataflix_checker.clients import open_consumer, open_postgres, open_warehouse
 from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
-from dataflix_checker.journey import STAGES, end_positions
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
-from dataflix_checker.person import check_person
 from dataflix_checker.probes import probes
-from dataflix_checker.story import Canary, play
+from dataflix_checker.row_trace import STAGES, end_positions
 from dataflix_connectors.preflight import SLOT_SUBJECT, faults
 from dataflix_contract import tables
 from dataflix_contract.schema import SOURCE_SCHEMA
@@ -81,7 +81,7 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Find
     finally:
         consumer.close()
     if settings.profile == "full":
-        yield from check_person(settings, batch=batch)
+        yield from check_api(settings, batch=batch)
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
@@ -136,10 +136,10 @@ def _story(settings: Settings, canary: Canary) -> Iterator[Finding]:
     title = "user inserted"
     try:
         with open_postgres(settings) as source:
-            for title, journey in play(canary, settings, source, open_warehouse(settings)):
-                if STAGES[-1] in journey.at:
+            for title, trace in play_canary(canary, settings, source, open_warehouse(settings)):
+                if STAGES[-1] in trace.at:
                     yield Finding(
-                        title, ok=True, detail=f"version {journey.version}", milliseconds=journey.milliseconds
+                        title, ok=True, detail=f"version {trace.version}", milliseconds=trace.milliseconds
                     )
     except EXPECTED_FAULTS as fault:
         yield Finding(title, ok=False, detail=f"then: {first_line(fault)}")

@@ -12,8 +12,8 @@ import httpx
 import psycopg
 import typer
 
-from dataflix_checker.journey import JourneyTimeout
 from dataflix_checker.pipeline import PipelineError
+from dataflix_checker.row_trace import TraceTimeout
 from dataflix_connectors.topic_admin import away
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import cannot_use, visible
@@ -24,7 +24,7 @@ EXPECTED_FAULTS = (
     confluent_kafka.KafkaException,
     httpx.HTTPError,
     clickhouse_connect.driver.exceptions.Error,
-    JourneyTimeout,
+    TraceTimeout,
     PipelineError,
     LookupError,  # what a probe or a health question misses
 )
@@ -67,11 +67,11 @@ def session(program: str) -> Iterator[Settings]:
     try:
         yield settings
     except EXPECTED_FAULTS as fault:
-        typer.echo(visible(f"{program}: {told(fault, settings)}"), err=True)
+        typer.echo(visible(f"{program}: {describe(fault, settings)}"), err=True)
         raise typer.Exit(1) from fault
 
 
-def told(fault: BaseException, settings: Settings) -> str:
+def describe(fault: BaseException, settings: Settings) -> str:
     """The fault in words: for a server that cannot be used, which one it is, where, and what to do."""
     match fault:
         case psycopg.OperationalError(sqlstate=None):  # with a state, it is an answer

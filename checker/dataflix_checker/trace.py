@@ -11,10 +11,10 @@ import typer
 from psycopg import sql
 from rich.markup import escape
 
+from dataflix_checker.canary import Canary, play_canary
 from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_checker.findings import session
-from dataflix_checker.journey import Journey, following
-from dataflix_checker.story import Canary, play
+from dataflix_checker.row_trace import RowTrace, following
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
@@ -41,16 +41,16 @@ def trace(
     """
     show = print_json if as_json else Printer()
     with session("dataflix-trace") as settings:
-        for title, journey in _journeys(settings, table, key or [], touch=touch, timeout=timeout):
-            show(title, journey)
+        for title, trace in _row_traces(settings, table, key or [], touch=touch, timeout=timeout):
+            show(title, trace)
 
 
-def _journeys(
+def _row_traces(
     settings: Settings, name: str | None, key: list[str], *, touch: bool, timeout: float
-) -> Iterator[tuple[str, Journey]]:
+) -> Iterator[tuple[str, RowTrace]]:
     if name is None:
         with open_postgres(settings) as source:
-            yield from play(Canary(), settings, source, open_warehouse(settings))
+            yield from play_canary(Canary(), settings, source, open_warehouse(settings))
         return
     table = _table(name)
     row = parse_key(table, key)
@@ -59,7 +59,7 @@ def _journeys(
             _touch(settings, table, row)
         else:
             typer.echo(f"waiting for a change of {name} {' '.join(key)} …", err=True)
-        yield from ((f"{name} {' '.join(key)}", journey) for journey in follower.follow(table, row, timeout))
+        yield from ((f"{name} {' '.join(key)}", trace) for trace in follower.follow(table, row, timeout))
 
 
 def _touch(settings: Settings, table: Table, key: Mapping[str, Any]) -> None:
@@ -108,35 +108,35 @@ class Printer:
         self._console = Console(highlight=False)
         self._title = ""
 
-    def __call__(self, title: str, journey: Journey) -> None:
+    def __call__(self, title: str, trace: RowTrace) -> None:
         """Print the stage that a change has just reached."""
         if title != self._title:
             self._title = title
-            self._console.print(f"[bold]{escape(title)}[/]  version {journey.version}")
+            self._console.print(f"[bold]{escape(title)}[/]  version {trace.version}")
             self._console.print("  committed        0 ms")
-        stage, milliseconds = list(journey.milliseconds.items())[-1]
-        line = f"  {stage:<10} {milliseconds:7.0f} ms{_what(stage, journey)}"
+        stage, milliseconds = list(trace.milliseconds.items())[-1]
+        line = f"  {stage:<10} {milliseconds:7.0f} ms{_what(stage, trace)}"
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
 
-def _what(stage: str, journey: Journey) -> str:
+def _what(stage: str, trace: RowTrace) -> str:
     """The masked record itself, at the stage in which it is made: it may be shown."""
     if stage != "masked":
         return ""
-    change = json.loads(journey.masked_value)
+    change = json.loads(trace.masked_value)
     return f"   [dim]{escape(json.dumps(change['after'] or change['before'], ensure_ascii=False))}[/]"
 
 
-def print_json(title: str, journey: Journey) -> None:
+def print_json(title: str, trace: RowTrace) -> None:
     """Print the stage that a change has just reached as a line of JSON."""
     line = {
         "change": title,
-        "table": journey.table,
-        "key": dict(journey.key),
-        "op": journey.op,
-        "version": journey.version,
-        "stage": list(journey.at)[-1],
-        "milliseconds": list(journey.milliseconds.values())[-1],
+        "table": trace.table,
+        "key": dict(trace.key),
+        "op": trace.op,
+        "version": trace.version,
+        "stage": list(trace.at)[-1],
+        "milliseconds": list(trace.milliseconds.values())[-1],
     }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

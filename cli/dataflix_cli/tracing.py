@@ -10,8 +10,8 @@ import typer
 
 from dataflix_checker.clients import open_warehouse
 from dataflix_checker.findings import EXPECTED_FAULTS, first_line
-from dataflix_checker.journey import Follower, Journey, following
 from dataflix_checker.probes import kafka
+from dataflix_checker.row_trace import Follower, RowTrace, following
 from dataflix_checker.trace import Printer
 from dataflix_cli.client import Api, Document
 from dataflix_contract import SettingsError, load_settings, tables
@@ -29,7 +29,7 @@ class Tracing:
 
     def __init__(self, *, live: bool) -> None:
         self._printer = Printer() if live else None
-        self._journey: Journey | None = None
+        self._trace: RowTrace | None = None
         self._fault = ""
 
     def post(self, api: Api, body: Mapping[str, Any]) -> Document:
@@ -47,10 +47,10 @@ class Tracing:
 
     def plain(self) -> dict[str, Any]:
         """What was seen, as JSON has it; ``fault`` is empty when the rating arrived."""
-        journey = self._journey
+        trace = self._trace
         return {
-            "milliseconds": journey.milliseconds if journey else {},
-            "version": journey.version if journey else None,
+            "milliseconds": trace.milliseconds if trace else {},
+            "version": trace.version if trace else None,
             "fault": self._fault,
         }
 
@@ -66,10 +66,10 @@ class Tracing:
     def _follow(self, follower: Follower, key: Mapping[str, int]) -> None:
         title = "ratings " + " ".join(f"{name}={value}" for name, value in key.items())
         try:
-            for journey in follower.follow(_RATINGS, key):
-                self._journey = journey
+            for trace in follower.follow(_RATINGS, key):
+                self._trace = trace
                 if self._printer:
-                    self._printer(title, journey)
+                    self._printer(title, trace)
         except _FAULTS as fault:
             self._warn(
                 f"the rating is written, and was lost from sight: {first_line(fault)}; dataflix status"

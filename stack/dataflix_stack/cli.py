@@ -16,9 +16,9 @@ from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks
 from dataflix_stack.errors import StackError
+from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.servers import wanted_servers
 from dataflix_stack.summary import summary
-from dataflix_stack.told import told
 
 make_output_safe()
 app = typer.Typer(
@@ -32,14 +32,14 @@ console = Console(stderr=True)
 @app.command()
 def install() -> None:
     """Download Kafka, Connect, Debezium and PostgreSQL with checksums, once for all stacks."""
-    with told(console):
+    with exit_on_fault(console):
         _install()
 
 
 @app.command()
 def up() -> None:
     """Start every server, bring schema, topics and connector up to date, wait until all is ready."""
-    with told(console):
+    with exit_on_fault(console):
         _say_where()
         _install()
         stack = stacks.load_stack(console)
@@ -53,7 +53,7 @@ def down(
     yes: Annotated[bool, typer.Option(help="Do not ask before deleting.")] = False,
 ) -> None:
     """Stop every server in order; data is kept unless --wipe says otherwise."""
-    with told(console):
+    with exit_on_fault(console):
         stack = stacks.load_stack(console)
         data_folder.check(stack.layout)
         if wipe and not yes:
@@ -68,21 +68,21 @@ def down(
 @app.command()
 def start(service: str) -> None:
     """Start one SERVICE that was stopped by itself: postgres, kafka, clickhouse, connect, masker-0 ..."""
-    with told(console):
+    with exit_on_fault(console):
         stacks.start_one(stacks.load_stack(console), service)
 
 
 @app.command()
 def stop(service: str) -> None:
     """Stop one SERVICE and leave the others running; ./stop.sh stops the stack."""
-    with told(console):
+    with exit_on_fault(console):
         stacks.stop_one(stacks.load_stack(console), service)
 
 
 @app.command()
 def where() -> None:
     """Print as JSON where programs and data are."""
-    with told(console):
+    with exit_on_fault(console):
         servers = wanted_servers()
         places = {
             "home": paths.home(),

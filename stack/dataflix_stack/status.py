@@ -17,10 +17,10 @@ from dataflix_checker.status import look as look_at
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes
+from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.services import Service
 from dataflix_stack.stack import Stack, load_stack
 from dataflix_stack.supervision import State
-from dataflix_stack.told import told
 
 make_output_safe()
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Show every service and the pipeline's health; exit code 1 when something is not ready."""
     console = Console(stderr=True)
-    with told(console):
+    with exit_on_fault(console):
         status = look(load_stack(console))
     if as_json:
         json.dump(status.plain(), sys.stdout, indent=2)

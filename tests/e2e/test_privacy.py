@@ -11,8 +11,8 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from dataflix_checker.clients import open_consumer
-from dataflix_checker.journey import following
 from dataflix_checker.leaks import MASKED_TOPICS, topics_with, warehouse_tables_with
+from dataflix_checker.row_trace import following
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import DRIFT_TOPIC
 from support.leaks import files_with

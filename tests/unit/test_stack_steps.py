@@ -10,7 +10,7 @@ from dataflix_stack.steps import Step, run_steps
 Action = Callable[[threading.Event], None]
 
 
-class Diary:
+class Recorder:
     """Writes down what happened to which step."""
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ def nothing(_: threading.Event) -> None:
 
 
 def test_a_step_waits_for_what_it_needs() -> None:
-    diary = Diary()
-    run_steps([Step("b", ["a"], nothing), Step("a", [], nothing)], diary)
-    assert diary.lines == [("begin", "a"), ("done", "a"), ("begin", "b"), ("done", "b")]
+    recorder = Recorder()
+    run_steps([Step("b", ["a"], nothing), Step("a", [], nothing)], recorder)
+    assert recorder.lines == [("begin", "a"), ("done", "a"), ("begin", "b"), ("done", "b")]
 
 
 def test_independent_steps_run_together() -> None:
@@ -42,11 +42,11 @@ def test_independent_steps_run_together() -> None:
     def meet(_: threading.Event) -> None:
         meeting.wait()
 
-    run_steps([Step("a", [], meet), Step("b", [], meet)], Diary())
+    run_steps([Step("a", [], meet), Step("b", [], meet)], Recorder())
 
 
 def test_a_failure_stops_the_others_and_what_needs_them() -> None:
-    diary = Diary()
+    recorder = Recorder()
 
     def fail(_: threading.Event) -> None:
         raise ValueError("broken")
@@ -55,6 +55,6 @@ def test_a_failure_stops_the_others_and_what_needs_them() -> None:
         assert abandoned.wait(10)
 
     with pytest.raises(ValueError, match="broken"):
-        run_steps([Step("bad", [], fail), Step("slow", [], wait), Step("after", ["bad"], nothing)], diary)
-    assert ("failed", "bad") in diary.lines
-    assert ("begin", "after") not in diary.lines
+        run_steps([Step("bad", [], fail), Step("slow", [], wait), Step("after", ["bad"], nothing)], recorder)
+    assert ("failed", "bad") in recorder.lines
+    assert ("begin", "after") not in recorder.lines

@@ -10,9 +10,9 @@ from dataflix_cli.client import Document
 from dataflix_cli.config import is_id
 from dataflix_cli.faults import AmbiguousFault, Fault, NotFoundFault
 from dataflix_cli.runtime import Runtime
-from dataflix_cli.session.diary import Diary, Entry
 from dataflix_cli.session.people import pick_user
 from dataflix_cli.session.terminal import Terminal
+from dataflix_cli.session.user_films import Entry, UserFilms
 from dataflix_cli.stars import StarsError, draw, parse_stars
 
 _COMMANDS = {
@@ -71,7 +71,7 @@ class _Session:
         self._terminal = terminal
         self._api = terminal.api
         self._user = user
-        self._diary = Diary(self._api, user["user_id"])
+        self._films = UserFilms(self._api, user["user_id"])
         self._listed: list[Document] = []
         self._recommended: list[int] | None = None
         self._commands: dict[str, Callable[[str], object]] = {
@@ -124,7 +124,7 @@ class _Session:
 
     def _film(self, movie: Document) -> None:
         output.movie(self._terminal.screen, movie)
-        self._terminal.say(f"you: {_standing(self._diary.of(movie))}")
+        self._terminal.say(f"you: {_standing(self._films.of(movie))}")
         while True:
             text = self._terminal.ask("stars > ", _FILM_LINE)
             if not text:
@@ -137,16 +137,16 @@ class _Session:
             except StarsError as fault:
                 self._terminal.say(f"{fault}; or w, s, x, Enter")
                 continue
-            self._diary.change(movie, wanted)
+            self._films.change(movie, wanted)
             self._terminal.say(f"{choice.titled(movie)}: {_standing(wanted)}")
             self._show_recommendations(_SHORT)
             return
 
     def _wanted(self, movie: Document, text: str) -> Entry:
         if text == "w":
-            return replace(self._diary.of(movie), watched=True)
+            return replace(self._films.of(movie), watched=True)
         if text == "x":
-            return replace(self._diary.of(movie), rating=None)
+            return replace(self._films.of(movie), rating=None)
         return Entry(watched=True, rating=parse_stars(text))
 
     def _similar(self, movie: Document) -> None:
@@ -179,7 +179,7 @@ class _Session:
         self._terminal.say("the number chooses" if found else "there is none")
 
     def _undo(self) -> None:
-        undone = self._diary.undo()
+        undone = self._films.undo()
         if undone is None:
             self._terminal.say("nothing to take back: no change in this session")
             return

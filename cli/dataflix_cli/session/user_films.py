@@ -1,4 +1,4 @@
-"""What a user has watched and rated, and how to take the last change back."""
+"""The films that a user has watched and rated: change them, and take the last change back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Entry:
     rating: float | None = None
 
 
-class Diary:
+class UserFilms:
     """One user's films: written through the API, and remembered.
 
     Args:

@@ -1,4 +1,4 @@
-"""How a command tells people that it could not."""
+"""How the stack's commands end when something is not as it must be."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dataflix_stack.errors import StackError
 
 
 @contextmanager
-def told(console: Console) -> Iterator[None]:
-    """Tell expected faults in words and leave with code 1."""
+def exit_on_fault(console: Console) -> Iterator[None]:
+    """Print an expected fault in words, and exit with code 1; with 130 after Ctrl-C."""
     try:
         yield
     except (StackError, SettingsError) as fault:

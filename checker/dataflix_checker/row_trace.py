@@ -30,12 +30,12 @@ STAGES = ("committed", "captured", "masked", "queryable")
 _POLL_SECONDS = 0.01
 
 
-class JourneyTimeout(TimeoutError):  # noqa: N818 - it is a time-out, and its name says of what
+class TraceTimeout(TimeoutError):  # noqa: N818 - it is a time-out, and its name says of what
     """A change did not reach the next stage in time."""
 
 
 @dataclass
-class Journey:
+class RowTrace:
     """One change's way through the pipeline.
 
     Attributes:
@@ -69,7 +69,7 @@ class Follower:
         self._warehouse = warehouse
         self._unread: list[Message] = []
 
-    def follow(self, table: Table, key: Mapping[str, Any], timeout: float = 15.0) -> Iterator[Journey]:
+    def follow(self, table: Table, key: Mapping[str, Any], timeout: float = 15.0) -> Iterator[RowTrace]:
         """Yield the row's next change once after each stage that it passes.
 
         Args:
@@ -78,26 +78,26 @@ class Follower:
             timeout: seconds to wait for the whole way.
 
         Raises:
-            JourneyTimeout: a stage was not reached in time; the message names it.
+            TraceTimeout: a stage was not reached in time; the message names it.
         """
         deadline = time.monotonic() + timeout
-        journey = Journey(table.name, key)
+        trace = RowTrace(table.name, key)
 
         raw, change = self._next_record(table.raw_topic, key, deadline)
-        journey.op, journey.version = change["op"], int(change["source"]["lsn"])
-        journey.at["committed"] = change["source"]["ts_us"] / 1e6
-        journey.at["captured"] = raw.timestamp()[1] / 1000
-        yield journey
+        trace.op, trace.version = change["op"], int(change["source"]["lsn"])
+        trace.at["committed"] = change["source"]["ts_us"] / 1e6
+        trace.at["captured"] = raw.timestamp()[1] / 1000
+        yield trace
 
         masked, change = self._next_record(table.masked_topic, key, deadline)
-        journey.version = change["version"]
-        journey.masked_value = masked.value() or b""
-        journey.at["masked"] = masked.timestamp()[1] / 1000
-        yield journey
+        trace.version = change["version"]
+        trace.masked_value = masked.value() or b""
+        trace.at["masked"] = masked.timestamp()[1] / 1000
+        yield trace
 
-        self._wait_until_queryable(table, key, journey.version, deadline)
-        journey.at["queryable"] = time.time()
-        yield journey
+        self._wait_until_queryable(table, key, trace.version, deadline)
+        trace.at["queryable"] = time.time()
+        yield trace
 
     def _next_record(
         self, topic: str, key: Mapping[str, Any], deadline: float
@@ -109,7 +109,7 @@ class Follower:
                     del self._unread[index]
                     return message, json.loads(message.value() or b"null")
             if time.monotonic() > deadline:
-                raise JourneyTimeout(f"nothing of {dict(key)} arrived in topic {topic} in time")
+                raise TraceTimeout(f"nothing of {dict(key)} arrived in topic {topic} in time")
             self._unread.extend(
                 message
                 for message in self._consumer.consume(500, timeout=_POLL_SECONDS)
@@ -128,7 +128,7 @@ class Follower:
             if int(str(newest)) >= version:
                 return
             if time.monotonic() > deadline:
-                raise JourneyTimeout(f"version {version} of {dict(key)} is not in raw.{table.name} in time")
+                raise TraceTimeout(f"version {version} of {dict(key)} is not in raw.{table.name} in time")
             time.sleep(_POLL_SECONDS)
 
 

@@ -1,4 +1,7 @@
-"""The canary's story: a marked user rates a film, thinks again, and is erased."""
+"""The canary: a user who can be recognised anywhere, and the changes that the checks make with it.
+
+The canary rates a film, changes the rating and its name, takes the rating back, and is deleted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from dataflix_checker.journey import Follower, Journey, following
+from dataflix_checker.row_trace import Follower, RowTrace, following
 from dataflix_contract import Table, tables
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class Canary:
 
 @dataclass(frozen=True)
 class Step:
-    """One change of the story: what it is called, the row it changes, the statement that does it."""
+    """One change: what it is called, the row that it changes, and the statement that does it."""
 
     title: str
     table: Table
@@ -57,7 +60,7 @@ class Step:
 
 
 def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
-    """The changes of the story, in order, after the canary's user exists."""
+    """The changes in their order, after the canary's user exists."""
     users, ratings = tables()["users"], tables()["ratings"]
     user = {"user_id": user_id}
     rating = {"user_id": user_id, "movie_id": movie_id}
@@ -94,32 +97,32 @@ def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
     ]
 
 
-def play(
+def play_canary(
     canary: Canary, settings: Settings, source: psycopg.Connection, warehouse: Client
-) -> Iterator[tuple[str, Journey]]:
-    """Play the whole story; yield each step's title with its change's journey at each stage.
+) -> Iterator[tuple[str, RowTrace]]:
+    """Make each change in turn; yield its title and its trace at each stage.
 
     The canary and whatever belongs to it is deleted at the end, whatever happens.
 
     Raises:
-        JourneyTimeout: a change did not arrive; the story stops there.
+        TraceTimeout: a change did not arrive; no further one is made.
     """
     users, ratings = tables()["users"], tables()["ratings"]
     with following(settings, warehouse, users, ratings) as follower, _film(source) as movie_id:
         user_id = _insert_user(source, canary)
         try:
-            for journey in follower.follow(users, {"user_id": user_id}):
-                yield "user inserted", journey
+            for trace in follower.follow(users, {"user_id": user_id}):
+                yield "user inserted", trace
             for step in steps(canary, user_id, movie_id):
                 yield from _take(step, source, follower)
         finally:
             source.execute("DELETE FROM users WHERE user_id = %s", [user_id])
 
 
-def _take(step: Step, source: psycopg.Connection, follower: Follower) -> Iterator[tuple[str, Journey]]:
+def _take(step: Step, source: psycopg.Connection, follower: Follower) -> Iterator[tuple[str, RowTrace]]:
     source.execute(step.statement, step.parameters)
-    for journey in follower.follow(step.table, step.key):
-        yield step.title, journey
+    for trace in follower.follow(step.table, step.key):
+        yield step.title, trace
 
 
 def _insert_user(source: psycopg.Connection, canary: Canary) -> int:
@@ -134,7 +137,7 @@ def _insert_user(source: psycopg.Connection, canary: Canary) -> int:
 
 @contextmanager
 def _film(source: psycopg.Connection) -> Iterator[int]:
-    """Any film's id; an empty catalogue lends one for the time of the story."""
+    """Any film's id; an empty catalogue lends one meanwhile."""
     row = source.execute("SELECT movie_id FROM movies ORDER BY movie_id LIMIT 1").fetchone()
     if row is not None:
         yield int(row[0])

@@ -1,4 +1,4 @@
-"""A person's story through the API: joins, finds a film, rates it, is recommended others, is erased."""
+"""Check the API as a user sees it: join, find a film, rate it, get recommendations, and be erased."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import httpx
 
 from dataflix_checker import registry
 from dataflix_checker.batch import check_batch
+from dataflix_checker.canary import Canary
 from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
-from dataflix_checker.journey import Follower, following
-from dataflix_checker.story import Canary
+from dataflix_checker.row_trace import Follower, following
 from dataflix_contract import tables
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _POLL_SECONDS = 0.2
 _STARS = 4.5
 
 
-def check_person(settings: Settings, *, batch: bool) -> Iterator[Finding]:
-    """Play the story; the person is deleted at the end, whatever happens.
+def check_api(settings: Settings, *, batch: bool) -> Iterator[Finding]:
+    """Check the API with a canary, which is deleted at the end, whatever happens.
 
     Args:
         settings: the stack's settings.
@@ -89,9 +89,9 @@ def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _followed(check: str, follower: Follower, table: str, key: dict[str, int]) -> Finding:
-    *_, journey = follower.follow(tables()[table], key)
+    *_, trace = follower.follow(tables()[table], key)
     return Finding(
-        check, ok=True, detail="acknowledged, and in the warehouse", milliseconds=journey.milliseconds
+        check, ok=True, detail="acknowledged, and in the warehouse", milliseconds=trace.milliseconds
     )
 
 
