@@ -1,10 +1,13 @@
-"""Who the servers run as: PostgreSQL refuses to be root."""
+"""Who the servers run as, and the folders that other accounts must pass: PostgreSQL refuses to be root."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +43,19 @@ def postgres_account() -> Account | None:
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
     entry = names.get("postgres") or names["nobody"]
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def make_passable(folder: Path) -> None:
+    """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
+    for part in reversed((folder, *folder.parents)):
+        if not part.exists():
+            part.mkdir(exist_ok=True)  # two starts at once may both find it missing
+            part.chmod(0o755)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the file ``lock``, waiting for whoever has it: two starts at once install once."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -22,10 +22,10 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
 from dataflix_stack import lock
+from dataflix_stack.accounts import alone, make_passable
 from dataflix_stack.errors import StackError
 from dataflix_stack.lock import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
-from dataflix_stack.shared_folder import alone, make_passable
 
 #: Called after each jar: (done, all of them, name of the one just done).
 Progress = Callable[[int, int, str], None]

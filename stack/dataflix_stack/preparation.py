@@ -13,12 +13,11 @@ from pathlib import Path
 
 from dataflix_contract import Settings
 from dataflix_stack import data_folder
-from dataflix_stack.accounts import Account
+from dataflix_stack.accounts import Account, make_passable
 from dataflix_stack.config import kafka_log_dir
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
-from dataflix_stack.shared_folder import make_passable
 
 _BYTES_NEEDED = 2**30
 

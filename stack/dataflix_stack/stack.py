@@ -22,7 +22,7 @@ from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
 from dataflix_stack import config, ports, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
-from dataflix_stack.code import digest_of
+from dataflix_stack.code_digest import digest_of
 from dataflix_stack.errors import StackError
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Layout, console_script, home, layout, repo_root

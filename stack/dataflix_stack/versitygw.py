@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataflix_stack import paths
+from dataflix_stack.accounts import alone, make_passable
 from dataflix_stack.errors import StackError
 from dataflix_stack.processes import make_way
-from dataflix_stack.shared_folder import alone, make_passable
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 _POLL_SECONDS = 0.1

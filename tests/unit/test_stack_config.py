@@ -11,7 +11,7 @@ from dataflix_checker.probes import probes
 from dataflix_contract import Settings
 from dataflix_stack import config
 from dataflix_stack.accounts import Account
-from dataflix_stack.code import digest_of
+from dataflix_stack.code_digest import digest_of
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_stack.code import digest_of
+from dataflix_stack.code_digest import digest_of
 
 
 @pytest.fixture
