@@ -1,4 +1,4 @@
-"""Connections to the source database."""
+"""Connections to the source database, and its generated ids."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.postgres import parameters
+from dataflix_contract.schema import ADVANCE_IDENTITIES
 
 _CONNECT_SECONDS = 10
 
@@ -53,3 +54,11 @@ def _connect(settings: Settings, database: str, user: str, password: SecretStr) 
             f" as {user}: {reason}\nIs it running (./run.sh), and are the settings POSTGRES_ and"
             " DATAFLIX_POSTGRES_ right? The database and its owner are made by dataflix-migrate."
         ) from error
+
+
+def advance_identities(connection: psycopg.Connection) -> None:
+    """Let the next generated ids be above the ids in the tables, after rows with ids of their own were loaded.
+
+    It never lowers them.
+    """
+    connection.execute(f"SELECT {ADVANCE_IDENTITIES}()".encode())

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from dataflix_postgres.catalogue import Film
+from dataflix_postgres.sample_films import Film
 
 Floats = npt.NDArray[np.float64]
 

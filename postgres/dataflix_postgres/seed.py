@@ -15,13 +15,12 @@ from psycopg import sql
 from dataflix_contract import load_settings, tables
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
-from dataflix_postgres.catalogue import Film, catalogue
-from dataflix_postgres.database import connect_owner
+from dataflix_postgres.database import advance_identities, connect_owner
 from dataflix_postgres.faults import exit_on_fault
 from dataflix_postgres.generator import FIRST_DAY, History, histories
-from dataflix_postgres.identities import advance_identities
-from dataflix_postgres.people import person
+from dataflix_postgres.made_up_people import person
 from dataflix_postgres.progress import Advance, progress
+from dataflix_postgres.sample_films import Film, catalogue
 
 make_output_safe()
 app = typer.Typer(add_completion=False)

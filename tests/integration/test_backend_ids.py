@@ -10,7 +10,7 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import LEAST_ID, MOST_ID
-from dataflix_postgres.identities import advance_identities
+from dataflix_postgres.database import advance_identities
 from support.backend import Api, problem, running_backend
 from support.waiting import wait_until
 

@@ -19,11 +19,11 @@ from dataflix_contract import Settings, tables
 from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options
 from dataflix_contract.schema import HEARTBEAT_TABLE
 from dataflix_postgres.bootstrap import ensure_roles_and_database
-from dataflix_postgres.catalogue import catalogue
 from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.generator import histories
 from dataflix_postgres.migrate import set_up
 from dataflix_postgres.migrations import shipped_migrations
+from dataflix_postgres.sample_films import catalogue
 from dataflix_postgres.seed import load, sample_rows
 from dataflix_reconciliation.source import take_snapshot
 from support.backend import Api, running_backend

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 import psycopg
 
+from dataflix_postgres.made_up_people import person
 from dataflix_postgres.movielens.records import Movie, Rating, Reason, User
-from dataflix_postgres.people import person
 
 R = TypeVar("R", Movie, User, Rating)
 

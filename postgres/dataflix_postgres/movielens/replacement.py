@@ -16,7 +16,7 @@ from rich.console import Console
 from dataflix_contract import tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
-from dataflix_postgres.identities import advance_identities
+from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.slots import SlotRoom
 from dataflix_postgres.progress import progress

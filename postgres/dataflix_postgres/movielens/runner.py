@@ -11,7 +11,7 @@ import psycopg
 from rich.console import Console
 
 from dataflix_contract.faults import Fault
-from dataflix_postgres.identities import advance_identities
+from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
