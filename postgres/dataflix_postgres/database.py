@@ -57,7 +57,7 @@ def _connect(settings: Settings, database: str, user: str, password: SecretStr) 
 
 
 def advance_identities(connection: psycopg.Connection) -> None:
-    """Let the next generated ids be above the ids in the tables, after rows with ids of their own were loaded.
+    """Let the next generated ids be above those in the tables, after rows with ids of their own were loaded.
 
     It never lowers them.
     """
