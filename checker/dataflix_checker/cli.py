@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker.checks import check_everything
-from dataflix_checker.findings import Finding, session
+from dataflix_checker.findings import Finding, describe
 from dataflix_contract.console import Console
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -36,7 +37,7 @@ def check(
     others; the daily batch is run and the person looked for in the marts; the new champion is served;
     the person is erased, everywhere. Nothing of it stays. Exit code 0: all is well; 1: not.
     """
-    with session("dataflix-check") as settings:
+    with program_settings(describe) as settings:
         findings = check_everything(settings, batch=batch)
         seen = list(findings) if as_json else _show(findings)
     ok = all(finding.ok for finding in seen)

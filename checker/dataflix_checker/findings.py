@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import clickhouse_connect.driver.exceptions
 import confluent_kafka
 import httpx
 import psycopg
-import typer
 
 from dataflix_checker.pipeline import PipelineError
 from dataflix_checker.row_trace import TraceTimeout
 from dataflix_connectors.topic_admin import away
-from dataflix_contract import Settings, SettingsError, load_settings
-from dataflix_contract.terminal import cannot_use, visible
+from dataflix_contract import Settings
+from dataflix_contract.terminal import cannot_use
 
 #: What a server that is away or refuses raises; each is reported as a failed check.
 EXPECTED_FAULTS = (
@@ -56,23 +54,11 @@ def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> Finding:
     return Finding(name, ok, detail)
 
 
-@contextmanager
-def session(program: str) -> Iterator[Settings]:
-    """The settings; turns what a server that is away or refuses raises into a sentence and exit code 1."""
-    try:
-        settings = load_settings()
-    except SettingsError as fault:
-        typer.echo(visible(f"{program}: {fault}"), err=True)
-        raise typer.Exit(1) from fault
-    try:
-        yield settings
-    except EXPECTED_FAULTS as fault:
-        typer.echo(visible(f"{program}: {describe(fault, settings)}"), err=True)
-        raise typer.Exit(1) from fault
+def describe(fault: Exception, settings: Settings) -> str | None:
+    """The fault in words: for a server that cannot be used, which one it is, where, and what to do.
 
-
-def describe(fault: BaseException, settings: Settings) -> str:
-    """The fault in words: for a server that cannot be used, which one it is, where, and what to do."""
+    None: it is none of those that are expected.
+    """
     match fault:
         case psycopg.OperationalError(sqlstate=None):  # with a state, it is an answer
             return cannot_use("PostgreSQL", f"{settings.postgres_host}:{settings.postgres_port}", fault)
@@ -85,7 +71,7 @@ def describe(fault: BaseException, settings: Settings) -> str:
             names = {settings.airflow_url: "Airflow", settings.backend_url: "the API"}
             place = f"http://{fault.request.url.netloc.decode()}"
             return cannot_use(names.get(place, "a server"), place, fault)
-    return str(fault)
+    return str(fault) if isinstance(fault, EXPECTED_FAULTS) else None
 
 
 def first_line(fault: BaseException) -> str:

@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from dataflix_checker import pipeline
-from dataflix_checker.findings import session
+from dataflix_checker.findings import describe
 from dataflix_checker.pipeline import PipelineError, Run, TaskState
 from dataflix_contract import Settings
 from dataflix_contract.console import Console
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -43,7 +44,7 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Run the daily batch and watch its tasks. Exit code 0: it succeeded; 1: not."""
-    with session("dataflix-pipeline") as settings:
+    with program_settings(describe) as settings:
         run_id = pipeline.trigger(settings, full_refresh=full_refresh)
         _watch(settings, run_id, timeout, Console(stderr=as_json))
         _finish(settings, pipeline.run(settings, run_id), as_json=as_json)
@@ -55,7 +56,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its tasks, and what came of it. Exit code 1: it failed, or there is none."""
-    with session("dataflix-pipeline") as settings:
+    with program_settings(describe) as settings:
         run = pipeline.run(settings, run_id) if run_id else pipeline.last_run(settings)
         if run is None:
             raise PipelineError("there was no run yet: dataflix-pipeline run")

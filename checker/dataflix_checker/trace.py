@@ -13,10 +13,11 @@ from rich.markup import escape
 
 from dataflix_checker.canary import Canary, play_canary
 from dataflix_checker.clients import open_postgres, open_warehouse
-from dataflix_checker.findings import session
+from dataflix_checker.findings import describe
 from dataflix_checker.row_trace import RowTrace, following
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -40,7 +41,7 @@ def trace(
     Without a table, a canary user rates a film and is deleted again, and every change is shown.
     """
     show = print_json if as_json else Printer()
-    with session("dataflix-trace") as settings:
+    with program_settings(describe) as settings:
         for title, trace in _row_traces(settings, table, key or [], touch=touch, timeout=timeout):
             show(title, trace)
 

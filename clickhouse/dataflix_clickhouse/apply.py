@@ -6,29 +6,24 @@ import typer
 
 from dataflix_clickhouse import plan as planning
 from dataflix_clickhouse import warehouse
-from dataflix_contract import SettingsError, load_settings, tables
+from dataflix_contract import Settings, tables
 from dataflix_contract.console import Console
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
 def apply() -> None:
     """Create or update databases, tables and views of ClickHouse; a second run changes nothing."""
-    try:
-        _apply()
-    except (Fault, SettingsError) as error:
-        _err.print(f"dataflix-warehouse: {error}")
-        raise typer.Exit(1) from None
+    with program_settings() as settings:
+        _apply(settings)
 
 
-def _apply() -> None:
-    settings = load_settings()
+def _apply(settings: Settings) -> None:
     contract = tuple(tables().values())
     client = warehouse.connect(settings)
     found = warehouse.find(client)

@@ -1,11 +1,9 @@
 """``dataflix-connector``: topics, preflight, registration, status and repair of the capture."""
 
-import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import psycopg
 import typer
@@ -21,9 +19,9 @@ from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
 from dataflix_connectors.slot import SlotHealth, slot_health
 from dataflix_connectors.source import connect_as_debezium, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture
-from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract import Settings
 from dataflix_contract.console import Console
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -48,7 +46,7 @@ Timeout = Annotated[float, typer.Option(min=1, help="Seconds until the connector
 @app.command("topics")
 def topics_command() -> None:
     """Create every topic, and bring those that exist to their settings."""
-    with _session() as settings:
+    with program_settings(_describe) as settings:
         wanted = topics.wanted_topics(settings)
         present = topic_admin.present_topics(settings, [topic.name for topic in wanted])
         changes = topics.plan_changes(wanted, present)
@@ -62,7 +60,7 @@ def topics_command() -> None:
 @app.command()
 def preflight(*, as_json: Json = False) -> None:
     """Check the source; exit code 1 when it cannot be captured."""
-    with _session() as settings:
+    with program_settings(_describe) as settings:
         findings = _findings(settings)
         if as_json:
             _print_json(_plain_findings(findings))
@@ -77,7 +75,7 @@ def preflight(*, as_json: Json = False) -> None:
 @app.command()
 def register(*, fence_timeout: FenceTimeout = DEFAULT_TIMEOUT_S, timeout: Timeout = 600.0) -> None:
     """Check the source, register the connector, and wait until it streams."""
-    with _session() as settings, ConnectClient(settings) as connect:
+    with program_settings(_describe) as settings, ConnectClient(settings) as connect:
         _refuse_faults(_findings(settings))
         registration.register(
             settings, connect, fence_timeout_s=fence_timeout, timeout_s=timeout, report=_report
@@ -100,7 +98,7 @@ def resnapshot(
     Drops the slot, forgets the connector's offsets, captures every row anew, and removes the
     rows from ClickHouse that were deleted at the source while nobody was watching.
     """
-    with _session() as settings, ConnectClient(settings) as connect:
+    with program_settings(_describe) as settings, ConnectClient(settings) as connect:
         _refuse_faults([finding for finding in _findings(settings) if not finding.is_lost_slot])
         if not yes:
             typer.confirm("Drop the replication slot and capture every row anew?", abort=True)
@@ -121,7 +119,10 @@ def resnapshot(
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Show connector, task and slot, and what is wrong; exit code 1 when changes are not being captured."""
-    with _session() as settings, ConnectClient(settings, patience_s=_STATUS_PATIENCE_S) as connect:
+    with (
+        program_settings(_describe) as settings,
+        ConnectClient(settings, patience_s=_STATUS_PATIENCE_S) as connect,
+    ):
         connector = connect.status()
         with connect_as_debezium(settings) as source:
             facts = read_facts(source, settings)
@@ -144,28 +145,13 @@ def status(*, as_json: Json = False) -> None:
             raise typer.Exit(1)
 
 
-@contextlib.contextmanager
-def _session() -> Iterator[Settings]:
-    """The settings; turns expected faults into a message and exit code 1."""
-    try:
-        settings = load_settings()
-    except SettingsError as fault:
-        _complain(str(fault))
-    try:
-        yield settings
-    except Fault as fault:
-        _complain(str(fault))
-    except KafkaException as error:
-        _complain(str(topic_admin.away(settings, error)))
-    except psycopg.Error as error:
+def _describe(error: Exception, settings: Settings) -> str | None:
+    if isinstance(error, KafkaException):
+        return str(topic_admin.away(settings, error))
+    if isinstance(error, psycopg.Error):
         # Never the details: PostgreSQL quotes values of rows there.
-        reason = error.diag.message_primary or type(error).__name__
-        _complain(f"PostgreSQL says: {reason}")
-
-
-def _complain(message: str) -> NoReturn:
-    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+        return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+    return None
 
 
 def _findings(settings: Settings) -> list[rules.Finding]:

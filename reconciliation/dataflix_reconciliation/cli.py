@@ -1,13 +1,11 @@
 """``dataflix-reconcile``: prove that the warehouse equals the source, and repair what does not."""
 
-import contextlib
 import json
 import secrets
 import signal
 import sys
-from collections.abc import Iterator
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import adbc_driver_manager
 import psycopg
@@ -16,9 +14,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.orphans import orphan_finding
-from dataflix_contract import Settings, SettingsError, Table, load_settings, tables
+from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import cannot_use, make_output_safe
 from dataflix_reconciliation.progress import telling
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
@@ -58,7 +56,7 @@ def main(
     the fence. 1: it could not be done; no table is half repaired.
     """
     signal.signal(signal.SIGTERM, _exit)
-    with _session() as settings:
+    with program_settings(_describe) as settings:
         chosen = _chosen(names or [])
         run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
         timeouts, reports = Timeouts(fence_timeout, stream_timeout), []
@@ -112,34 +110,20 @@ def _warn(report: Report) -> None:
         )
 
 
-@contextlib.contextmanager
-def _session() -> Iterator[Settings]:
-    """The settings; turns expected faults into a message and exit code 1."""
-    try:
-        settings = load_settings()
-    except SettingsError as fault:
-        _complain(str(fault))
-    try:
-        yield settings
-    except Fault as fault:
-        _complain(str(fault))
-    except psycopg.Error as error:
+def _describe(error: Exception, settings: Settings) -> str | None:
+    if isinstance(error, psycopg.Error):
         # Never the details: PostgreSQL quotes values of rows there.
-        _complain(f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}")
-    except adbc_driver_manager.Error as error:
-        _complain(f"PostgreSQL did not give the rows: {_first_line(error)}")
-    except ClickHouseError as error:
+        return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+    if isinstance(error, adbc_driver_manager.Error):
+        return f"PostgreSQL did not give the rows: {_first_line(error)}"
+    if isinstance(error, ClickHouseError):
         address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
-        _complain(cannot_use("ClickHouse", f"{address} as {settings.clickhouse_batch_user}", error))
+        return cannot_use("ClickHouse", f"{address} as {settings.clickhouse_batch_user}", error)
+    return None
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _complain(message: str) -> NoReturn:
-    _say(message)
-    raise typer.Exit(1)
 
 
 def _say(message: str, style: str = "red") -> None:

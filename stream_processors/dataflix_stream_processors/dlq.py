@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Column
 from rich.table import Table as RichTable
 
-from dataflix_contract import SettingsError, load_settings
+from dataflix_contract import Settings
 from dataflix_contract.console import Console
+from dataflix_contract.faults import fail, program_settings
 from dataflix_contract.terminal import cannot_use, make_output_safe, visible
 from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
@@ -59,7 +60,7 @@ def replay(
     Harmless to newer changes: the row's older version loses in the warehouse.
     """
     if (letter is None) == (not replay_all):
-        _fail("say which: --id ID or --all", code=2)
+        fail("say which: --id ID or --all", code=2)
     with _opened() as box:
         chosen = _chosen(box.entries(), letter)
         sent, gone = _replay(box, chosen)
@@ -76,7 +77,7 @@ def replay(
             f"{undecided} not masked yet: is the masker running? dataflix-dlq list shows what it refuses\n"
         )
     if gone:
-        _fail("the raw topic has deleted them: the next reconciliation repairs their rows")
+        fail("the raw topic has deleted them: the next reconciliation repairs their rows")
     if refused:
         raise typer.Exit(1)
 
@@ -97,9 +98,9 @@ def _chosen(entries: list[Entry], letter: str | None) -> list[Entry]:
         return [entry for entry in entries if entry.waits]
     found = [entry for entry in entries if _is_named(entry, letter)]
     if not found:
-        _fail(f"there is no dead letter {letter}: see dataflix-dlq list --all")
+        fail(f"there is no dead letter {letter}: see dataflix-dlq list --all")
     if len(found) > 1:
-        _fail(f"{letter} is in several topics: {', '.join(str(entry.letter.position) for entry in found)}")
+        fail(f"{letter} is in several topics: {', '.join(str(entry.letter.position) for entry in found)}")
     return found
 
 
@@ -134,21 +135,13 @@ def _print(entries: list[Entry]) -> None:
 @contextmanager
 def _opened() -> Iterator[DeadLetterBox]:
     """The dead letters; expected faults become a message and exit code 1."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        _fail(str(error))
-    try:
-        with DeadLetterBox(settings.kafka_client) as box:
-            yield box
-    except KafkaException as error:
+    with program_settings(_describe) as settings, DeadLetterBox(settings.kafka_client) as box:
+        yield box
+
+
+def _describe(error: Exception, settings: Settings) -> str | None:
+    if isinstance(error, KafkaException):
         cause = error.args[0]
         reason = cause.str() if isinstance(cause, KafkaError) else str(cause)
-        _fail(cannot_use("Kafka", settings.kafka_bootstrap, reason))
-    except (DeliveryError, ValueError) as error:
-        _fail(f"Kafka: {error}")
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    sys.stderr.write(visible(message) + "\n")
-    raise typer.Exit(code)
+        return cannot_use("Kafka", settings.kafka_bootstrap, reason)
+    return f"Kafka: {error}" if isinstance(error, DeliveryError | ValueError) else None
