@@ -11,6 +11,15 @@ from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import ADVANCE_IDENTITIES
 
 _CONNECT_SECONDS = 10
+_ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
+    (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (
+        ". The tables are not those of Dataflix: bin/dataflix-migrate makes what is missing, and"
+        " bin/dataflix-connector preflight names what is otherwise"
+    ),
+    (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory): (
+        ". Make room on PostgreSQL's machine, then run the same again"
+    ),
+}
 
 
 def connect_owner(settings: Settings) -> psycopg.Connection:
@@ -62,3 +71,16 @@ def advance_identities(connection: psycopg.Connection) -> None:
     It never lowers them.
     """
     connection.execute(f"SELECT {ADVANCE_IDENTITIES}()".encode())
+
+
+def describe(error: Exception, _settings: Settings) -> str | None:
+    """An error of PostgreSQL in words, as a program ends with it; never its DETAIL, which quotes values of rows.
+
+    None: it is an error in the program.
+    """
+    if not isinstance(error, psycopg.Error):
+        return None
+    if not error.diag.message_primary:
+        return str(error)
+    advice = next((text for kinds, text in _ADVICE.items() if isinstance(error, kinds)), "")
+    return f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate}){advice}"

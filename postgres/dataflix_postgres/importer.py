@@ -13,12 +13,11 @@ import psycopg
 import typer
 from psycopg import sql
 
-from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract import Settings, tables
 from dataflix_contract.console import Console
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_postgres.database import connect_owner
-from dataflix_postgres.faults import exit_on_fault
+from dataflix_postgres.database import connect_owner, describe
 from dataflix_postgres.movielens import encodings, ledger
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
@@ -72,8 +71,8 @@ def main(
     MovieLens names nobody: names and addresses of users are made up, the same ones each time.
     """
     started = time.monotonic()
-    with exit_on_fault():
-        done = import_release(load_settings(), path, replace=replace, rejects=rejects, encoding=encoding)
+    with program_settings(describe) as settings:
+        done = import_release(settings, path, replace=replace, rejects=rejects, encoding=encoding)
     seconds = time.monotonic() - started
     if as_json:
         files = [each.as_json() for each in done.files]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract import Settings, tables
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.bootstrap import (
     ensure_roles_and_database,
@@ -13,9 +14,8 @@ from dataflix_postgres.bootstrap import (
     refuse_orphans,
     sole_migration,
 )
-from dataflix_postgres.database import connect_admin, connect_owner
+from dataflix_postgres.database import connect_admin, connect_owner, describe
 from dataflix_postgres.drift import differences, live_tables
-from dataflix_postgres.faults import exit_on_fault
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
 
 make_output_safe()
@@ -25,8 +25,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main() -> None:
     """Create or update database, roles, tables and publication; running it again changes nothing."""
-    with exit_on_fault():
-        settings = load_settings()
+    with program_settings(describe) as settings:
         with connect_admin(settings) as admin:
             refuse_orphans(admin, settings)
         applied, notes = set_up(settings)

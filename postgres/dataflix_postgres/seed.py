@@ -12,11 +12,11 @@ import psycopg
 import typer
 from psycopg import sql
 
-from dataflix_contract import load_settings, tables
+from dataflix_contract import tables
 from dataflix_contract.console import Console
+from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_postgres.database import advance_identities, connect_owner
-from dataflix_postgres.faults import exit_on_fault
+from dataflix_postgres.database import advance_identities, connect_owner, describe
 from dataflix_postgres.generator import FIRST_DAY, History, histories
 from dataflix_postgres.made_up_people import person
 from dataflix_postgres.progress import Advance, progress
@@ -55,9 +55,9 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Another number makes other data.")] = 0,
 ) -> None:
     """Load made-up users, films, viewings and ratings, unless the tables hold anything already."""
-    with exit_on_fault():
+    with program_settings(describe) as settings:
         started = time.monotonic()
-        with connect_owner(load_settings()) as connection:
+        with connect_owner(settings) as connection:
             if not _claim_empty_tables(connection):
                 typer.echo("the tables hold data already: nothing loaded")
                 return
