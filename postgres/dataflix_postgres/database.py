@@ -74,7 +74,7 @@ def advance_identities(connection: psycopg.Connection) -> None:
 
 
 def describe(error: Exception, _settings: Settings) -> str | None:
-    """An error of PostgreSQL in words, as a program ends with it; never its DETAIL, which quotes values of rows.
+    """An error of PostgreSQL in words, as a program ends with it; never its DETAIL, which quotes rows.
 
     None: it is an error in the program.
     """
