@@ -16,16 +16,25 @@ from dataflix_contract.schema import SOURCE_SCHEMA
 
 
 def count_orphans(source: Connection, table: Table) -> int:
-    """Count the table's rows whose owner is gone, of whichever table it was."""
+    """Count the table's rows whose owner is gone, of whichever table it was, in one scan of the table."""
     if not table.belongs_to:
         return 0
-    name, key = sql.Identifier(SOURCE_SCHEMA, table.name), sql.SQL(", ").join(map(sql.Identifier, table.key))
-    # A query for each owner, and not one with OR: each is an anti-join.
-    orphans = [
-        sql.SQL("SELECT {key} FROM {table} AS orphan WHERE {gone}").format(key=key, table=name, gone=gone)
-        for gone in _gone(table)
+    owners = [sql.Identifier(f"owner_{number}") for number, _ in enumerate(table.belongs_to)]
+    joins = [
+        sql.SQL("LEFT JOIN {table} AS {owner} ON {same}").format(
+            table=sql.Identifier(SOURCE_SCHEMA, name), owner=owner, same=_same(name, owner)
+        )
+        for name, owner in zip(table.belongs_to, owners, strict=True)
     ]
-    query = sql.SQL("SELECT count(*) AS found FROM ({}) AS orphans").format(sql.SQL(" UNION ").join(orphans))
+    missing = [
+        sql.SQL("{owner}.{column} IS NULL").format(owner=owner, column=sql.Identifier(tables()[name].key[0]))
+        for name, owner in zip(table.belongs_to, owners, strict=True)
+    ]
+    query = sql.SQL("SELECT count(*) AS found FROM {table} AS orphan {joins} WHERE {missing}").format(
+        table=sql.Identifier(SOURCE_SCHEMA, table.name),
+        joins=sql.SQL(" ").join(joins),
+        missing=sql.SQL(" OR ").join(missing),
+    )
     row = source.execute(query).fetchone()
     return int(row["found"]) if row else 0
 
@@ -46,10 +55,14 @@ def orphan_finding(table: Table, count: int) -> Finding:
 def _gone(table: Table) -> Iterator[sql.Composed]:
     """A condition for each table that the rows of ``orphan`` belong to: that the owner is gone."""
     for name in table.belongs_to:
-        same = sql.SQL(" AND ").join(
-            sql.SQL("owner.{column} = orphan.{column}").format(column=sql.Identifier(column))
-            for column in tables()[name].key
+        yield sql.SQL("NOT EXISTS (SELECT FROM {table} AS owner WHERE {same})").format(
+            table=sql.Identifier(SOURCE_SCHEMA, name), same=_same(name, sql.Identifier("owner"))
         )
-        yield sql.SQL("NOT EXISTS (SELECT FROM {owner} AS owner WHERE {same})").format(
-            owner=sql.Identifier(SOURCE_SCHEMA, name), same=same
-        )
+
+
+def _same(name: str, owner: sql.Identifier) -> sql.Composed:
+    """The condition that a row ``owner`` of this table is the one that ``orphan`` names by its columns."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{owner}.{column} = orphan.{column}").format(owner=owner, column=sql.Identifier(column))
+        for column in tables()[name].key
+    )
