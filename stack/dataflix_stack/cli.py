@@ -56,6 +56,8 @@ def down(
     with exit_on_fault(console):
         stack = stacks.load_stack(console)
         data_folder.check(stack.layout)
+        if wipe:
+            data_folder.refuse_others(stack.layout, stack.settings_file)
         if wipe and not yes:
             _confirm(f"Delete everything that Dataflix keeps in {stack.layout.data}?")
         if not stacks.down(stack):

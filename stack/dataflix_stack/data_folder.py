@@ -6,7 +6,9 @@ folders have too. So the first start leaves a mark, and only in a folder that it
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
@@ -39,6 +41,24 @@ def check(layout: Layout) -> None:
             " delete folders such as postgres and backend in there: set DATAFLIX_DATA_DIR to a folder that is"
             " empty or does not exist. Only if you have restored a stack's data to it:"
             f" touch {layout.data}/{MARK}"
+        )
+
+
+def refuse_others(layout: Layout, settings_file: Path) -> None:
+    """Refuse to wipe what a stack of other settings has left in the folder, while these settings are there.
+
+    Two settings files that name no ``DATAFLIX_DATA_DIR`` have the same folder.
+
+    Raises:
+        StackError: another stack was started last.
+    """
+    if not layout.owner.is_file():
+        return
+    last = Path(json.loads(layout.owner.read_text(encoding="utf-8"))["settings"])
+    if last != settings_file and last.is_file():
+        raise StackError(
+            f"{layout.data} holds the data of the stack with the settings {last}, and nothing of"
+            f" {settings_file}: nothing is deleted. ./stop.sh --env-file {last} --wipe deletes it"
         )
 
 

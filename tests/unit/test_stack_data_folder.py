@@ -1,5 +1,6 @@
 """A stack works, and deletes, only in a data folder of its own."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,19 @@ def test_somebody_elses_postgres_alone_is_no_stack(layout: Layout) -> None:
         data_folder.wipe(layout)
     made(layout.data / data_folder.MARK)  # as the message says
     data_folder.check(layout)
+
+
+def test_the_data_of_other_settings_is_not_wiped_while_they_are_there(layout: Layout, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.env", tmp_path / "second.env"
+    made(first, second)
+    layout.run.mkdir(parents=True)
+    data_folder.refuse_others(layout, second)  # nobody has started here
+    layout.owner.write_text(json.dumps({"settings": str(first)}))
+    with pytest.raises(StackError, match=r"settings \S+first\.env, .*--env-file \S+first\.env"):
+        data_folder.refuse_others(layout, second)
+    data_folder.refuse_others(layout, first)
+    first.unlink()  # moved, perhaps: its data can still be deleted
+    data_folder.refuse_others(layout, second)
 
 
 def test_nothing_is_there_to_wipe(layout: Layout) -> None:
