@@ -94,7 +94,7 @@ def test_every_kafka_client_is_made_from_the_settings_options() -> None:
     """A client with a server list of its own cannot log in where Kafka asks for it."""
     packages = [file for file in ROOT.glob("*/dataflix_*/**/*.py") if "tests" not in file.parts]
     assert len(packages) > 100
-    own = {file.name for file in packages if "bootstrap.servers" in file.read_text(encoding="utf-8")}
+    own = {file.name for file in packages if '"bootstrap.servers":' in file.read_text(encoding="utf-8")}
     assert own == {"settings.py"}
 
 
