@@ -16,10 +16,8 @@ _REQUEST_TIMEOUT_S = 30.0
 _PATIENCE_S = 60.0
 _POLL_S = 0.2
 _TRACE_CHARACTERS = 300
-# Debezium's words for offsets that the slot cannot continue from, and PostgreSQL's for a slot that somebody
-# else holds, which Debezium reports with the same words.
+# Debezium's and PostgreSQL's words for offsets that the slot cannot continue from.
 _POSITION_GONE = ("no longer available on the server", "Cannot seek to the last known offset")
-_SLOT_IN_USE = "is active for PID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,7 @@ def parse_status(answer: Mapping[str, Any] | None) -> ConnectorStatus:
     tasks = answer["tasks"]
     trace = next((part["trace"] for part in (*tasks, answer["connector"]) if part.get("trace")), "")
     task = tasks[0]["state"] if tasks else "ABSENT"
-    position_gone = any(sign in trace for sign in _POSITION_GONE) and _SLOT_IN_USE not in trace
+    position_gone = any(sign in trace for sign in _POSITION_GONE)
     return ConnectorStatus(answer["connector"]["state"], task, first_cause(trace), position_gone)
 
 

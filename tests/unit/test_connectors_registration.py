@@ -79,15 +79,6 @@ def test_a_position_that_is_gone_is_told_from_other_failures() -> None:
     assert len(status.reason) <= 300
 
 
-def test_a_slot_that_somebody_else_holds_is_not_lost() -> None:
-    status = failed_with(
-        "DebeziumException: Cannot seek to the last known offset 'LSN{0/18B1A5E8}' on replication slot"
-        " 'dataflix'. Error from server: ERROR: replication slot \"dataflix\" is active for PID 4711"
-    )
-    assert status.failed
-    assert not status.position_gone
-
-
 def test_no_connector_is_no_error() -> None:
     assert parse_status(None) == ConnectorStatus("ABSENT", "ABSENT")
     assert first_cause("") == ""
