@@ -31,7 +31,7 @@ from dataflix_backend.schemas import (
     Watching,
 )
 from dataflix_backend.users import no_user, require_user
-from dataflix_backend.writes import Made, Written, write
+from dataflix_backend.writes import Made, Work, Written, write
 
 ratings = APIBlueprint("ratings", __name__, tag="Watched and rated")
 
@@ -104,10 +104,7 @@ def watch(sent: Watching) -> Response:
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Watched(watched_at=row[0], **sent.model_dump()))
 
-    try:
-        return write(sent, _MARK, insert).response()
-    except errors.ForeignKeyViolation as fault:
-        raise _unknown(fault) from None
+    return _write(sent, _MARK, insert)
 
 
 @ratings.delete("/watched/<id:user_id>/<id:movie_id>")
@@ -139,10 +136,7 @@ def rate(sent: NewRating) -> Response:
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Rating(**sent.model_dump(), **row))
 
-    try:
-        return write(sent, _RATING, upsert).response()
-    except errors.ForeignKeyViolation as fault:
-        raise _unknown(fault) from None
+    return _write(sent, _RATING, upsert)
 
 
 @ratings.delete("/ratings/<id:user_id>/<id:movie_id>")
@@ -214,6 +208,9 @@ def _split(row: dict[str, Any]) -> _Row:
     return _Row(movie, row)
 
 
-def _unknown(fault: errors.ForeignKeyViolation) -> HTTPError:
-    """Which of the two ids a row has that nobody knows."""
-    return no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie()
+def _write(sent: Watching | NewRating, made: Made, work: Work) -> Response:
+    """Write a row, or refuse the id in it of which there is no user or no film."""
+    try:
+        return write(sent, made, work).response()
+    except errors.ForeignKeyViolation as fault:
+        raise no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie() from None

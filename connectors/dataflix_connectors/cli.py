@@ -17,7 +17,7 @@ from dataflix_connectors.connect import ConnectClient, ConnectorStatus
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
 from dataflix_connectors.slot import SlotHealth, slot_health
-from dataflix_connectors.source import connect_as_debezium, read_facts
+from dataflix_connectors.source import connect_as_debezium, describe, read_facts
 from dataflix_connectors.status import CaptureFacts, judge_capture
 from dataflix_contract import Settings
 from dataflix_contract.console import Console
@@ -149,8 +149,7 @@ def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, KafkaException):
         return str(topic_admin.away(settings, error))
     if isinstance(error, psycopg.Error):
-        # Never the details: PostgreSQL quotes values of rows there.
-        return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+        return describe(error)
     return None
 
 

@@ -165,7 +165,7 @@ class _Watch:
         self._deadline = time.monotonic() + timeout_s
         self._next_look = time.monotonic() + _LOOK_EVERY_S
         self._restarts = 0
-        self._decoded = False
+        self._asked = False
 
     def wait(self, purpose: str) -> None:
         """Sleep for a moment; every few seconds, look after the task.
@@ -180,8 +180,8 @@ class _Watch:
         status = self._connect.status()
         if status.position_gone:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
-        if not self._decoded and self._connect.offsets().settled:
-            self._decoded = refuse_unpublished_changes(self._source)
+        if not self._asked and self._connect.offsets().settled:
+            self._asked = refuse_unpublished_changes(self._source)
         self._report(f"{purpose}: {status.description}")
         if status.failed:
             self._restart(status)

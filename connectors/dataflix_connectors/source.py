@@ -148,6 +148,11 @@ Connection = psycopg.Connection[dict[str, Any]]
 Cursor = psycopg.Cursor[dict[str, Any]]
 
 
+def describe(error: psycopg.Error) -> str:
+    """An error of PostgreSQL in words; never its details, which quote values of rows."""
+    return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+
+
 def connect_as_debezium(settings: Settings, program: str = _PROGRAM) -> Connection:
     """Log in as the replication role; ``program`` names the session in ``pg_stat_activity``.
 

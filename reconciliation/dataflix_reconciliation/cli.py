@@ -14,6 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
 from dataflix_connectors.orphans import orphan_finding
+from dataflix_connectors.source import describe
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
@@ -112,8 +113,7 @@ def _warn(report: Report) -> None:
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, psycopg.Error):
-        # Never the details: PostgreSQL quotes values of rows there.
-        return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+        return describe(error)
     if isinstance(error, adbc_driver_manager.Error):
         return f"PostgreSQL did not give the rows: {_first_line(error)}"
     if isinstance(error, ClickHouseError):
