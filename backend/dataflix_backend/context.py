@@ -15,11 +15,12 @@ from dataflix_contract import Settings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The process's settings, its connections to PostgreSQL, and what it counts."""
+    """The process's settings, its connections to PostgreSQL, its counts, and its number among the workers."""
 
     settings: Settings
     pool: Pool
     metrics: Metrics
+    worker: int
 
 
 def context() -> Context:

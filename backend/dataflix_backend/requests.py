@@ -1,5 +1,8 @@
 """What happens around every request: its id, its line in the log, its place in the metrics, its limits.
 
+Each reply says in ``X-Worker`` which of the backend's processes it comes from: each process has a model of
+its own in service, and for some seconds two of them may serve different versions.
+
 A line holds the route as it was declared: neither what was asked for, nor what was sent.
 """
 
@@ -89,6 +92,7 @@ def _end(response: Response) -> Response:
             "request", method=method, route=route, status=response.status_code, ms=round(seconds * 1e3, 2)
         )
     response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Worker"] = str(context().worker)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response

@@ -84,10 +84,11 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Make the application, in the worker process."""
-        counts = metrics.count_as(self._worker.place if self._worker else 0)
+        place = self._worker.place if self._worker else 0
+        counts = metrics.count_as(place)
         self._pool = make_pool(self._settings)
         self._pool.open()
-        app = create_app(Context(self._settings, self._pool, counts))
+        app = create_app(Context(self._settings, self._pool, counts, place))
         self._model_cache = recommendations.start(app)
         return app
 

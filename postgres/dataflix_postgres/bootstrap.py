@@ -20,10 +20,11 @@ from dataflix_contract.schema import (
 )
 from dataflix_contract.settings import shared_names
 from dataflix_contract.settings_conflicts import DATABASES, ROLES
+from dataflix_postgres.database import take_lock
 
 #: Any number that nobody else locks; one migration runs in a server at a time.
 _LOCK = 0xDA7AF117
-_LOCK_WAIT = "60s"
+_LOCK_WAIT_SECONDS = 60
 
 _LEAST = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
 
@@ -35,11 +36,7 @@ def sole_migration(admin: psycopg.Connection) -> Iterator[None]:
     Raises:
         Fault: another run holds it for longer than a minute.
     """
-    admin.execute(f"SET lock_timeout = '{_LOCK_WAIT}'")
-    try:
-        admin.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-    except psycopg.errors.LockNotAvailable as error:
-        raise Fault(f"another dataflix-migrate is at work: waited {_LOCK_WAIT}, try again later") from error
+    take_lock(admin, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-migrate")
     try:
         yield
     finally:

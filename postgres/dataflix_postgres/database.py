@@ -65,6 +65,22 @@ def _connect(settings: Settings, database: str, user: str, password: SecretStr) 
         ) from error
 
 
+def take_lock(connection: psycopg.Connection, number: int, seconds: int, program: str) -> None:
+    """Take the advisory lock ``number`` for the session, so that ``program`` runs once at a time.
+
+    The connection is in autocommit mode; the lock ends with it at the latest.
+
+    Raises:
+        Fault: another session still holds it after so many seconds.
+    """
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{seconds}s"])
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", [number])
+    except psycopg.errors.LockNotAvailable:
+        raise Fault(f"another {program} is at work: wait until it has ended, and run it again") from None
+    connection.execute("RESET lock_timeout")
+
+
 def advance_identities(connection: psycopg.Connection) -> None:
     """Let the next generated ids be above those in the tables, after rows with ids of their own were loaded.
 

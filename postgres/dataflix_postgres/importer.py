@@ -17,7 +17,7 @@ from dataflix_contract import Settings, tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import make_output_safe
-from dataflix_postgres.database import connect_owner, describe
+from dataflix_postgres.database import connect_owner, describe, take_lock
 from dataflix_postgres.movielens import encodings, ledger
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
@@ -30,6 +30,8 @@ app = typer.Typer(add_completion=False)
 
 #: Any number that nobody else locks in this database; one import runs at a time.
 _LOCK = 0xDA7AF119
+#: PostgreSQL holds the lock of an import that has ended, or was killed, until it notices.
+_LOCK_WAIT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def import_release(
     with open_source(path, FILE_NAMES) as folders, connect_owner(settings) as connection:
         # Autocommit: each batch has its own transaction, and a lock of the session outlives them.
         connection.autocommit = True
-        _lock(connection)
+        take_lock(connection, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-import")
         release = recognise(*choose(folders), named)
         console.print(str(release), highlight=False, markup=False)
         recorded = ledger.digests(connection)
@@ -122,11 +124,6 @@ def import_release(
                 reports = list(load_release(connection, release, rejects_file, console, staged=False))
         _refresh_statistics(connection)
         return Imported(release.name, reports)
-
-
-def _lock(connection: psycopg.Connection) -> None:
-    if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
-        raise Fault("another dataflix-import is at work: wait until it has ended")
 
 
 def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_contract import Settings
 from support.backend import Api, problem
+from support.champion import from_all
 from support.waiting import wait_until
 
 NOBODY, NOTHING = 2**62, 2**63 - 1
@@ -339,6 +340,10 @@ def test_requests_have_ids(api: Api) -> None:
     }
     assert len(made) == 4
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in made)
+
+
+def test_replies_say_which_process_they_come_from(settings: Settings) -> None:
+    assert len(from_all(settings, "/genres")) == settings.backend_workers > 1
 
 
 def test_answers_are_safe_to_open(api: Api) -> None:

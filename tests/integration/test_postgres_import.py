@@ -12,6 +12,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,26 @@ def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 def test_two_imports_at_once_are_refused(empty: psycopg.Connection, tmp_path: Path) -> None:
     empty.execute("SELECT pg_advisory_lock(%s)", [0xDA7AF119])
     assert "another dataflix-import is at work" in _refused(_write(tmp_path, TINY["csv"]))
+
+
+def test_an_import_waits_until_the_lock_of_the_one_before_is_gone(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    """PostgreSQL may still hold the lock of an import whose process has just ended."""
+    empty.execute("SELECT pg_advisory_lock(%s)", [0xDA7AF119])
+    waiting = (
+        "SELECT count(*) FROM pg_locks AS held JOIN pg_database AS here ON here.oid = held.database"
+        " WHERE here.datname = current_database() AND held.locktype = 'advisory' AND NOT held.granted"
+    )
+
+    def waits() -> bool:
+        return empty.execute(waiting).fetchone() == (1,)
+
+    with ThreadPoolExecutor(1) as other:
+        report = other.submit(_import, _write(tmp_path, TINY["csv"]))
+        wait_until(waits, "the import waits for the lock", seconds=30, every=0.02)
+        empty.execute("SELECT pg_advisory_unlock(%s)", [0xDA7AF119])
+        assert report.result()["ratings.csv"]["loaded"] == 3
 
 
 def test_movielens_is_loaded_to_the_row(empty: psycopg.Connection, movielens: Path) -> None:

@@ -16,9 +16,17 @@ def serve(settings: Settings, tracking: Tracking, version: int) -> None:
 
 
 def from_all(settings: Settings, path: str) -> list[dict[str, Any]]:
-    """Answers from every process: each is over a connection of its own, and they are spread."""
-    with api_client(settings) as client:
-        return [client.get(path, headers={"Connection": "close"}).json() for _ in range(12)]
+    """An answer from each process of the backend; a busy one leaves connections to those that are idle."""
+    answers: dict[str, dict[str, Any]] = {}
+
+    def all_have_answered() -> bool:
+        with api_client(settings) as client:  # a connection of its own each time
+            answer = client.get(path)
+        answers[answer.headers["X-Worker"]] = answer.json()
+        return len(answers) == settings.backend_workers
+
+    wait_until(all_have_answered, f"every process has answered {path}", every=0.02)
+    return list(answers.values())
 
 
 def served_by_all(settings: Settings) -> set[tuple[int, str] | None]:

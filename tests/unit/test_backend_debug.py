@@ -28,7 +28,7 @@ def logging_as_before() -> Iterator[None]:
 
 def test_an_exported_flask_debug_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_DEBUG", "1")
-    app = create_app(Context(Settings(flask_debug=True), cast("Any", None), cast("Any", None)))
+    app = create_app(Context(Settings(flask_debug=True), cast("Any", None), cast("Any", None), 0))
     assert not app.debug
     assert not app.testing
 
@@ -40,7 +40,7 @@ def test_debug_shows_the_calls_that_led_to_a_failure_and_no_value(
 ) -> None:
     server._configure_logging(Settings(flask_debug=debug))
     fresh = structlog.get_logger("dataflix_backend.problems")  # loggers keep the level of their first use
-    app = create_app(Context(Settings(), cast("Any", None), cast("Any", None)))
+    app = create_app(Context(Settings(), cast("Any", None), cast("Any", None), 0))
     with pytest.MonkeyPatch.context() as patch, app.test_request_context("/users"):
         patch.setattr(problems, "log", fresh)
         with pytest.raises(ValueError, match="secret") as caught:
