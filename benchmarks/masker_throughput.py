@@ -40,8 +40,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from dataflix_contract import Masking, Settings, load_settings, tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, MASKER_GROUP
-from dataflix_stack.ports import is_free
-from dataflix_stream_processors.envelope import Masked, TableMasker
+from dataflix_stack.port_conflicts import is_free
+from dataflix_stream_processors.message_masker import Masked, TableMasker
 from lone_kafka import lone_kafka
 
 ENVELOPE_BYTES = 1024

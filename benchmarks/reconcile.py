@@ -20,8 +20,8 @@ from dataflix_connectors.connect import ConnectClient
 from dataflix_connectors.source import connect_as_admin
 from dataflix_contract import Masking, PiiClass, Settings, Table, tables
 from dataflix_reconciliation import statements, warehouse
-from dataflix_reconciliation.blocks import Masker
-from dataflix_reconciliation.source import take_snapshot
+from dataflix_reconciliation.masked_batches import Masker
+from dataflix_reconciliation.source_snapshot import take_snapshot
 from figures import report
 from support.stack import ROOT, Stack, running_stack
 

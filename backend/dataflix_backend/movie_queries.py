@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow, class_row, dict_row
 from pydantic import Field, TypeAdapter
 
 from dataflix_backend.schemas import Id, Movie, MovieSearch
-from dataflix_backend.text import GENRES_ARE_EQUAL, part
+from dataflix_backend.search_patterns import GENRES_ARE_EQUAL, part
 
 #: The columns of a `Movie` for films ``m`` whose ratings are counted by `RATINGS_OF_M`.
 COLUMNS = "m.movie_id, m.title, m.release_year, m.genres, m.overview, r.rating_count, r.rating_mean"

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
+from dataflix_backend.idempotency import KEY_HEADER, KEY_PATTERN, REPLAYED_HEADER
 from dataflix_backend.problems import CONTENT_TYPE
 from dataflix_backend.schemas import Problem
-from dataflix_backend.writes import KEY_HEADER, KEY_PATTERN, REPLAYED_HEADER
 from dataflix_contract.schema import LEAST_ID, MOST_ID
 
 Document = dict[str, Any]

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, TypeAdapter
 from dataflix_backend import cursors, movie_queries
 from dataflix_backend.context import context, reply
 from dataflix_backend.database import RowRefusedError
+from dataflix_backend.idempotency import Made, Work, Written, write
 from dataflix_backend.movies import no_movie
 from dataflix_backend.schemas import (
     Id,
@@ -31,7 +32,6 @@ from dataflix_backend.schemas import (
     Watching,
 )
 from dataflix_backend.users import no_user, require_user
-from dataflix_backend.writes import Made, Work, Written, write
 
 ratings = APIBlueprint("ratings", __name__, tag="Watched and rated")
 

@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 from dataflix_backend import cursors
 from dataflix_backend.context import context, reply
 from dataflix_backend.database import RowRefusedError
+from dataflix_backend.idempotency import Made, Written, write
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
-from dataflix_backend.text import part
-from dataflix_backend.writes import Made, Written, write
+from dataflix_backend.search_patterns import part
 from dataflix_contract.schema import ADVANCE_IDENTITIES, LEAST_ID
 
 users = APIBlueprint("users", __name__, url_prefix="/users")

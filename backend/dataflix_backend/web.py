@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiflask import APIFlask
 
-from dataflix_backend import access, openapi, problems, requests
+from dataflix_backend import access, openapi, problems, request_hooks
 from dataflix_backend.context import Context
 from dataflix_backend.docs import docs
 from dataflix_backend.health import health, metrics_page
@@ -30,8 +30,8 @@ def create_app(shared: Context) -> APIFlask:
     with_token = bool(shared.settings.backend_token.get_secret_value())
     openapi.install(app, with_token=with_token)
     problems.install(app)
-    requests.install(app)
-    requests.limit(app, shared.settings.backend_rate_limit)
+    request_hooks.install(app)
+    request_hooks.limit(app, shared.settings.backend_rate_limit)
     access.install(app, shared.settings)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from dataflix_cli import __version__
 from dataflix_cli.config import is_id
 from dataflix_cli.faults import ExitCode, Fault, UsageFault
-from dataflix_cli.lazy import LazyGroup
+from dataflix_cli.lazy_commands import LazyGroup
 from dataflix_cli.runtime import Runtime
 from dataflix_contract.terminal import visible
 

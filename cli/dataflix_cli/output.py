@@ -11,8 +11,8 @@ from typing import Any, TextIO
 from rich.markup import escape
 from rich.table import Table
 
-from dataflix_cli.choice import titled
 from dataflix_cli.client import Document
+from dataflix_cli.name_lookup import titled
 from dataflix_cli.stars import draw, number
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import visible

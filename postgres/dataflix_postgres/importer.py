@@ -19,11 +19,11 @@ from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner, describe, take_lock
 from dataflix_postgres.movielens import encodings, ledger
+from dataflix_postgres.movielens.dataset_files import open_source
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
 from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table, reject_lines
 from dataflix_postgres.movielens.runner import UnusableFileError, load_release
-from dataflix_postgres.movielens.source import open_source
 
 make_output_safe()
 app = typer.Typer(add_completion=False)

@@ -21,11 +21,11 @@ from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
 from dataflix_contract import Masking, Settings, Table
 from dataflix_contract.faults import Fault
-from dataflix_reconciliation import source as postgres
+from dataflix_reconciliation import source_snapshot as postgres
 from dataflix_reconciliation import warehouse
-from dataflix_reconciliation.blocks import Masker
+from dataflix_reconciliation.masked_batches import Masker
 from dataflix_reconciliation.report import Counts, Report, Stream
-from dataflix_reconciliation.stream import announce, follow, stages
+from dataflix_reconciliation.stream_catchup import announce, follow, stages
 from dataflix_reconciliation.warehouse import Staging
 
 _TOKEN_BYTES = 4

@@ -33,7 +33,7 @@ from dataflix_stack import paths
 from dataflix_stack.clickhouse_gate import Gate, serve_gate
 from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
-from dataflix_stack.ports import is_free
+from dataflix_stack.port_conflicts import is_free
 
 #: Who the engine's own session logs in as, natively; in a container, a user like any other.
 _ENGINE_USER = "default"

@@ -21,10 +21,10 @@ import requests
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
-from dataflix_stack import lock
+from dataflix_stack import jar_lockfile
 from dataflix_stack.accounts import alone, make_passable
 from dataflix_stack.errors import StackError
-from dataflix_stack.lock import LockedJar
+from dataflix_stack.jar_lockfile import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
 
 #: Called after each jar: (done, all of them, name of the one just done).
@@ -82,7 +82,7 @@ def _build(target: Path, progress: Progress) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "jars").mkdir(parents=True)
     for jar, path in _download_all(locked_jars(), downloads, progress, verify=True).items():
-        if jar.group == lock.POSTGRES_GROUP:
+        if jar.group == jar_lockfile.POSTGRES_GROUP:
             _unpack_postgres(path, partial / "postgres")
         else:
             path.rename(partial / "jars" / jar.filename)

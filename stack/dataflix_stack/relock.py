@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from dataflix_stack import lock
+from dataflix_stack import jar_lockfile
 from dataflix_stack.install import hashed
 
 _POSTGRES_VERSION = "15.19.0"
@@ -24,16 +24,16 @@ _HEADER = """\
 def main(listing: str) -> None:
     """Resolve and hash every dependency in ``listing`` and rewrite the lock beside this module."""
     unhashed = [
-        lock.LockedJar(group, artefact, version, "")
+        jar_lockfile.LockedJar(group, artefact, version, "")
         for group, artefact, version in _DEPENDENCY.findall(listing)
     ]
     unhashed += [
-        lock.LockedJar(lock.POSTGRES_GROUP, artefact, _POSTGRES_VERSION, "")
-        for artefact in sorted(set(lock.POSTGRES_ARTEFACTS.values()))
+        jar_lockfile.LockedJar(jar_lockfile.POSTGRES_GROUP, artefact, _POSTGRES_VERSION, "")
+        for artefact in sorted(set(jar_lockfile.POSTGRES_ARTEFACTS.values()))
     ]
     jars = sorted(hashed(unhashed, lambda done, total, name: print(f"{done}/{total} {name}")))  # noqa: T201
     text = _HEADER + "".join(f"{jar.coordinate} {jar.sha256}\n" for jar in jars)
-    Path(__file__).with_name(lock.LOCK_FILE).write_text(text, encoding="utf-8")
+    Path(__file__).with_name(jar_lockfile.LOCK_FILE).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from dataflix_stack import lock, paths
+from dataflix_stack import jar_lockfile, paths
 from dataflix_stack.errors import StackError
-from dataflix_stack.lock import LockedJar
+from dataflix_stack.jar_lockfile import LockedJar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Servers:
 
 def locked_jars() -> list[LockedJar]:
     """What the shipped lock lists for this kind of machine."""
-    return lock.for_machine(lock.parse(lock.text()), platform.machine())
+    return jar_lockfile.for_machine(jar_lockfile.parse(jar_lockfile.text()), platform.machine())
 
 
 def wanted_servers() -> Servers:

@@ -20,7 +20,7 @@ from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
-from dataflix_stack import config, ports, preparation, processes, versitygw
+from dataflix_stack import config, port_conflicts, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.code_digest import digest_of
 from dataflix_stack.errors import StackError
@@ -181,7 +181,7 @@ def _supervise(stack: Stack, described: Sequence[Service]) -> None:
     alive = supervisor.alive
     if not alive:
         processes.stop_recorded(stack.layout.run, stack.console.print)
-        _refuse(ports.taken(stack.settings.bind, described))
+        _refuse(port_conflicts.taken(stack.settings.bind, described))
     _write_configuration(stack, described)
     if not alive:
         supervisor.start()
@@ -190,7 +190,7 @@ def _supervise(stack: Stack, described: Sequence[Service]) -> None:
         stack.console.print(f"restarting with changed settings: {', '.join(changed)}")
     states = supervisor.states()
     idle = [service for service in described if not states[service.name].running]
-    _refuse(ports.taken(stack.settings.bind, idle))
+    _refuse(port_conflicts.taken(stack.settings.bind, idle))
 
 
 def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from dataflix_contract.masking import Masking
-from dataflix_stream_processors.envelope import Refused
+from dataflix_stream_processors.message_masker import Refused
 
 _MILLISECONDS = 1000
 

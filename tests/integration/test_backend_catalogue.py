@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dataflix_backend import writes
+from dataflix_backend import idempotency
 from dataflix_backend.database import Pool, make_pool
 from dataflix_backend.recommendations.catalogue import Catalogue, catalogue_version
 from dataflix_contract import Settings
@@ -168,5 +168,5 @@ def test_no_request_waits_for_a_key_that_somebody_else_holds(
     )
     with connect_owner(migrated) as holder, pool.connection() as api:
         holder.execute("DELETE FROM idempotency_keys WHERE key_digest = 'held'")
-        assert api.execute(writes._FORGET.encode()).rowcount == 1
+        assert api.execute(idempotency._FORGET.encode()).rowcount == 1
         holder.rollback()

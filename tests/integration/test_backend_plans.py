@@ -9,7 +9,7 @@ from dataflix_backend import users
 from dataflix_backend.database import Pool, make_pool
 from dataflix_backend.movie_queries import order_of, statement
 from dataflix_backend.schemas import MovieSearch
-from dataflix_backend.text import part
+from dataflix_backend.search_patterns import part
 from dataflix_contract import Settings
 
 _ROWS = 4_000

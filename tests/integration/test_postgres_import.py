@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.importer import app
-from dataflix_postgres.movielens import replacement, runner, slots
-from dataflix_postgres.movielens.slots import SlotRoom
+from dataflix_postgres.movielens import replacement, runner, wal_headroom
+from dataflix_postgres.movielens.wal_headroom import WalHeadroom
 from support.waiting import wait_until
 
 FLAGS = "|0" * 18
@@ -400,10 +400,10 @@ def test_a_replacement_larger_than_the_slots_may_keep_is_made_in_steps(
     empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _import(_many_ratings(tmp_path / "old", 2_000))
-    monkeypatch.setattr(SlotRoom, "limit", lambda _: 1)
+    monkeypatch.setattr(WalHeadroom, "limit", lambda _: 1)
     monkeypatch.setattr(replacement, "_BLOCKS_AT_ONCE", 3)
     steps: list[int] = []
-    monkeypatch.setattr(SlotRoom, "wait_for", lambda _, needed: steps.append(needed))
+    monkeypatch.setattr(WalHeadroom, "wait_for", lambda _, needed: steps.append(needed))
     new = _many_ratings(tmp_path / "new", 20_000)
     _import(new, "--replace")
     assert _counts(empty) == (100, 200, 20_000, 20_000)
@@ -415,10 +415,10 @@ def test_a_replacement_larger_than_the_slots_may_keep_is_made_in_steps(
 def test_an_import_waits_for_slots_and_says_who_must_read_them(
     empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_ROOM", "SELECT 5::bigint")
-    monkeypatch.setattr(slots, "_SECONDS_BETWEEN_LOOKS", 0)
-    monkeypatch.setattr(slots, "_SECONDS_WITHOUT_PROGRESS", 0)
-    room = SlotRoom(empty, Console(file=io.StringIO()))
+    monkeypatch.setattr(wal_headroom, "_ROOM", "SELECT 5::bigint")
+    monkeypatch.setattr(wal_headroom, "_SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(wal_headroom, "_SECONDS_WITHOUT_PROGRESS", 0)
+    room = WalHeadroom(empty, Console(file=io.StringIO()))
     room.wait_for(5)
     with pytest.raises(Fault, match="nothing reads the replication slots"):
         room.wait_for(6)

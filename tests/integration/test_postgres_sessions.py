@@ -25,7 +25,7 @@ from dataflix_postgres.migrate import set_up
 from dataflix_postgres.migrations import shipped_migrations
 from dataflix_postgres.sample_films import catalogue
 from dataflix_postgres.seed import load, sample_rows
-from dataflix_reconciliation.source import take_snapshot
+from dataflix_reconciliation.source_snapshot import take_snapshot
 from support.backend import Api, running_backend
 from support.waiting import wait_until
 

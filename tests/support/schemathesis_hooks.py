@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import schemathesis
 
+from dataflix_backend.idempotency import KEY_HEADER, KEY_PATTERN
 from dataflix_backend.validation import CURSOR
-from dataflix_backend.writes import KEY_HEADER, KEY_PATTERN
 
 _KEYS = (f"{uuid4().hex}-{number}" for number in itertools.count())
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from dataflix_backend.page.parts import Part
+from dataflix_backend.page.cached_probe import CachedProbe
 from dataflix_backend.page.pipeline import links
 from dataflix_backend.page.rates import Reading, between, events_of
 from dataflix_backend.page.stages import Change, newest, read_change, summarise
@@ -85,7 +85,7 @@ def test_only_what_was_committed_has_times(snapshot: str) -> None:
 
 def test_an_answer_is_kept_for_its_time(threads: ThreadPoolExecutor) -> None:
     asked: list[Settings] = []
-    part = Part("it", asked.append, seconds=3600)
+    part = CachedProbe("it", asked.append, seconds=3600)
     first = part.begin(threads, SETTINGS)
     assert first is not None
     first.result()
@@ -106,7 +106,7 @@ def garbled(_settings: Settings) -> None:
 def test_a_servers_fault_is_an_answer(
     threads: ThreadPoolExecutor, question: Callable[[Settings], None]
 ) -> None:
-    part = Part("it", question, seconds=0)
+    part = CachedProbe("it", question, seconds=0)
     begun = part.begin(threads, SETTINGS)
     assert begun is not None
     begun.result()
@@ -115,7 +115,7 @@ def test_a_servers_fault_is_an_answer(
 
 def test_a_server_that_hangs_is_asked_once_and_waited_for_by_nobody(threads: ThreadPoolExecutor) -> None:
     hanging = threading.Event()
-    part = Part("it", lambda _settings: hanging.wait(), seconds=0)
+    part = CachedProbe("it", lambda _settings: hanging.wait(), seconds=0)
     begun = part.begin(threads, SETTINGS)
     assert begun is not None
     assert part.end() == Unknown("no answer in time")
@@ -129,7 +129,7 @@ def test_a_busy_servers_last_answer_is_kept_for_a_while(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, busy, answers = [0.0], threading.Event(), iter([1, 2])
-    monkeypatch.setattr("dataflix_backend.page.parts.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("dataflix_backend.page.cached_probe.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def question(_settings: Settings) -> int:
         answer = next(answers)
@@ -137,7 +137,7 @@ def test_a_busy_servers_last_answer_is_kept_for_a_while(
             busy.wait()
         return answer
 
-    part = Part("it", question, seconds=1)
+    part = CachedProbe("it", question, seconds=1)
     first = part.begin(threads, SETTINGS)
     assert first is not None
     first.result()

@@ -4,7 +4,7 @@ import pytest
 
 from dataflix_backend.movie_queries import order_of, statement
 from dataflix_backend.schemas import MovieSearch
-from dataflix_backend.text import part
+from dataflix_backend.search_patterns import part
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from dataflix_cli import app, lazy
+from dataflix_cli import app, lazy_commands
 from dataflix_cli.commands import programs
 from dataflix_cli.faults import AmbiguousFault, ExitCode, NotFoundFault
-from dataflix_cli.tailing import holds_personal_data
+from dataflix_cli.topic_tail import holds_personal_data
 from dataflix_contract import tables
 
 Captured = pytest.CaptureFixture[str]
@@ -27,13 +27,13 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DATAFLIX_USER", raising=False)
 
 
-@pytest.mark.parametrize("name", lazy.COMMANDS)
+@pytest.mark.parametrize("name", lazy_commands.COMMANDS)
 def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> None:
     group = typer.main.get_command(app.app)
-    assert isinstance(group, lazy.LazyGroup)
+    assert isinstance(group, lazy_commands.LazyGroup)
     command = group.commands[name]
     assert command.name == name
-    assert bool(getattr(command, "commands", None)) == lazy.COMMANDS[name].group
+    assert bool(getattr(command, "commands", None)) == lazy_commands.COMMANDS[name].group
     assert command.help
 
 
@@ -49,7 +49,7 @@ def test_what_asks_every_server_says_where_to_run_it_if_it_cannot_be_here(
 def test_help_names_every_command_and_exit_code(capsys: Captured) -> None:
     assert app.run(["--help"]) == ExitCode.OK
     told = capsys.readouterr().out
-    assert all(name in told for name in lazy.COMMANDS)
+    assert all(name in told for name in lazy_commands.COMMANDS)
     assert all(f"  {code.value}  " in told for code in ExitCode)
 
 
@@ -140,7 +140,7 @@ def test_what_must_be_there_at_once_imports_nothing_heavy(arguments: list[str]) 
         "import atexit, sys\n"
         f"sys.argv = ['dataflix', *{arguments}]\n"
         "atexit.register(lambda: print(sorted({name.partition('.')[0] for name in sys.modules})))\n"
-        "from dataflix_cli.start import main\n"
+        "from dataflix_cli.entry_point import main\n"
         "main()\n"
     )
     done = subprocess.run(
@@ -188,7 +188,7 @@ def test_a_terminal_that_is_not_utf_8_shows_what_it_can(environ: dict[str, str])
 
 @pytest.mark.parametrize("environ", _ENCODINGS, ids=str)
 def test_a_fault_is_told_on_a_terminal_that_is_not_utf_8(environ: dict[str, str]) -> None:
-    code = "from dataflix_cli.start import main; main()"
+    code = "from dataflix_cli.entry_point import main; main()"
     done = _run(code, environ, "config", "set", "★".encode(), "x")
     assert done.returncode == ExitCode.USAGE
     assert b"Traceback" not in done.stderr
@@ -196,7 +196,7 @@ def test_a_fault_is_told_on_a_terminal_that_is_not_utf_8(environ: dict[str, str]
 
 
 def test_an_argument_that_is_not_utf_8_is_named() -> None:
-    done = _run("from dataflix_cli.start import main; main()", {}, "movies", b"Am\xe9lie")
+    done = _run("from dataflix_cli.entry_point import main; main()", {}, "movies", b"Am\xe9lie")
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.startswith(b"dataflix: b'Am\\xe9lie' is not UTF-8")
 

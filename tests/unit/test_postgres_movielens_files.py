@@ -15,11 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dataflix_contract.faults import Fault
-from dataflix_postgres.movielens.encodings import UTF_8, named
-from dataflix_postgres.movielens.records import Reason
-from dataflix_postgres.movielens.releases import FILE_NAMES, choose
-from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, as_table, reject_lines
-from dataflix_postgres.movielens.source import (
+from dataflix_postgres.movielens.dataset_files import (
     LONGEST_LINE,
     Entry,
     Files,
@@ -28,6 +24,10 @@ from dataflix_postgres.movielens.source import (
     open_source,
     survey,
 )
+from dataflix_postgres.movielens.encodings import UTF_8, named
+from dataflix_postgres.movielens.records import Reason
+from dataflix_postgres.movielens.releases import FILE_NAMES, choose
+from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, as_table, reject_lines
 
 
 def _files(path: Path) -> Files:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens import layouts
+from dataflix_postgres.movielens.dataset_files import LONGEST_LINE
 from dataflix_postgres.movielens.encodings import UTF_8
 from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
 from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
-from dataflix_postgres.movielens.source import LONGEST_LINE
 
 
 def _format(layout: Layout[Any], *first_lines: str) -> FileFormat[Any]:

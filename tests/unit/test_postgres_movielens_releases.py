@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dataflix_contract.faults import Fault
+from dataflix_postgres.movielens.dataset_files import lines, open_source
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.records import BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
-from dataflix_postgres.movielens.source import lines, open_source
 
 FLAGS = "|0" * 18
 HETREC = "id\ttitle\timdbID\tspanishTitle\timdbPictureURL\tyear\trtID\n"

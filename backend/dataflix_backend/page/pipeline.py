@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dataflix_backend.context import Context
-from dataflix_backend.page.parts import Part
+from dataflix_backend.page.cached_probe import CachedProbe
 from dataflix_backend.page.rates import Rate
 from dataflix_backend.page.schemas import (
     ChampionView,
@@ -52,14 +52,14 @@ class Pipeline:
             with shared.pool.connection() as connection:
                 return read_facts(connection, settings)
 
-        self._stages = Part("Kafka or ClickHouse", stages, _FRESH_SECONDS)
-        self._rate = Part("the masker", Rate(), _FRESH_SECONDS)
-        self._backlog = Part("Kafka", health.backlog, _FRESH_SECONDS)
-        self._source = Part("PostgreSQL", source, _CAPTURE_SECONDS)
-        self._topics = Part("Kafka", health.capture_topics, _CAPTURE_SECONDS)
-        self._reports = Part("ClickHouse", _reports, _SLOW_SECONDS)
-        self._run = Part("Airflow", health.run, _SLOW_SECONDS)
-        self._champion = Part("MLflow", health.champion, _SLOW_SECONDS)
+        self._stages = CachedProbe("Kafka or ClickHouse", stages, _FRESH_SECONDS)
+        self._rate = CachedProbe("the masker", Rate(), _FRESH_SECONDS)
+        self._backlog = CachedProbe("Kafka", health.backlog, _FRESH_SECONDS)
+        self._source = CachedProbe("PostgreSQL", source, _CAPTURE_SECONDS)
+        self._topics = CachedProbe("Kafka", health.capture_topics, _CAPTURE_SECONDS)
+        self._reports = CachedProbe("ClickHouse", _reports, _SLOW_SECONDS)
+        self._run = CachedProbe("Airflow", health.run, _SLOW_SECONDS)
+        self._champion = CachedProbe("MLflow", health.champion, _SLOW_SECONDS)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pipeline")
         self._looking = threading.Lock()
         self._until = 0.0
@@ -102,7 +102,7 @@ class Pipeline:
         wait([one for one in begun if one is not None], timeout=_PATIENCE_SECONDS)
         faults: list[str] = []
 
-        def of(part: Part[T], read: Callable[[T], R]) -> R | None:
+        def of(part: CachedProbe[T], read: Callable[[T], R]) -> R | None:
             answer = part.end()
             if isinstance(answer, Unknown):
                 faults.append(f"{part.server} does not answer: {answer.fault}")

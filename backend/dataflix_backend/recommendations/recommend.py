@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dataflix_backend.recommendations.serving import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
-from dataflix_backend.text import genre_key
+from dataflix_backend.search_patterns import genre_key
 from dataflix_recommender import because, fold_in, predict_stars, rank, votes
 
 _STARS_DIGITS, _SCORE_DIGITS = 2, 6

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.champion import Champion
-from dataflix_backend.text import genre_key
+from dataflix_backend.search_patterns import genre_key
 from dataflix_recommender import Fit, Model, fit, identities
 
 #: Two kilobytes each.

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.asking import pick_movie
 from dataflix_cli.options import AsJson, Genre, Limit, Movie, group
+from dataflix_cli.prompts import pick_movie
 from dataflix_cli.runtime import runtime
 
 app = group("Search films, look at one, and at those like it.")

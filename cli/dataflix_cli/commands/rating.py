@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.asking import confirm, pick_movie, pick_user
-from dataflix_cli.choice import titled
 from dataflix_cli.client import Document
 from dataflix_cli.faults import UsageFault
+from dataflix_cli.name_lookup import titled
 from dataflix_cli.options import AsJson, Limit, Movie, OwnUser, User, Yes, group
+from dataflix_cli.prompts import confirm, pick_movie, pick_user
 from dataflix_cli.runtime import Runtime, runtime
 from dataflix_cli.stars import StarsError, draw, parse_stars
 
@@ -45,7 +45,7 @@ def rate(
 
 def _traced(run: Runtime, body: dict[str, Any], *, as_json: bool) -> Document:
     # the drivers of Kafka and ClickHouse, for those who want to look only
-    from dataflix_cli.tracing import Tracing  # noqa: PLC0415
+    from dataflix_cli.rating_trace import Tracing  # noqa: PLC0415
 
     tracing = Tracing(live=not as_json)
     document = tracing.post(run.api, body)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.asking import pick_user
 from dataflix_cli.options import AsJson, Genre, OwnUser, group
+from dataflix_cli.prompts import pick_user
 from dataflix_cli.runtime import runtime
 
 app = group("What to watch next.")

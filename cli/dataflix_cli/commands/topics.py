@@ -19,7 +19,7 @@ from dataflix_checker.findings import first_line
 from dataflix_cli import output
 from dataflix_cli.faults import AwayFault, UsageFault
 from dataflix_cli.options import AsJson
-from dataflix_cli.tailing import Record, holds_personal_data, tail_topic
+from dataflix_cli.topic_tail import Record, holds_personal_data, tail_topic
 from dataflix_contract import Settings, SettingsError, load_settings
 
 app = typer.Typer(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.asking import confirm, pick_movie, pick_user
-from dataflix_cli.choice import titled
+from dataflix_cli.name_lookup import titled
 from dataflix_cli.options import AsJson, Limit, Movie, OwnUser, User, Yes, group
+from dataflix_cli.prompts import confirm, pick_movie, pick_user
 from dataflix_cli.runtime import runtime
 
 app = group("What a user has watched.")

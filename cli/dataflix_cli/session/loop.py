@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dataflix_cli import choice, output
+from dataflix_cli import name_lookup, output
 from dataflix_cli.client import Document
 from dataflix_cli.config import is_id
 from dataflix_cli.faults import AmbiguousFault, Fault, NotFoundFault
@@ -120,7 +120,7 @@ class _Session:
         """The film meant: a row of the list that was shown last, an id, or a title."""
         if is_id(text) and 0 < int(text) <= len(self._listed):
             return self._api.get(f"/movies/{self._listed[int(text) - 1]['movie_id']}")
-        return choice.find_movie(self._api, text)
+        return name_lookup.find_movie(self._api, text)
 
     def _film(self, movie: Document) -> None:
         output.movie(self._terminal.screen, movie)
@@ -138,7 +138,7 @@ class _Session:
                 self._terminal.say(f"{fault}; or w, s, x, Enter")
                 continue
             self._films.change(movie, wanted)
-            self._terminal.say(f"{choice.titled(movie)}: {_standing(wanted)}")
+            self._terminal.say(f"{name_lookup.titled(movie)}: {_standing(wanted)}")
             self._show_recommendations(_SHORT)
             return
 
@@ -175,7 +175,7 @@ class _Session:
     def _show_films(self, found: list[Document]) -> None:
         self._listed = found
         for place, one in enumerate(found, start=1):
-            self._terminal.say(f"{place:>3}  {choice.titled(one)}")
+            self._terminal.say(f"{place:>3}  {name_lookup.titled(one)}")
         self._terminal.say("the number chooses" if found else "there is none")
 
     def _undo(self) -> None:
@@ -184,7 +184,7 @@ class _Session:
             self._terminal.say("nothing to take back: no change in this session")
             return
         movie, standing = undone
-        self._terminal.say(f"{choice.titled(movie)}: {_standing(standing)} again")
+        self._terminal.say(f"{name_lookup.titled(movie)}: {_standing(standing)} again")
         self._show_recommendations(_SHORT)
 
     def _help(self) -> None:

@@ -9,9 +9,9 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document as Typed
 
-from dataflix_cli.choice import titled
 from dataflix_cli.client import Api
 from dataflix_cli.faults import Fault
+from dataflix_cli.name_lookup import titled
 from dataflix_contract.terminal import visible
 
 _REST_SECONDS = 0.12

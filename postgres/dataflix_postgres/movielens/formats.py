@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Generic, TypeVar
 
 from dataflix_contract.faults import Fault
+from dataflix_postgres.movielens.dataset_files import LONGEST_LINE
 from dataflix_postgres.movielens.encodings import UTF_8, Encoding
 from dataflix_postgres.movielens.records import BadLineError, Reason
-from dataflix_postgres.movielens.source import LONGEST_LINE
 
 R = TypeVar("R")
 Split = Callable[[str], Sequence[str]]

@@ -26,12 +26,7 @@ from typing import TextIO, TypeVar
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens import layouts
-from dataflix_postgres.movielens.encodings import Encoding
-from dataflix_postgres.movielens.foreign import original_name, told_by_name
-from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
-from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
-from dataflix_postgres.movielens.report import SHARE_OF_ANOTHER_SCALE
-from dataflix_postgres.movielens.source import (
+from dataflix_postgres.movielens.dataset_files import (
     Entry,
     Files,
     Folder,
@@ -41,6 +36,11 @@ from dataflix_postgres.movielens.source import (
     open_text,
     survey,
 )
+from dataflix_postgres.movielens.encodings import Encoding
+from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
+from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
+from dataflix_postgres.movielens.report import SHARE_OF_ANOTHER_SCALE
+from dataflix_postgres.movielens.unsupported_files import original_name, told_by_name
 
 R = TypeVar("R")
 

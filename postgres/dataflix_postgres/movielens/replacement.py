@@ -18,7 +18,7 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
-from dataflix_postgres.movielens.slots import SlotRoom
+from dataflix_postgres.movielens.wal_headroom import WalHeadroom
 from dataflix_postgres.progress import progress
 
 STAGING_SCHEMA = "movielens_staging"
@@ -39,7 +39,7 @@ class Replacement:
     def __init__(self, connection: psycopg.Connection, console: Console) -> None:
         self._connection = connection
         self._console = console
-        self._slots = SlotRoom(connection, console)
+        self._headroom = WalHeadroom(connection, console)
 
     def prepare(self, digests: Mapping[str, str]) -> bool:
         """Get the staged tables ready for files with these digests.
@@ -78,9 +78,9 @@ class Replacement:
             Fault: others do not let go of the tables, or nothing reads the replication slot.
         """
         needed = self._wal_needed()
-        limit = self._slots.limit()
+        limit = self._headroom.limit()
         at_once = limit is None or 4 * needed <= 3 * limit
-        self._slots.wait_for(needed if at_once else 0)
+        self._headroom.wait_for(needed if at_once else 0)
         statements = [*self._deletes(), *self._inserts()]
         step_needs = _BLOCKS_AT_ONCE * _BLOCK_BYTES * _WAL_OF_INSERTING
         with (
@@ -91,7 +91,7 @@ class Replacement:
                 self._lock()
             for statement in statements:
                 if not at_once:
-                    self._slots.wait_for(step_needs)
+                    self._headroom.wait_for(step_needs)
                 self._connection.execute(statement)
                 advance(1)
             with self._connection.transaction():

@@ -13,13 +13,13 @@ from rich.console import Console
 from dataflix_contract.faults import Fault
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
+from dataflix_postgres.movielens.dataset_files import Chunk, chunks, lines
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
 from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import Release
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
-from dataflix_postgres.movielens.slots import SlotRoom
-from dataflix_postgres.movielens.source import Chunk, chunks, lines
+from dataflix_postgres.movielens.wal_headroom import WalHeadroom
 from dataflix_postgres.progress import progress
 
 R = TypeVar("R", Movie, User, Rating)
@@ -73,7 +73,7 @@ class _FileRunner:
         self._rejects = rejects
         self._console = console
         self._staged = staged
-        self._slots = SlotRoom(connection, console)
+        self._headroom = WalHeadroom(connection, console)
 
     def run(self, file: FileFormat[R], loader: Loader[R]) -> FileReport:
         """Load what is left of a file."""
@@ -101,7 +101,7 @@ class _FileRunner:
     def _load_chunk(self, file: FileFormat[R], loader: Loader[R], chunk: Chunk, report: FileReport) -> None:
         records, refused = _parse(file, chunk)
         if not self._staged:
-            self._slots.wait_for(_WAL_AT_ONCE)
+            self._headroom.wait_for(_WAL_AT_ONCE)
         try:
             with self._connection.transaction():
                 not_loaded = loader.load(records)

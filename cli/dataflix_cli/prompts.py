@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 from rich.prompt import IntPrompt
 
-from dataflix_cli import choice
+from dataflix_cli import name_lookup
 from dataflix_cli.client import Document
 from dataflix_cli.faults import AmbiguousFault, DeclinedFault, UsageFault
 from dataflix_cli.runtime import Runtime
@@ -44,11 +44,11 @@ def pick_movie(runtime: Runtime, text: str, *, as_json: bool) -> Document:
         AmbiguousFault: several fit, and nobody can be asked.
     """
     try:
-        return choice.find_movie(runtime.api, text)
+        return name_lookup.find_movie(runtime.api, text)
     except AmbiguousFault as fault:
         if not may_ask(as_json=as_json):
             raise
-        labels = [choice.titled(dict(one)) for one in fault.candidates]
+        labels = [name_lookup.titled(dict(one)) for one in fault.candidates]
         chosen = fault.candidates[_which(fault.message, labels)]
     return runtime.api.get(f"/movies/{chosen['movie_id']}")
 
@@ -62,7 +62,7 @@ def pick_user(runtime: Runtime, text: str | None, *, as_json: bool) -> int:
         UsageFault: ``me`` is nobody yet.
     """
     try:
-        return choice.find_user(runtime.api, runtime.config, text)
+        return name_lookup.find_user(runtime.api, runtime.config, text)
     except AmbiguousFault as fault:
         if not may_ask(as_json=as_json):
             raise

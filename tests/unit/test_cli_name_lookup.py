@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataflix_cli.choice import clear_match, split_title, titled
+from dataflix_cli.name_lookup import clear_match, split_title, titled
 
 
 @pytest.mark.parametrize(

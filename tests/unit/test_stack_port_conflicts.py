@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_stack.ports import is_free, taken
+from dataflix_stack.port_conflicts import is_free, taken
 from dataflix_stack.services import Port, Service
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dataflix_contract import Masking, tables
 from dataflix_contract.schema import FENCE_HEADER, UNAVAILABLE_VALUE
-from dataflix_stream_processors.envelope import Masked, Outcome, Refused, Skipped, TableMasker
+from dataflix_stream_processors.message_masker import Masked, Outcome, Refused, Skipped, TableMasker
 from dataflix_stream_processors.refusals import Reason
 
 CANARY = "canary-7f3a"

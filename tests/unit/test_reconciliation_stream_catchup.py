@@ -6,7 +6,7 @@ import pytest
 
 from dataflix_contract.faults import Fault
 from dataflix_reconciliation.report import Stream
-from dataflix_reconciliation.stream import STILL_STREAM_S, Outcome, Progress, follow
+from dataflix_reconciliation.stream_catchup import STILL_STREAM_S, Outcome, Progress, follow
 
 
 class Clock:

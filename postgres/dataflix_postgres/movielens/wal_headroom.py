@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_WITHOUT_PROGRESS = 120.0
 
 
-class SlotRoom:
+class WalHeadroom:
     """Tells how much WAL may be written before a slot is in danger, and waits for more room."""
 
     def __init__(self, connection: psycopg.Connection, console: Console) -> None:

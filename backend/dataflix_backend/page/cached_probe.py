@@ -17,7 +17,7 @@ _STALE_SECONDS = 10.0
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Part(Generic[T_co]):
+class CachedProbe(Generic[T_co]):
     """A question to one server, and its last answer. For one thread at a time.
 
     Args:

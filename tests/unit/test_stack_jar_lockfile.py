@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_stack import lock
+from dataflix_stack import jar_lockfile
 from dataflix_stack.errors import StackError
-from dataflix_stack.lock import LockedJar
+from dataflix_stack.jar_lockfile import LockedJar
 
 SHA = "0" * 64
 
 
 def test_reads_coordinates_and_skips_comments() -> None:
-    [jar] = lock.parse(f"# comment\n\norg.slf4j:slf4j-api:1.7.36 {SHA}\n")
+    [jar] = jar_lockfile.parse(f"# comment\n\norg.slf4j:slf4j-api:1.7.36 {SHA}\n")
     assert jar == LockedJar("org.slf4j", "slf4j-api", "1.7.36", SHA)
     assert (jar.coordinate, jar.filename) == ("org.slf4j:slf4j-api:1.7.36", "slf4j-api-1.7.36.jar")
 
@@ -21,7 +21,7 @@ def test_reads_coordinates_and_skips_comments() -> None:
 @pytest.mark.parametrize("line", ["org.slf4j:slf4j-api:1.7.36", "a:b 1", f"a:b:c:d {SHA}", f"a:b:../c {SHA}"])
 def test_names_the_line_that_it_cannot_read(line: str) -> None:
     with pytest.raises(StackError, match=r"servers\.lock, line 2"):
-        lock.parse(f"# comment\n{line}\n")
+        jar_lockfile.parse(f"# comment\n{line}\n")
 
 
 def test_verifies_the_content(tmp_path: Path) -> None:
@@ -34,18 +34,18 @@ def test_verifies_the_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("machine", "ending"), [("x86_64", "amd64"), ("aarch64", "arm64v8")])
 def test_each_machine_gets_its_own_postgresql(machine: str, ending: str) -> None:
-    jars = lock.for_machine(lock.parse(lock.text()), machine)
-    [postgres] = [jar for jar in jars if jar.group == lock.POSTGRES_GROUP]
+    jars = jar_lockfile.for_machine(jar_lockfile.parse(jar_lockfile.text()), machine)
+    [postgres] = [jar for jar in jars if jar.group == jar_lockfile.POSTGRES_GROUP]
     assert postgres.artefact.endswith(ending)
 
 
 def test_refuses_a_machine_without_postgresql() -> None:
     with pytest.raises(StackError, match="riscv64"):
-        lock.for_machine([], "riscv64")
+        jar_lockfile.for_machine([], "riscv64")
 
 
 def test_the_shipped_lock_has_one_version_of_everything() -> None:
-    jars = lock.for_machine(lock.parse(lock.text()), "x86_64")
+    jars = jar_lockfile.for_machine(jar_lockfile.parse(jar_lockfile.text()), "x86_64")
     names = [(jar.group, jar.artefact) for jar in jars]
     assert len(names) == len(set(names)) > 100
     assert len({jar.version for jar in jars if jar.group == "org.eclipse.jetty"}) == 1

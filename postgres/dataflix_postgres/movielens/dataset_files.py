@@ -18,7 +18,7 @@ from typing import IO
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
-from dataflix_postgres.movielens.foreign import BYTES_TOLD_BY, told_by_content, told_by_name
+from dataflix_postgres.movielens.unsupported_files import BYTES_TOLD_BY, told_by_content, told_by_name
 
 #: No line of a release comes near this, and what it holds fits the tables (0005_text_limits.sql).
 LONGEST_LINE = 4096
