@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,6 +12,7 @@ from flask import current_app, request
 
 from dataflix_backend.context import context
 from dataflix_contract import Settings
+from dataflix_contract.web_server import sends_token
 
 _UNAUTHORIZED = 401
 
@@ -46,8 +46,8 @@ def _is_loopback(address: str) -> bool:
 
 
 def _require_token() -> None:
-    wanted = context().settings.backend_token.get_secret_value()
-    if wanted and not _is_public() and not hmac.compare_digest(_sent().encode(), wanted.encode()):
+    token = context().settings.backend_token.get_secret_value()
+    if token and not _is_public() and not sends_token(request.headers.get("Authorization"), token):
         raise HTTPError(
             _UNAUTHORIZED,
             "send Authorization: Bearer with the token in DATAFLIX_BACKEND_TOKEN",
@@ -59,8 +59,3 @@ def _is_public() -> bool:
     endpoint = request.endpoint or ""
     view = current_app.view_functions.get(endpoint)
     return endpoint.rpartition(".")[2] == "static" or getattr(view, "is_public", False)
-
-
-def _sent() -> str:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else ""

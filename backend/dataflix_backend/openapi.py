@@ -13,9 +13,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
 from dataflix_backend.idempotency import KEY_HEADER, KEY_PATTERN, REPLAYED_HEADER
-from dataflix_backend.problems import CONTENT_TYPE
 from dataflix_backend.schemas import Problem
 from dataflix_contract.schema import LEAST_ID, MOST_ID
+from dataflix_contract.web_server import PROBLEM
 
 Document = dict[str, Any]
 
@@ -36,7 +36,7 @@ _WITH_KEY = {410: "The key's request was done before, and what came of it has be
 _WITHOUT_TOKEN = {401: "The token is missing or wrong."}
 _WITH_RETRY_AFTER = ("429", "503")
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-_PROBLEM = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_PROBLEM = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 #: Reading thousands of digits takes long; an id has 20 characters at most.
 _MOST_DIGITS = 20
 _IDS = {"user_id": "The user's id.", "movie_id": "The film's id."}

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, SecurityError
 
 from dataflix_backend.database import RowRefusedError
+from dataflix_contract.web_server import PROBLEM, problem_document
 
 log = structlog.get_logger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
 #: When PostgreSQL is away: how soon to come back, in seconds.
 RETRY_SECONDS = "1"
 _STRANGE_HOST = (
@@ -57,20 +57,10 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(Exception, _of_fault)
 
 
-def document(status: int, detail: str, **more: Any) -> dict[str, Any]:
-    """The fields of a problem document."""
-    return {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    } | more
-
-
 def _problem(status: int, detail: str, **more: Any) -> Response:
-    answer = jsonify(document(status, detail, **more))
+    answer = jsonify(problem_document(status, detail, **more))
     answer.status_code = status
-    answer.content_type = CONTENT_TYPE
+    answer.content_type = PROBLEM
     return answer
 
 

@@ -14,13 +14,13 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from dataflix_backend import metrics, problems, recommendations
+from dataflix_backend import metrics, recommendations
 from dataflix_backend.context import Context
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
-from dataflix_contract.web_server import GunicornLog, address
+from dataflix_contract.web_server import PROBLEM, GunicornLog, address, problem_document
 
 _GRACE_SECONDS = 10
 #: Longer than clients keep idle connections, so that they close them and never meet a closed one.
@@ -47,7 +47,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         status = _status(exc)
         self.log.warning("refused a request: %s", type(exc).__name__)
         body = json.dumps(
-            problems.document(status, f"this is no request that can be served: {status.description}")
+            problem_document(status, f"this is no request that can be served: {status.description}")
         )
         try:
             util.write_nonblock(client, _response(status, body))
@@ -114,7 +114,7 @@ def _status(fault: Exception) -> HTTPStatus:
 def _response(status: HTTPStatus, body: str) -> bytes:
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-        f"Content-Type: {problems.CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return (head + body).encode("ascii")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -35,3 +37,27 @@ def query_is_utf8(query: bytes) -> bool:
 
 #: What a client is told whose query is not.
 NOT_UTF8 = "the query is not UTF-8: percent-encode the bytes of UTF-8 text"
+#: The media type of a problem document.
+PROBLEM = "application/problem+json"
+
+
+def problem_document(status: int, detail: str, **more: Any) -> dict[str, Any]:
+    """The fields of a problem document (RFC 9457).
+
+    Args:
+        status: the HTTP status.
+        detail: what is wrong, and what to do.
+        more: further fields.
+    """
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    } | more
+
+
+def sends_token(authorization: str | None, token: str) -> bool:
+    """Whether a request's header ``Authorization`` is the bearer token, compared in constant time."""
+    kind, _, sent = (authorization or "").partition(" ")
+    return kind.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), token.encode())

@@ -5,7 +5,6 @@ Errors are problem details (RFC 9457).
 
 from __future__ import annotations
 
-import hmac
 import sqlite3
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -29,7 +28,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAll
 from werkzeug.wrappers import Response as AnyResponse
 
 from dataflix_contract import Settings
-from dataflix_contract.web_server import NOT_UTF8, query_is_utf8
+from dataflix_contract.web_server import NOT_UTF8, PROBLEM, problem_document, query_is_utf8, sends_token
 from dataflix_dbt import warehouse
 from dataflix_dbt.folders import Folders
 from dataflix_dbt.metrics import Metrics
@@ -98,10 +97,8 @@ def _require_utf8() -> None:
 
 @_runs.before_request
 def _authorize() -> None:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    wanted = _service().settings.dbt_token.get_secret_value()
-    right = hmac.compare_digest(token.strip().encode(), wanted.encode())
-    if kind.lower() != "bearer" or not right:
+    token = _service().settings.dbt_token.get_secret_value()
+    if not sends_token(request.headers.get("Authorization"), token):
         abort(HTTPStatus.UNAUTHORIZED, "send Authorization: Bearer with DATAFLIX_DBT_TOKEN")
 
 
@@ -227,10 +224,9 @@ def _detail(run: Run) -> dict[str, Any]:
 
 def _problem(fault: HTTPException) -> Response:
     code = fault.code or HTTPStatus.INTERNAL_SERVER_ERROR
-    body = {"type": "about:blank", "title": fault.name, "status": code, "detail": fault.description}
-    answer = jsonify(body)
+    answer = jsonify(problem_document(code, fault.description or fault.name))
     answer.status_code = code
-    answer.content_type = "application/problem+json"
+    answer.content_type = PROBLEM
     if isinstance(fault, MethodNotAllowed):
         answer.allow.update(fault.valid_methods or [])
     if code == HTTPStatus.UNAUTHORIZED:
