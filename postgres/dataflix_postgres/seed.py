@@ -15,11 +15,11 @@ from psycopg import sql
 from dataflix_contract import tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import program_settings
+from dataflix_contract.progress import Progress, progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import advance_identities, connect_owner, describe
 from dataflix_postgres.generator import FIRST_DAY, History, histories
 from dataflix_postgres.made_up_people import person
-from dataflix_postgres.progress import Advance, progress
 from dataflix_postgres.sample_films import Film, catalogue
 
 make_output_safe()
@@ -85,11 +85,11 @@ def sample_rows(films: Sequence[Film], people: Iterable[History], seed: int = 0)
 
 def load(connection: psycopg.Connection, rows: SampleRows) -> None:
     """Load all rows in one transaction and set the identities past them."""
-    with connection.transaction(), progress("sample data", rows.total, Console(stderr=True)) as advance:
-        _copy(connection, "users", _USER_COLUMNS, rows.users, advance)
-        _copy(connection, "movies", _MOVIE_COLUMNS, rows.movies, advance)
-        _copy(connection, "watched_movies", _WATCHED_COLUMNS, rows.watched_movies, advance)
-        _copy(connection, "ratings", _RATING_COLUMNS, rows.ratings, advance)
+    with connection.transaction(), progress("sample data", Console(stderr=True), rows.total) as shown:
+        _copy(connection, "users", _USER_COLUMNS, rows.users, shown)
+        _copy(connection, "movies", _MOVIE_COLUMNS, rows.movies, shown)
+        _copy(connection, "watched_movies", _WATCHED_COLUMNS, rows.watched_movies, shown)
+        _copy(connection, "ratings", _RATING_COLUMNS, rows.ratings, shown)
         advance_identities(connection)
 
 
@@ -102,7 +102,7 @@ def _claim_empty_tables(connection: psycopg.Connection) -> bool:
 
 
 def _copy(
-    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Rows, advance: Advance
+    connection: psycopg.Connection, table: str, columns: Sequence[str], rows: Rows, shown: Progress
 ) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -110,7 +110,7 @@ def _copy(
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
-    advance(len(rows))
+    shown.advance(len(rows))
 
 
 def _user_row(history: History, seed: int) -> tuple[int, str, str, int, str, str, datetime, datetime]:

@@ -18,8 +18,8 @@ from dataflix_connectors.source import describe
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
+from dataflix_contract.progress import progress
 from dataflix_contract.terminal import cannot_use, make_output_safe
-from dataflix_reconciliation.progress import telling
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
 
@@ -62,8 +62,8 @@ def main(
         run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
         timeouts, reports = Timeouts(fence_timeout, stream_timeout), []
         for table in chosen:
-            with telling(table.name, err) as progress:
-                reports.append(reconcile(settings, table, run, timeouts, progress))
+            with progress(table.name, err) as shown:
+                reports.append(reconcile(settings, table, run, timeouts, shown))
             if as_json:
                 sys.stdout.write(json.dumps(reports[-1].plain()) + "\n")
                 sys.stdout.flush()

@@ -10,7 +10,6 @@ import datetime as dt
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -21,6 +20,7 @@ from dataflix_connectors.replicas import catch_up
 from dataflix_connectors.source import Connection, connect_as_debezium
 from dataflix_contract import Masking, Settings, Table
 from dataflix_contract.faults import Fault
+from dataflix_contract.progress import Progress
 from dataflix_reconciliation import source_snapshot as postgres
 from dataflix_reconciliation import warehouse
 from dataflix_reconciliation.masked_batches import Masker
@@ -29,19 +29,6 @@ from dataflix_reconciliation.stream_catchup import announce, follow, stages
 from dataflix_reconciliation.warehouse import Staging
 
 _TOKEN_BYTES = 4
-
-
-class Progress(Protocol):
-    """Is told how far a table's reconciliation is."""
-
-    def tell(self, line: str) -> None:
-        """Something is done, or waited for."""
-
-    def expect(self, rows: int) -> None:
-        """About so many rows are going to be loaded."""
-
-    def advance(self, rows: int) -> None:
-        """So many more rows are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +120,7 @@ class _Attempt:
     def _load(self, snapshot: postgres.Snapshot) -> int:
         secret = self.settings.masking_key.get_secret_value()
         masker = Masker(self.table, Masking(secret, self.settings.masking_key_id))
+        self.progress.tell(f"loading about {snapshot.estimate:,} rows" if snapshot.estimate else "loading")
         self.progress.expect(snapshot.estimate)
         return self.staging.load(masker.schema, self._masked(masker, snapshot))
 

@@ -7,11 +7,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 
 from dataflix_contract import load_settings
 from dataflix_contract.console import Console
+from dataflix_contract.progress import progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks
@@ -119,14 +119,8 @@ def _install() -> None:
     # what it is made of takes longer to import than all of a start that finds the servers
     from dataflix_stack.install import install as download  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("downloading the servers", total=None)
-
-        def show(done: int, total: int, _name: str) -> None:
-            bar.update(task, completed=done, total=total)
-
-        servers = download(show)
+    with progress("downloading the servers", console) as shown:
+        servers = download(shown)
     console.print(f"servers are installed in {servers.root}", soft_wrap=True)
 
 

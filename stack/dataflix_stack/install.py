@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -21,14 +21,12 @@ import requests
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
+from dataflix_contract.progress import Progress
 from dataflix_stack import jar_lockfile
 from dataflix_stack.accounts import alone, make_passable
 from dataflix_stack.errors import StackError
 from dataflix_stack.jar_lockfile import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
-
-#: Called after each jar: (done, all of them, name of the one just done).
-Progress = Callable[[int, int, str], None]
 
 _DOWNLOADS_AT_ONCE = 8
 _ATTEMPTS = 3
@@ -102,12 +100,13 @@ def _download_all(
         timeout=_TIMEOUT_SECONDS,
     )
     found: dict[LockedJar, Path] = {}
+    progress.expect(len(jars))
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         futures = {pool.submit(_download, maven, jar, verify=verify): jar for jar in jars}
         try:
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
-                progress(len(found), len(jars), futures[future].filename)
+                progress.advance(1)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

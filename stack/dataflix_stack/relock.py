@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from dataflix_contract.console import Console
+from dataflix_contract.progress import progress
 from dataflix_stack import jar_lockfile
 from dataflix_stack.install import hashed
 
@@ -31,7 +33,8 @@ def main(listing: str) -> None:
         jar_lockfile.LockedJar(jar_lockfile.POSTGRES_GROUP, artefact, _POSTGRES_VERSION, "")
         for artefact in sorted(set(jar_lockfile.POSTGRES_ARTEFACTS.values()))
     ]
-    jars = sorted(hashed(unhashed, lambda done, total, name: print(f"{done}/{total} {name}")))  # noqa: T201
+    with progress("downloading", Console(stderr=True)) as shown:
+        jars = sorted(hashed(unhashed, shown))
     text = _HEADER + "".join(f"{jar.coordinate} {jar.sha256}\n" for jar in jars)
     Path(__file__).with_name(jar_lockfile.LOCK_FILE).write_text(text, encoding="utf-8")
 

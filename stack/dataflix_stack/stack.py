@@ -26,10 +26,10 @@ from dataflix_stack.code_digest import digest_of
 from dataflix_stack.errors import StackError
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
-from dataflix_stack.progress import Board
 from dataflix_stack.servers import Servers, wanted_servers
 from dataflix_stack.services import Service, Surroundings, services
 from dataflix_stack.setup import run_set_up, set_ups, tail
+from dataflix_stack.step_board import Board
 from dataflix_stack.steps import Step, run_steps
 from dataflix_stack.supervision import Supervisor
 

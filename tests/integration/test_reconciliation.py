@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
+from rich.console import Console
 
 from dataflix_checker.clients import open_postgres
 from dataflix_clickhouse import warehouse as clickhouse
 from dataflix_contract import Settings, tables
+from dataflix_contract.progress import Progress
 from dataflix_reconciliation import warehouse as staging
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Counts, Report, Stream
@@ -42,7 +44,7 @@ def owner(settings: Settings) -> Iterator[Client]:
     client.close()
 
 
-class Meddler:
+class Meddler(Progress):
     """Is told how far a reconciliation is, and does things at that moment."""
 
     def __init__(
@@ -51,17 +53,12 @@ class Meddler:
         loading: Callable[[], None] = lambda: None,
         comparing: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__("test", Console(quiet=True), None, None, 0)
         self._hooks = {"waiting for open": waiting, "loading": loading, "comparing": comparing}
 
-    def tell(self, line: str) -> None:
-        for start in [start for start in self._hooks if line.startswith(start)]:
+    def tell(self, text: str) -> None:
+        for start in [start for start in self._hooks if text.startswith(start)]:
             self._hooks.pop(start)()
-
-    def expect(self, _rows: int) -> None:
-        self.tell("loading")
-
-    def advance(self, _rows: int) -> None:
-        pass
 
 
 def run_all(stack: Stack, *options: str) -> dict[str, dict[str, object]]:

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from dataflix_contract import tables
 from dataflix_contract.faults import Fault
+from dataflix_contract.progress import progress
 from dataflix_contract.schema import SOURCE_SCHEMA
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.wal_headroom import WalHeadroom
-from dataflix_postgres.progress import progress
 
 STAGING_SCHEMA = "movielens_staging"
 _LEDGER = "movielens_imports"
@@ -85,7 +85,7 @@ class Replacement:
         step_needs = _BLOCKS_AT_ONCE * _BLOCK_BYTES * _WAL_OF_INSERTING
         with (
             self._connection.transaction() if at_once else contextlib.nullcontext(),
-            progress("replacing", len(statements), self._console) as advance,
+            progress("replacing", self._console, len(statements)) as shown,
         ):
             if at_once:
                 self._lock()
@@ -93,7 +93,7 @@ class Replacement:
                 if not at_once:
                     self._headroom.wait_for(step_needs)
                 self._connection.execute(statement)
-                advance(1)
+                shown.advance(1)
             with self._connection.transaction():
                 advance_identities(self._connection)
                 self._connection.execute(_copy(_LEDGER, _LEDGER_COLUMNS))

@@ -11,6 +11,7 @@ import psycopg
 from rich.console import Console
 
 from dataflix_contract.faults import Fault
+from dataflix_contract.progress import progress
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.dataset_files import Chunk, chunks, lines
@@ -20,7 +21,6 @@ from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rat
 from dataflix_postgres.movielens.releases import Release
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
 from dataflix_postgres.movielens.wal_headroom import WalHeadroom
-from dataflix_postgres.progress import progress
 
 R = TypeVar("R", Movie, User, Rating)
 
@@ -93,10 +93,10 @@ class _FileRunner:
     def _rest(self, file: FileFormat[R], loader: Loader[R], lines_done: int, report: FileReport) -> None:
         total = self._release.surveys[file.name].lines
         numbered = file.joined(lines(self._release.entries[file.name], file.encoding))
-        with progress(file.name, total, self._console, lines_done) as advance:
+        with progress(file.name, self._console, total, lines_done) as shown:
             for chunk in chunks(numbered, lines_done, LINES_AT_ONCE):
                 self._load_chunk(file, loader, chunk, report)
-                advance(len(chunk.lines))
+                shown.advance(len(chunk.lines))
 
     def _load_chunk(self, file: FileFormat[R], loader: Loader[R], chunk: Chunk, report: FileReport) -> None:
         records, refused = _parse(file, chunk)

@@ -1,0 +1,69 @@
+"""Progress of long work, for people: a bar on a terminal, lines elsewhere.
+
+For programs that print with rich, which each of them brings along.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def progress(title: str, console: Console, total: int | None = None, done: int = 0) -> Iterator[Progress]:
+    """Show how far a piece of work is, until the block ends.
+
+    Args:
+        title: what is being done.
+        console: where to show it, usually standard error.
+        total: how much there is to do; None: not known yet.
+        done: how much of it was done before.
+    """
+    if not console.is_terminal:
+        yield Progress(title, console, None, total, done)
+        return
+    words = TextColumn("{task.description}", markup=False)  # a title may be the name of a file
+    columns = (words, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console) as bars:
+        yield Progress(title, console, bars, total, done)
+
+
+class Progress:
+    """One piece of work. See :func:`progress`, which makes it."""
+
+    def __init__(self, title: str, console: Console, bars: Bars | None, total: int | None, done: int) -> None:
+        self._title, self._console, self._bars, self._total, self._done = title, console, bars, total, done
+        self._task = bars.add_task(title, total=total, completed=done) if bars else None
+        self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+
+    def tell(self, text: str) -> None:
+        """Say what is being done now, or what came of it."""
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, description=f"{self._title}: {text}")
+        else:
+            self._print(text)
+
+    def expect(self, total: int) -> None:
+        """Say how much there is to do."""
+        self._total = total
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, total=total or None)
+
+    def advance(self, amount: int) -> None:
+        """So much more is done; without a terminal, a line every few seconds and at the end says how far."""
+        self._done += amount
+        if self._bars and self._task is not None:
+            self._bars.advance(self._task, amount)
+        elif self._total and (self._done >= self._total or time.monotonic() >= self._next_line):
+            self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+            self._print(f"{100 * self._done // self._total} %")
+
+    def _print(self, text: str) -> None:
+        self._console.print(f"{self._title}: {text}", markup=False, highlight=False, soft_wrap=True)
