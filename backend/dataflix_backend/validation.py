@@ -41,6 +41,8 @@ VISIBLE_TEXT = rf"^[^{CONTROLS}]*[^{_BLANK}{_NOTHING_ALONE}][^{CONTROLS}]*$"
 #: Looks like an address, all of which can be seen. Only a message that arrives proves more.
 EMAIL = rf"^[^{_BLANK}@]+@[^{_BLANK}@.]+(\.[^{_BLANK}@.]+)+$"
 CURSOR = r"^[A-Za-z0-9_-]+$"
+#: A list of up to 100 ids.
+IDS = r"^(-?[0-9]{1,19}(,-?[0-9]{1,19}){0,99})?$"
 _WITHOUT_CONTROLS = "without control characters and marks that change its direction (U+202A to U+2069)"
 #: What to send where one of these does not match.
 _MEANINGS = {
@@ -48,6 +50,7 @@ _MEANINGS = {
     VISIBLE_TEXT: f"Send text with something to read in it, {_WITHOUT_CONTROLS}",
     EMAIL: "Send an e-mail address, such as ada@example.org",
     CURSOR: "Send the `next` of a reply, or no cursor",
+    IDS: "Send ids with commas between them, 100 at most",
 }
 _UNPROCESSABLE = 422
 _UNSUPPORTED = 415

@@ -50,8 +50,8 @@ _QUERIES = {
     "/movies": ("q", "genre", "year_from", "year_to", "sort", "limit", "cursor"),
     "/users/1/watched": ("limit", "cursor"),
     "/users/1/ratings": ("limit", "cursor"),
-    "/recommendations/1": ("n", "genre", "exclude_watched"),
-    "/movies/1/similar": ("limit",),
+    "/recommendations/1": ("n", "genre", "exclude_watched", "exclude"),
+    "/movies/1/similar": ("limit", "user_id"),
 }
 _LARGE = 10_000_000
 

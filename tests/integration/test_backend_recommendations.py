@@ -28,6 +28,7 @@ from support.training import train
 from support.waiting import wait_until
 
 USERS, SIMILAR, NEAR = 200, 10, 2
+NOTHING = 2**63 - 1
 SWAPS, READERS, PAUSE_SECONDS = 20, 4, 0.04
 
 
@@ -180,9 +181,41 @@ def test_what_is_asked_for_bounds_the_reply(api: httpx.Client, user: int) -> Non
     api.post("/watched", json={"user_id": user, "movie_id": film}).raise_for_status()
     assert film not in ids(recommended(api, user, genre=genre))
     assert film in ids(recommended(api, user, genre=genre, exclude_watched=False))
-    for query in ({"n": 0}, {"n": 101}, {"n": "x"}, {"exclude_watched": "perhaps"}, {"more": 1}):
+    queries: list[dict[str, Any]] = [{"n": 0}, {"n": 101}, {"n": "x"}, {"exclude_watched": "perhaps"}]
+    queries += [{"more": 1}, *({"exclude": one} for one in ("x", "1,", ",1", "1;2", ",".join(["1"] * 101)))]
+    for query in queries:
         refused = api.get(f"/recommendations/{user}", params=query)
         assert (refused.status_code, refused.headers["Content-Type"]) == (422, "application/problem+json")
+
+
+def test_films_that_are_asked_to_be_left_out_are_not_there(api: httpx.Client, user: int) -> None:
+    popular = recommended(api, user, n=20)
+    first, second, third, *_ = ids(popular)
+    nobody = f"{NOTHING},{-NOTHING},9999999999999999999"
+    rest = recommended(api, user, n=18, exclude=f"{second},{first},{first},{nobody}")
+    assert ids(rest) == ids(popular)[2:]
+    assert recommended(api, user, n=20, exclude="")["items"] == popular["items"]
+    rate(api, user, third, 5.0)
+    personal = ids(recommended(api, user, n=20))
+    without = recommended(api, user, n=20, exclude=f"{personal[0]}", exclude_watched=False)
+    assert personal[0] not in ids(without)
+    assert third in ids(without)
+    assert ids(recommended(api, user, n=19, exclude=f"{personal[0]}")) == personal[1:]
+
+
+def test_similar_films_leave_out_what_a_user_has_watched(api: httpx.Client, user: int) -> None:
+    (film,) = ids(recommended(api, user, n=1))
+
+    def alike(**query: int) -> list[int]:
+        return ids(api.get(f"/movies/{film}/similar", params=query).raise_for_status().json())
+
+    everything = alike(limit=5)
+    assert alike(limit=5, user_id=user) == everything
+    api.post("/watched", json={"user_id": user, "movie_id": everything[0]}).raise_for_status()
+    assert alike(limit=4, user_id=user) == everything[1:]
+    assert alike(limit=5) == everything
+    missing = api.get(f"/movies/{film}/similar", params={"user_id": NOTHING})
+    assert (missing.status_code, missing.headers["Content-Type"]) == (404, "application/problem+json")
 
 
 def test_a_change_of_the_catalogue_is_shown(

@@ -114,7 +114,9 @@ def test_movies(dataflix: Program) -> None:
     film = dataflix.json("movies", "show", FILM)
     assert (film["title"], film["release_year"]) == ("Heat", 1995)
     assert dataflix.json("movies", "show", str(film["movie_id"])) == film
-    assert len(dataflix.json("movies", "similar", "heat", "-n", "3")["items"]) == 3
+    alike = dataflix.json("movies", "similar", "heat", "-n", "3")["items"]
+    assert len(alike) == 3
+    assert dataflix.json("movies", "similar", "heat", "-n", "3", "--user", "1")["items"]
     assert any(genre["genre"] == "Drama" for genre in dataflix.json("movies", "genres")["items"])
     ambiguous = dataflix.fault(2, "movies", "show", "godfathr")
     assert [one["title"] for one in ambiguous["candidates"]][:2] == ["The Godfather", "The Godfather Part II"]
@@ -141,6 +143,9 @@ def test_watch_rate_and_recommend(dataflix: Program, user_id: str) -> None:
     everything = dataflix.json("recommend", user_id, "-n", "100", "--include-watched")["items"]
     assert first["movie_id"] not in [one["movie_id"] for one in kept]
     assert first["movie_id"] in [one["movie_id"] for one in everything]
+    left_out = [part for film in kept[:2] for part in ("--exclude", str(film["movie_id"]))]
+    rest = dataflix.json("recommend", user_id, "-n", "98", *left_out)["items"]
+    assert rest == kept[2:]
     westerns = dataflix.json("recommend", user_id, "--genre", "Western")["items"]
     assert westerns
     assert all("Western" in film["genres"] for film in westerns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,11 +28,13 @@ class Query:
         count: how many films at most.
         genre: of which genre, in any case; empty: of any.
         unwatched: only films that the user has not watched.
+        exclude: ids of films to leave out, rising.
     """
 
     count: int
     genre: str = ""
     unwatched: bool = True
+    exclude: tuple[int, ...] = ()
 
 
 def make_reply(serving: Serving, user: UserFilms, query: Query) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def entity_tag(serving: Serving, user: UserFilms, query: Query) -> str:
 
 def _popular_state(serving: Serving, user: UserFilms, query: Query) -> object:
     """What a reply of popular films depends on: their head, or of a genre's films perhaps the whole list."""
-    return serving.popular_state if query.genre else serving.popular[: query.count + len(user.watched)]
+    hidden = len(user.watched) + len(query.exclude)
+    return serving.popular_state if query.genre else serving.popular[: query.count + hidden]
 
 
 def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
         model,
         profile,
         query.count,
-        exclude=user.watched if query.unwatched else (),
+        exclude=_hidden(user, query),
         among=_among(serving, query.genre, len(model.item_ids)),
         rated=not query.unwatched,
         given=given,
@@ -93,6 +96,12 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
         "based_on": {"ratings": len(user.rated), "fresh_ratings": len(user.rated) - old},
         "strategy": "personal" if len(profile.items) else "popular",
     }
+
+
+def _hidden(user: UserFilms, query: Query) -> NDArray[np.int64]:
+    """Ids of the films to leave out."""
+    excluded = np.array(query.exclude, np.int64)
+    return np.concatenate((user.watched, excluded)) if query.unwatched else excluded
 
 
 def _ratings(serving: Serving, user: UserFilms) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -125,7 +134,7 @@ def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> li
 
 def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
     """Whether a film is in the catalogue, of the genre that is asked for, and not hidden."""
-    hidden: Collection[int] = set(user.watched.tolist()) if query.unwatched else ()
+    hidden = set(_hidden(user, query).tolist())
     genre = genre_key(query.genre)
 
     def chosen(movie_id: int) -> bool:

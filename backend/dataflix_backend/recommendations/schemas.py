@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dataflix_backend.schemas import MOST_ITEMS, Genre, Id, Movie, Query, Reply
+from dataflix_backend.validation import IDS
 
 
 class Wanted(Query):
@@ -18,12 +19,21 @@ class Wanted(Query):
         Genre | None, Field(description="Only of this genre, in any case.", examples=["Drama"])
     ] = None
     exclude_watched: Annotated[bool, Field(description="Leave out what the user has watched.")] = True
+    exclude: Annotated[
+        str,
+        Field(
+            pattern=IDS,
+            description="Leave out these films: ids with commas between them, 100 at most.",
+            examples=["1,2"],
+        ),
+    ] = ""
 
 
 class WantedSimilar(Query):
-    """How many similar films."""
+    """Which similar films."""
 
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
+    user_id: Annotated[Id | None, Field(description="Leave out what this user has watched.")] = None
 
 
 class ModelAbout(Reply):

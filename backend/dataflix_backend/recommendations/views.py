@@ -7,10 +7,14 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import orjson
 from apiflask import APIBlueprint, APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Response, current_app, request
+from numpy.typing import NDArray
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from dataflix_backend.context import context
 from dataflix_backend.movie_queries import read_movies
@@ -28,6 +32,7 @@ from dataflix_backend.recommendations.schemas import (
 from dataflix_backend.recommendations.serving import Made, Serving
 from dataflix_backend.recommendations.user_films import UserFilms, read_user_films
 from dataflix_backend.users import no_user
+from dataflix_contract.schema import LEAST_ID, MOST_ID
 from dataflix_recommender import Model, similar
 
 recommendations = APIBlueprint("recommendations", __name__)
@@ -74,7 +79,7 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     in the next reply.
     """
     serving = _serving()
-    query = Query(wanted.n, wanted.genre or "", wanted.exclude_watched)
+    query = Query(wanted.n, wanted.genre or "", wanted.exclude_watched, _ids(wanted.exclude))
     expected = serving.replies.get((user_id, query))
     with context().pool.connection() as connection:
         found = read_user_films(connection, user_id, expected.movie_ids if expected else ())
@@ -99,16 +104,17 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
 @recommendations.get("/movies/<id:movie_id>/similar")
 @recommendations.input(WantedSimilar, location="query", arg_name="wanted")
 @recommendations.output(SimilarMovies)
-@recommendations.doc(responses={404: "There is no film of this id."})
+@recommendations.doc(responses={404: "There is no film, or no user, of this id."})
 def alike(movie_id: int, wanted: WantedSimilar) -> Response:
     """List films like another one."""
     serving = _serving()
     if movie_id not in serving.films.by_id:
         raise no_movie()
-    if serving.served is None:
-        return _json({"items": [], "model": None})
-    scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit)
     with context().pool.connection() as connection:
+        watched = _watched(connection, wanted.user_id)
+        if serving.served is None:
+            return _json({"items": [], "model": None})
+        scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, watched)
         movies = read_movies(connection, [movie_id, *scores])
     if movie_id not in movies:
         raise no_movie()  # deleted since the catalogue was read
@@ -135,13 +141,30 @@ def model() -> Response:
     return _json(found)
 
 
-def _scores_alike(serving: Serving, model: Model, movie_id: int, count: int) -> dict[int, float]:
+def _ids(listed: str) -> tuple[int, ...]:
+    """The ids in a list, rising; what is no id is nobody's."""
+    numbers = {int(one) for one in listed.split(",") if one}
+    return tuple(sorted(one for one in numbers if LEAST_ID <= one <= MOST_ID))
+
+
+def _watched(connection: Connection[TupleRow], user_id: int | None) -> NDArray[np.int64]:
+    """What a user has watched; nothing, where no user is asked about."""
+    if user_id is None:
+        return np.empty(0, np.int64)
+    found = read_user_films(connection, user_id)
+    if found is None:
+        raise no_user()
+    return found[0].watched
+
+
+def _scores_alike(
+    serving: Serving, model: Model, movie_id: int, count: int, hidden: NDArray[np.int64]
+) -> dict[int, float]:
     """The films like one, of those that may be shown: scores by id, best first."""
-    if serving.present is None:
-        found = similar(model, movie_id, count)
-        return dict(zip(found.item_ids.tolist(), found.scores.tolist(), strict=True))
     found = similar(model, movie_id, len(model.item_ids))
-    kept = serving.present[model.items(found.item_ids)] & serving.present[model.items([movie_id])]
+    kept = ~np.isin(found.item_ids, hidden)
+    if serving.present is not None:
+        kept &= serving.present[model.items(found.item_ids)] & serving.present[model.items([movie_id])]
     fitting = zip(found.item_ids[kept].tolist(), found.scores[kept].tolist(), strict=True)
     return dict(islice(fitting, count))
 

@@ -9,7 +9,7 @@ import typer
 
 from dataflix_cli import output
 from dataflix_cli.options import AsJson, Genre, Limit, Movie, group
-from dataflix_cli.prompts import pick_movie
+from dataflix_cli.prompts import pick_movie, pick_user
 from dataflix_cli.runtime import runtime
 
 app = group("Search films, look at one, and at those like it.")
@@ -56,11 +56,16 @@ def similar(
     ctx: typer.Context,
     movie: Movie,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="The most to list.")] = 10,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Leave out what this user has watched: id, name, or me.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the films that are rated alike."""
-    found = pick_movie(runtime(ctx), movie, as_json=as_json)
-    document = runtime(ctx).api.get(f"/movies/{found['movie_id']}/similar", limit=limit)
+    run = runtime(ctx)
+    found = pick_movie(run, movie, as_json=as_json)
+    user_id = None if user is None else pick_user(run, user, as_json=as_json)
+    document = run.api.get(f"/movies/{found['movie_id']}/similar", limit=limit, user_id=user_id)
     output.emit(document, as_json=as_json, show=output.similar)
 
 

@@ -150,8 +150,8 @@ class _Session:
         return Entry(watched=True, rating=parse_stars(text))
 
     def _similar(self, movie: Document) -> None:
-        found = self._api.get(f"/movies/{movie['movie_id']}/similar", limit=_LONG)["items"]
-        self._show_films(found)
+        path, user_id = f"/movies/{movie['movie_id']}/similar", self._user["user_id"]
+        self._show_films(self._api.get(path, limit=_LONG, user_id=user_id)["items"])
 
     def _recommend(self, genre: str) -> None:
         self._show_recommendations(_LONG, genre)
