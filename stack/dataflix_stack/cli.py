@@ -11,11 +11,11 @@ from rich.prompt import Confirm
 
 from dataflix_contract import load_settings
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 from dataflix_contract.progress import progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks
-from dataflix_stack.errors import StackError
 from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.servers import wanted_servers
 from dataflix_stack.summary import summary
@@ -108,7 +108,7 @@ def _say_where() -> None:
 
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
-        raise StackError("--wipe deletes data: say --yes where no terminal can be asked")
+        raise Fault("--wipe deletes data: say --yes where no terminal can be asked")
     if not Confirm.ask(question, default=False, console=console):
         raise typer.Abort
 

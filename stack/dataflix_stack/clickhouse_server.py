@@ -26,12 +26,12 @@ import jinja2
 import structlog
 
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.settings import shared_names
 from dataflix_contract.settings_conflicts import CLICKHOUSE_USERS
 from dataflix_stack import paths
 from dataflix_stack.clickhouse_gate import Gate, serve_gate
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.port_conflicts import is_free
 
@@ -64,7 +64,7 @@ def render_config(settings: Settings, layout: Layout, gate_url: str) -> dict[Pat
     ``gate_url`` is where the server asks whether somebody may log in as ``default``.
 
     Raises:
-        StackError: two users have one name.
+        Fault: two users have one name.
     """
     files = _Files(layout)
     own = {"native.xml.j2": files.config / "config.xml", "native-users.xml.j2": files.config / "users.xml"}
@@ -83,7 +83,7 @@ def render_container_config(settings: Settings, folder: Path) -> dict[Path, str]
     """The configuration files of a server of the official image, below ``folder``: text by path.
 
     Raises:
-        StackError: two users have one name.
+        Fault: two users have one name.
     """
     own = {"container.xml.j2": folder / "config.xml", "container-users.xml.j2": folder / "users.xml"}
     return _render(settings, folder, own, reader_is_engine=False)
@@ -98,7 +98,7 @@ def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values:
         "reader": (settings.clickhouse_user, settings.clickhouse_password),
     }
     if faults := shared_names(settings, CLICKHOUSE_USERS):
-        raise StackError("; ".join(faults))
+        raise Fault("; ".join(faults))
     values |= {
         "bind": settings.bind,
         "http_port": settings.clickhouse_http_port,
@@ -141,7 +141,7 @@ def _only_server(files: _Files) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError(
+            raise Fault(
                 f"a ClickHouse server already runs on {files.root}: stop it, or set DATAFLIX_DATA_DIR"
             ) from None
         yield
@@ -155,7 +155,7 @@ def _load_engine() -> Any:
     """
     spec = importlib.util.find_spec("chdb")
     if spec is None or spec.submodule_search_locations is None:
-        raise StackError("the package chdb-core is not installed: run scripts/envs stack")
+        raise Fault("the package chdb-core is not installed: run scripts/envs stack")
     package = types.ModuleType("chdb")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["chdb"] = package
@@ -241,7 +241,7 @@ def serve(settings: Settings, layout: Layout) -> None:
     """Run the server until SIGTERM or SIGINT.
 
     Raises:
-        StackError: it cannot start, or it ended without being asked to.
+        Fault: it cannot start, or it ended without being asked to.
     """
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -261,7 +261,7 @@ def serve(settings: Settings, layout: Layout) -> None:
         while engine.is_alive() and not asked.wait(timeout=0.5):
             pass
         if not asked.is_set():
-            raise StackError(f"the engine ended by itself: {engine.failure or 'see the lines above'}")
+            raise Fault(f"the engine ended by itself: {engine.failure or 'see the lines above'}")
         engine.stop()
         log.info("stopped")
 
@@ -272,7 +272,7 @@ def main() -> int:
     try:
         settings = load_settings()
         serve(settings, paths.layout(settings))
-    except (StackError, SettingsError, OSError) as error:
+    except (Fault, SettingsError, OSError) as error:
         sys.stderr.write(f"clickhouse: {error}\n")
         return 1
     return 0

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.faults import Fault
 from dataflix_stack.clickhouse_server import render_container_config
 from dataflix_stack.config import Inside, server_files
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
 #: Where each server's container has its own part of what is rendered.
@@ -25,10 +25,10 @@ def render(settings: Settings, inside: Inside) -> dict[str, dict[Path, str]]:
     """Each server's configuration: text by path in its container, by service.
 
     Raises:
-        StackError: a setting cannot be used in containers.
+        Fault: a setting cannot be used in containers.
     """
     if inside.kafka_door in {settings.kafka_port, settings.kafka_controller_port}:
-        raise StackError(
+        raise Fault(
             f"port {inside.kafka_door} is taken inside Kafka's container: set DATAFLIX_KAFKA_PORT"
             " or DATAFLIX_KAFKA_CONTROLLER_PORT to another one"
         )
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     folder, kafka_host = arguments
     try:
         write(render(load_settings(), Inside(kafka_host)), Path(folder))
-    except (StackError, SettingsError, OSError) as fault:
+    except (Fault, SettingsError, OSError) as fault:
         sys.stderr.write(f"config: {fault}\n")
         return 1
     return 0

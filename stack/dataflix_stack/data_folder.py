@@ -10,7 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
-from dataflix_stack.errors import StackError
+from dataflix_contract.faults import Fault
 from dataflix_stack.paths import Layout
 
 MARK = ".dataflix-stack"
@@ -26,17 +26,17 @@ def check(layout: Layout) -> None:
     """Refuse a data folder that is not a stack's, and has something in it.
 
     Raises:
-        StackError: it is somebody else's, or this account may not look into it.
+        Fault: it is somebody else's, or this account may not look into it.
     """
     try:
         known = not layout.data.is_dir() or _is_marked(layout) or _is_empty(layout) or _is_older(layout)
     except OSError as fault:
-        raise StackError(
+        raise Fault(
             f"cannot look into the data folder {layout.data}: {fault.strerror}. Set DATAFLIX_DATA_DIR to a"
             " folder of this account's"
         ) from fault
     if not known:
-        raise StackError(
+        raise Fault(
             f"{layout.data} is not empty and not the data folder of a stack, and ./stop.sh --wipe would"
             " delete folders such as postgres and backend in there: set DATAFLIX_DATA_DIR to a folder that is"
             " empty or does not exist. Only if you have restored a stack's data to it:"
@@ -50,13 +50,13 @@ def refuse_others(layout: Layout, settings_file: Path) -> None:
     Two settings files that name no ``DATAFLIX_DATA_DIR`` have the same folder.
 
     Raises:
-        StackError: another stack was started last.
+        Fault: another stack was started last.
     """
     if not layout.owner.is_file():
         return
     last = Path(json.loads(layout.owner.read_text(encoding="utf-8"))["settings"])
     if last != settings_file and last.is_file():
-        raise StackError(
+        raise Fault(
             f"{layout.data} holds the data of the stack with the settings {last}, and nothing of"
             f" {settings_file}: nothing is deleted. ./stop.sh --env-file {last} --wipe deletes it"
         )
@@ -66,7 +66,7 @@ def claim(layout: Layout) -> None:
     """Mark the data folder, which must exist, as the stack's own.
 
     Raises:
-        StackError: it is somebody else's.
+        Fault: it is somebody else's.
     """
     check(layout)
     if not _is_marked(layout):
@@ -77,7 +77,7 @@ def wipe(layout: Layout) -> None:
     """Delete what a stopped stack made in its data folder, and the folder if nothing else is in it.
 
     Raises:
-        StackError: the folder is somebody else's.
+        Fault: the folder is somebody else's.
     """
     check(layout)
     if not layout.data.is_dir():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataflix_contract import SettingsError
-from dataflix_stack.errors import StackError
+from dataflix_contract.faults import Fault
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def exit_on_fault(console: Console) -> Iterator[None]:
     """Print an expected fault in words, and exit with code 1; with 130 after Ctrl-C."""
     try:
         yield
-    except (StackError, SettingsError) as fault:
+    except (Fault, SettingsError) as fault:
         _print(console, str(fault))
         raise typer.Exit(1) from fault
     except KeyboardInterrupt as fault:

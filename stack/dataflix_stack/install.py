@@ -21,10 +21,10 @@ import requests
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
+from dataflix_contract.faults import Fault
 from dataflix_contract.progress import Progress
 from dataflix_stack import jar_lockfile
 from dataflix_stack.accounts import alone, make_passable
-from dataflix_stack.errors import StackError
 from dataflix_stack.jar_lockfile import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
 
@@ -38,7 +38,7 @@ def install(progress: Progress) -> Servers:
     """Download, verify and unpack what is missing.
 
     Raises:
-        StackError: no network, no space, or a file that is not what the lock says.
+        Fault: no network, no space, or a file that is not what the lock says.
     """
     servers = wanted_servers()
     if servers.installed:
@@ -50,7 +50,7 @@ def install(progress: Progress) -> Servers:
                 _check_space(servers.root.parent)
                 _build(servers.root, progress)
     except OSError as fault:
-        raise StackError(f"cannot install the servers to {servers.root}: {fault}") from fault
+        raise Fault(f"cannot install the servers to {servers.root}: {fault}") from fault
     return servers
 
 
@@ -67,7 +67,7 @@ def hashed(coordinates: Sequence[LockedJar], progress: Progress) -> list[LockedJ
 def _check_space(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _BYTES_NEEDED:
-        raise StackError(
+        raise Fault(
             f"{folder} has {free >> 20} MB left, the servers need {_BYTES_NEEDED >> 20} MB:"
             " free some space, or point DATAFLIX_HOME to a larger disk"
         )
@@ -130,7 +130,7 @@ def _download(maven: MavenContext, jar: LockedJar, *, verify: bool) -> Path:
         # jgo writes to the final name: what a failed attempt left is torn
         if artifact.cached_path:
             artifact.cached_path.unlink(missing_ok=True)
-    raise StackError(
+    raise Fault(
         f"cannot download {jar.coordinate}: {fault}. Check the network (HTTPS_PROXY is honoured;"
         " a mirror of Maven Central is set in ~/.config/jgo.conf) and run the same command again"
     )

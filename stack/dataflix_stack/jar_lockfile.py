@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from dataflix_stack.errors import StackError
+from dataflix_contract.faults import Fault
 
 LOCK_FILE = "servers.lock"
 POSTGRES_GROUP = "io.zonky.test.postgres"
@@ -52,7 +52,7 @@ def parse(text: str) -> list[LockedJar]:
     """Read a lock's text.
 
     Raises:
-        StackError: a line is neither a comment nor ``group:artefact:version sha256``.
+        Fault: a line is neither a comment nor ``group:artefact:version sha256``.
     """
     return [_jar(number, line) for number, line in enumerate(text.splitlines(), 1) if _counts(line)]
 
@@ -64,7 +64,7 @@ def _counts(line: str) -> bool:
 def _jar(number: int, line: str) -> LockedJar:
     match = _LINE.fullmatch(line.strip())
     if not match:
-        raise StackError(f"{LOCK_FILE}, line {number}: not 'group:artefact:version sha256': {line!r}")
+        raise Fault(f"{LOCK_FILE}, line {number}: not 'group:artefact:version sha256': {line!r}")
     return LockedJar(**match.groupdict())
 
 
@@ -77,9 +77,9 @@ def for_machine(jars: Iterable[LockedJar], machine: str) -> list[LockedJar]:
     """What this machine needs of the lock: PostgreSQL's programs are there once for each kind.
 
     Raises:
-        StackError: PostgreSQL's programs are not published for this kind of machine.
+        Fault: PostgreSQL's programs are not published for this kind of machine.
     """
     wanted = POSTGRES_ARTEFACTS.get(machine.lower())
     if wanted is None:
-        raise StackError(f"no PostgreSQL for machines of kind {machine!r}: use one of x86_64, aarch64")
+        raise Fault(f"no PostgreSQL for machines of kind {machine!r}: use one of x86_64, aarch64")
     return [jar for jar in jars if jar.group != POSTGRES_GROUP or jar.artefact == wanted]

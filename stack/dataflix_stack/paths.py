@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.programs import find_program
 from dataflix_stack.accounts import Account, postgres_account
-from dataflix_stack.errors import StackError
 
 #: Where system services keep their state; used when PostgreSQL's account cannot enter the repository.
 SYSTEM_STATE = Path("/var/lib")
@@ -48,11 +48,11 @@ def console_script(name: str) -> Path:
     """A program of one of the packages, in the environment that has it.
 
     Raises:
-        StackError: no environment has it.
+        Fault: no environment has it.
     """
     found = find_program(name, home())
     if not found:
-        raise StackError(f"{name} is not installed below {home()}/envs: run scripts/envs")
+        raise Fault(f"{name} is not installed below {home()}/envs: run scripts/envs")
     return Path(found)
 
 

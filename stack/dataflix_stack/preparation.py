@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_stack import data_folder
 from dataflix_stack.accounts import Account, make_passable
 from dataflix_stack.config import kafka_log_dir
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 
@@ -26,7 +26,7 @@ def make_folders(layout: Layout, account: Account | None) -> None:
     """Make the stack's folders: nobody else may read them, PostgreSQL's account may pass.
 
     Raises:
-        StackError: the data folder is somebody else's, the folders cannot be made, or PostgreSQL could not
+        Fault: the data folder is somebody else's, the folders cannot be made, or PostgreSQL could not
             reach its own.
     """
     try:
@@ -37,12 +37,12 @@ def make_folders(layout: Layout, account: Account | None) -> None:
         layout.conf.mkdir(mode=0o711, exist_ok=True)
         layout.conf.chmod(0o711)
     except OSError as fault:
-        raise StackError(
+        raise Fault(
             f"cannot make the data folder {layout.data}: {fault}. Set DATAFLIX_DATA_DIR to a folder"
             " that this account may write to"
         ) from fault
     if account and not account.reaches(layout.data):
-        raise StackError(
+        raise Fault(
             f"PostgreSQL runs as {account.name}, which may not enter {layout.data}:"
             " set DATAFLIX_DATA_DIR to a folder that every account may pass through"
         )
@@ -58,11 +58,11 @@ def check_space(layout: Layout) -> None:
     """Refuse to start on a disk that is about to be full.
 
     Raises:
-        StackError: it is.
+        Fault: it is.
     """
     free = shutil.disk_usage(layout.data).free
     if free < _BYTES_NEEDED:
-        raise StackError(
+        raise Fault(
             f"the disk of {layout.data} has {free >> 20} MB left and Dataflix wants {_BYTES_NEEDED >> 20} MB:"
             " free some space, or set DATAFLIX_DATA_DIR to a larger disk"
         )
@@ -84,7 +84,7 @@ def prepare_postgres(settings: Settings, layout: Layout, servers: Servers, accou
     """Make PostgreSQL's cluster if there is none: made aside, then renamed.
 
     Raises:
-        StackError: ``initdb`` failed.
+        Fault: ``initdb`` failed.
     """
     if layout.postgres.exists():
         return
@@ -127,7 +127,7 @@ def prepare_kafka(layout: Layout, servers: Servers) -> None:
     """Format Kafka's log folder if that was never done to its end.
 
     Raises:
-        StackError: the tool failed.
+        Fault: the tool failed.
     """
     done = layout.kafka / "formatted"
     if done.exists():
@@ -168,4 +168,4 @@ def _run(command: list[str], account: Account | None = None) -> None:
         extra_groups=[] if account else None,
     )
     if result.returncode:
-        raise StackError(f"{Path(command[0]).name} failed: {(result.stderr or result.stdout).strip()}")
+        raise Fault(f"{Path(command[0]).name} failed: {(result.stderr or result.stdout).strip()}")

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.versitygw import program
 
@@ -73,7 +73,7 @@ def main() -> None:
             "ROOT_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
         }
         os.execve(program(), arguments, {**os.environ, **login})  # noqa: S606
-    except (StackError, SettingsError, OSError) as fault:
+    except (Fault, SettingsError, OSError) as fault:
         sys.exit(f"s3: {fault}")
 
 

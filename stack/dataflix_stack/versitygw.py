@@ -16,9 +16,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataflix_contract.faults import Fault
 from dataflix_stack import paths
 from dataflix_stack.accounts import alone, make_passable
-from dataflix_stack.errors import StackError
 from dataflix_stack.processes import make_way
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
@@ -45,7 +45,7 @@ def build(log: Path, abandoned: threading.Event) -> None:
     """Build the program unless it is there; what Go says goes to ``log``.
 
     Raises:
-        StackError: there is no Go and none can be installed, or the build failed.
+        Fault: there is no Go and none can be installed, or the build failed.
     """
     target = program()
     if target.exists():
@@ -64,7 +64,7 @@ def build(log: Path, abandoned: threading.Event) -> None:
                 partial.rename(home)
                 shutil.rmtree(_caches(home), ignore_errors=True)
     except OSError as fault:
-        raise StackError(f"cannot install versitygw to {home}: {fault}") from fault
+        raise Fault(f"cannot install versitygw to {home}: {fault}") from fault
 
 
 def _go() -> Path:
@@ -127,7 +127,7 @@ def _go_build(go: Path, folder: Path, log: Path, abandoned: threading.Event) -> 
                 return
     if process.returncode:
         said = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_TOLD:])
-        raise StackError(
+        raise Fault(
             f"building versitygw failed:\n{said}\nCheck the network (GOPROXY and HTTPS_PROXY are honoured)"
             " and run the same command again"
         )
@@ -159,4 +159,4 @@ def _caches(folder: Path) -> Path:
 def _run(command: Sequence[str], what: str) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise StackError(f"{what}: {(done.stderr or done.stdout).strip()}")
+        raise Fault(f"{what}: {(done.stderr or done.stdout).strip()}")

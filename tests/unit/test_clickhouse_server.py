@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_stack.clickhouse_gate import READER_SETTINGS
 from dataflix_stack.clickhouse_server import render_config, render_container_config
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
 GATE = "http://127.0.0.1:1/gate"
@@ -74,7 +74,7 @@ def test_in_a_container_default_is_a_reader_with_a_password(tmp_path: Path) -> N
 
 
 def test_two_users_with_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="must differ"):
+    with pytest.raises(Fault, match="must differ"):
         render_config(
             Settings.model_validate({"clickhouse_user": "same", "clickhouse_admin_user": "same"}),
             Layout(tmp_path),

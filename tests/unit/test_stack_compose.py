@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_stack import compose
 from dataflix_stack.config import Inside, server_files
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
 CONF = compose.INSIDE.conf
@@ -65,7 +65,7 @@ def test_kafka_tells_everybody_the_address_that_they_reach() -> None:
 
 
 def test_a_port_that_would_be_taken_inside_is_refused() -> None:
-    with pytest.raises(StackError, match="19092"):
+    with pytest.raises(Fault, match="19092"):
         rendered(kafka_port=19092)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dataflix_contract.faults import Fault
 from dataflix_stack import data_folder
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 from dataflix_stack.preparation import make_folders
 
@@ -31,7 +31,7 @@ def test_a_folder_of_other_things_is_neither_used_nor_wiped(layout: Layout) -> N
         data_folder.wipe,
         lambda it: make_folders(it, None),
     ):
-        with pytest.raises(StackError, match=r"set DATAFLIX_DATA_DIR .*touch .*/\.dataflix-stack"):
+        with pytest.raises(Fault, match=r"set DATAFLIX_DATA_DIR .*touch .*/\.dataflix-stack"):
             refused(layout)
     assert theirs.is_file()
     assert list(layout.data.iterdir()) == [layout.backend]
@@ -73,7 +73,7 @@ def test_a_start_of_an_older_release_that_came_to_nothing_is_wiped(layout: Layou
 
 def test_somebody_elses_postgres_alone_is_no_stack(layout: Layout) -> None:
     made(layout.postgres / "PG_VERSION", layout.data / "docker-compose.yml")
-    with pytest.raises(StackError):
+    with pytest.raises(Fault):
         data_folder.wipe(layout)
     made(layout.data / data_folder.MARK)  # as the message says
     data_folder.check(layout)
@@ -85,7 +85,7 @@ def test_the_data_of_other_settings_is_not_wiped_while_they_are_there(layout: La
     layout.run.mkdir(parents=True)
     data_folder.refuse_others(layout, second)  # nobody has started here
     layout.owner.write_text(json.dumps({"settings": str(first)}))
-    with pytest.raises(StackError, match=r"settings \S+first\.env, .*--env-file \S+first\.env"):
+    with pytest.raises(Fault, match=r"settings \S+first\.env, .*--env-file \S+first\.env"):
         data_folder.refuse_others(layout, second)
     data_folder.refuse_others(layout, first)
     first.unlink()  # moved, perhaps: its data can still be deleted

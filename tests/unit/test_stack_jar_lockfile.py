@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dataflix_contract.faults import Fault
 from dataflix_stack import jar_lockfile
-from dataflix_stack.errors import StackError
 from dataflix_stack.jar_lockfile import LockedJar
 
 SHA = "0" * 64
@@ -20,7 +20,7 @@ def test_reads_coordinates_and_skips_comments() -> None:
 
 @pytest.mark.parametrize("line", ["org.slf4j:slf4j-api:1.7.36", "a:b 1", f"a:b:c:d {SHA}", f"a:b:../c {SHA}"])
 def test_names_the_line_that_it_cannot_read(line: str) -> None:
-    with pytest.raises(StackError, match=r"servers\.lock, line 2"):
+    with pytest.raises(Fault, match=r"servers\.lock, line 2"):
         jar_lockfile.parse(f"# comment\n{line}\n")
 
 
@@ -40,7 +40,7 @@ def test_each_machine_gets_its_own_postgresql(machine: str, ending: str) -> None
 
 
 def test_refuses_a_machine_without_postgresql() -> None:
-    with pytest.raises(StackError, match="riscv64"):
+    with pytest.raises(Fault, match="riscv64"):
         jar_lockfile.for_machine([], "riscv64")
 
 

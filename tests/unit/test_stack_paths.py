@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_stack import paths
 from dataflix_stack.accounts import Account
-from dataflix_stack.errors import StackError
 from dataflix_stack.supervision import socket_path
 
 STRANGER = Account("stranger", 64_999, 64_999)
@@ -58,7 +58,7 @@ def test_home_is_what_the_environment_says(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_missing_program_names_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATAFLIX_HOME", str(tmp_path))
-    with pytest.raises(StackError, match="scripts/envs"):
+    with pytest.raises(Fault, match="scripts/envs"):
         paths.console_script("dataflix-masker")
 
 

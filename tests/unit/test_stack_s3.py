@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
 from dataflix_stack import s3_server, versitygw
-from dataflix_stack.errors import StackError
 from dataflix_stack.paths import Layout
 
 
@@ -35,7 +35,7 @@ def test_a_failed_build_leaves_nothing_and_says_what_go_said(
     go.chmod(0o755)
     monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
     monkeypatch.setattr(versitygw, "program", lambda: tmp_path / "servers" / "versitygw-x" / "versitygw")
-    with pytest.raises(StackError, match="no network"):
+    with pytest.raises(Fault, match="no network"):
         versitygw.build(tmp_path / "log", threading.Event())
     assert not versitygw.program().exists()
 
