@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check that all of Dataflix works; plain python3 is enough.
 
-This hands over to the checker in its own environment, which ./run.sh has made.
+This hands over to the checker in the environment that ./run.sh has made.
 """
 
 import os
@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Replace this process by the checker in its own environment."""
+    """Replace this process by the checker in its environment."""
     home = Path(os.environ.get("DATAFLIX_HOME", ROOT / ".dataflix"))
-    python = home / "envs" / "checker" / "bin" / "python"
+    python = home / "envs" / "services" / "bin" / "python"
     if not python.exists():
         sys.exit("check_all_works.py: nothing is installed yet; start Dataflix first: ./run.sh")
     program = str(ROOT / "bin" / "dataflix-check")

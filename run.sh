@@ -83,7 +83,7 @@ if [ "$mode" = compose ]; then
         explain "not everything is up: see above"
     fi
     compose ps
-    "$root/scripts/envs" checker cli || die "the servers are up; the check and the terminal need Python 3.11 or newer"
+    "$root/scripts/envs" services:checker,cli || die "the servers are up; the check and the terminal need Python 3.11 or newer"
     echo "Dataflix is up. Pages and logins: README.md; ports and passwords: $DATAFLIX_ENV_FILE"
     echo "Next: ./check_all_works.py, bin/dataflix, ./stop.sh"
     exit 0

@@ -67,7 +67,10 @@ if [ -n "$containers$volumes" ]; then
     [ -z "$containers" ] || exit 0
 fi
 
-stack=${DATAFLIX_HOME:-$root/.dataflix}/envs/stack/bin/dataflix-stack
+envs=${DATAFLIX_HOME:-$root/.dataflix}/envs
+stack=$envs/services/bin/dataflix-stack
+# a release with an environment for each package started the stack: only a new environment can stop it with the new code
+if [ ! -x "$stack" ] && [ -d "$envs/stack" ]; then "$root/scripts/envs" services:stack; fi
 if [ ! -x "$stack" ]; then
     [ -n "$volumes" ] || echo "nothing was ever started here"
     exit 0

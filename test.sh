@@ -11,8 +11,9 @@ step() { printf '\n== %s\n' "$*"; }
 
 step environments
 scripts/envs
-scripts/envs tests
-bin=${DATAFLIX_HOME:-.dataflix}/envs/tests/bin
+scripts/envs tests types
+envs=${DATAFLIX_HOME:-.dataflix}/envs
+bin=$envs/tests/bin
 
 step lint
 "$bin/ruff" check .
@@ -21,7 +22,7 @@ step lint
     bin/_exec
 
 step types
-"$bin/mypy" contract postgres connectors stream_processors clickhouse stack checker \
+"$envs/types/bin/mypy" --python-executable "$bin/python" contract postgres connectors stream_processors clickhouse stack checker \
     reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs deploy
 
 if [ "${1:-}" = --containers ]; then

@@ -75,7 +75,7 @@ def main() -> None:
     except ImportError as error:
         if error.name not in {None, "airflow", "airflow.__main__"}:
             raise
-        sys.stderr.write(f"dataflix-airflow: {error}: run scripts/envs airflow\n")
+        sys.stderr.write(f"dataflix-airflow: {error}: run scripts/envs batch\n")
         sys.exit(1)
     if migrating:
         migration.note(settings, home)

@@ -1,4 +1,4 @@
-"""Where the programs of the packages are: each in the environment of its own package."""
+"""Where our programs are: each in the environment that has what it needs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+#: The environments that programs are looked for in, as ``bin/_exec`` does: ``scripts/envs`` makes them.
+ENVIRONMENTS = ("services", "batch", "tests")
+
 
 def find_program(name: str, home: Path, path: str = "") -> str | None:
     """The program's file in one of the environments below ``home``, or on ``path``; None: nowhere.
-
-    The environment of the tests has every program too, with other versions of what it is built
-    on: it is the last one to be asked.
 
     Args:
         name: such as ``dataflix-train``.
         home: what ``run.sh`` makes, with the folder ``envs`` in it.
         path: further folders, as in ``$PATH``.
     """
-    folders = sorted(home.glob("envs/*/bin"), key=lambda folder: (folder.parent.name == "tests", folder))
-    return shutil.which(name, path=os.pathsep.join([*map(str, folders), path]))
+    folders = [str(home / "envs" / environment / "bin") for environment in ENVIRONMENTS]
+    return shutil.which(name, path=os.pathsep.join([*folders, path]))

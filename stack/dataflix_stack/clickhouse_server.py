@@ -155,7 +155,7 @@ def _load_engine() -> Any:
     """
     spec = importlib.util.find_spec("chdb")
     if spec is None or spec.submodule_search_locations is None:
-        raise Fault("the package chdb-core is not installed: run scripts/envs stack")
+        raise Fault("the package chdb-core is not installed: run scripts/envs")
     package = types.ModuleType("chdb")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["chdb"] = package

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataflix_contract.project import folders
+
 
 def digest_of(root: Path, package: str) -> str:
-    """Changes when a file of the package does, or of those of ours that it is built on.
+    """Changes when a file of the package does, or of those of ours that it is built on, or a lock.
 
     Args:
         root: the checkout.
@@ -18,22 +19,15 @@ def digest_of(root: Path, package: str) -> str:
     if not package:
         return ""
     digest = hashlib.sha256()
-    for folder in (root / package, *_built_on(root / package)):
-        for path in _files(folder):
-            digest.update(f"{path.relative_to(root.resolve())}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    sources = (path for folder in sorted(folders([package], root)) for path in _files(root / folder))
+    for path in (*sources, *sorted(root.glob("requirements*.lock"))):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _built_on(package: Path) -> Iterator[Path]:
-    """Our packages that this one names as sources: all of them, as its environment has them."""
-    project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
-    for source in project.get("tool", {}).get("uv", {}).get("sources", {}).values():
-        yield package / source["path"]
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """The package's files in a fixed order, without what Python makes of them."""
-    for path in sorted(folder.resolve().rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             yield path

@@ -45,7 +45,7 @@ def servers() -> Path:
 
 
 def console_script(name: str) -> Path:
-    """A program of one of the packages, in the environment that has it.
+    """A program of ours, in the environment that has it.
 
     Raises:
         Fault: no environment has it.

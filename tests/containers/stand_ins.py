@@ -42,10 +42,9 @@ def wanted() -> dict[str, str]:
     Raises:
         LookupError: there is an image that has no stand-in here.
     """
-    texts = [(ROOT / "docker-compose.yml").read_text(encoding="utf-8")]
-    texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("*/Dockerfile")]
-    texts += [path.read_text(encoding="utf-8") for path in ROOT.glob("*/*/Dockerfile")]
-    named = re.findall(r"^(?:FROM| +image:) (\S+)", "\n".join(texts), re.MULTILINE)
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "Dockerfile")]
+    # what has no tag is another stage
+    named = re.findall(r"^(?:FROM| +image:) (\S+:\S+)", "\n".join(texts), re.MULTILINE)
     images = {name.rpartition(":")[0]: name for name in named if not name.startswith("dataflix/")}
     if unknown := images.keys() - STAND_INS.keys():
         raise LookupError(f"there is no stand-in for {', '.join(sorted(unknown))}: add one to {_IMAGES}")
@@ -69,12 +68,7 @@ def build(folder: Path, jars: Path, environment: Mapping[str, str]) -> list[str]
     _build("debian", ["stand-in/debian"], base_system(folder, environment), (), environment)
     _build("python", ["stand-in/python"], _IMAGES, (), environment)
     _build("java", ["stand-in/java"], _IMAGES, (), environment)
-    contexts = (
-        f"jars={jars}",
-        f"tools={kafka_tools(folder)}",
-        f"stack={ROOT / 'stack'}",
-        f"versitygw={ROOT / 'stack' / 'versitygw'}",
-    )
+    contexts = (f"jars={jars}", f"tools={kafka_tools(folder)}", f"checkout={ROOT}")
     for name, image in missing.items():
         _build(STAND_INS[name], [image], _IMAGES, contexts, environment)
     return sorted(missing.values())

@@ -137,7 +137,7 @@ def it_is_reconciled(stack: Stack, settings: Settings, warehouse: Client) -> Non
         " VALUES (1, 3, now64(6), 1, 'c')"
     )
     owner.close()
-    stack.run("scripts/envs", "reconciliation", "dbt")
+    stack.run("scripts/envs", "services")
     told = stack.run("bin/dataflix-reconcile", "--json", "watchlist").stdout
     report = json.loads(told)
     assert (report["rows"], report["missing"], report["different"], report["ghosts"]) == (1, 0, 0, 1)
@@ -147,7 +147,7 @@ def it_is_reconciled(stack: Stack, settings: Settings, warehouse: Client) -> Non
 def it_is_modelled(root: Path, settings: Settings, warehouse: Client) -> None:
     """dbt builds and tests the model."""
     subprocess.run(
-        [root / ".dataflix/envs/dbt/bin/dbt", "build", "--select", "stg_watchlist"],
+        [root / ".dataflix/envs/services/bin/dbt", "build", "--select", "stg_watchlist"],
         cwd=root / "dbt" / "project",
         env=os.environ | dbt_environment(settings) | {"DBT_PROFILES_DIR": str(root / "dbt" / "project")},
         check=True,
@@ -159,7 +159,7 @@ def it_is_modelled(root: Path, settings: Settings, warehouse: Client) -> None:
 
 def it_keeps_the_rules(root: Path) -> None:
     """What is generated is printed again; then the repository's own tests find nothing missing."""
-    packages = [str(path.parent) for path in root.glob("*/pyproject.toml")]
+    packages = [str(path.parent) for path in root.glob("*/dataflix_*")]
     ours = Path(sys.executable).parents[3]  # has the environment of the tests
     surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(packages), "DATAFLIX_HOME": str(ours)}
     subprocess.run(["scripts/generate"], cwd=root, env=surroundings, check=True)

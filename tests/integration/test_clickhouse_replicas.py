@@ -76,7 +76,7 @@ def test_one_server_is_not_asked_to_wait() -> None:
 def test_marts_are_replicated_where_raw_is(settings: Settings, tmp_path: Path) -> None:
     told = subprocess.run(
         [
-            paths.home() / "envs/dbt/bin/dbt",
+            paths.home() / "envs/services/bin/dbt",
             "--quiet",
             "ls",
             "--resource-type=model",

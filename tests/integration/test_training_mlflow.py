@@ -83,7 +83,7 @@ def test_the_registered_model_works_in_a_process_that_knows_nothing_of_us(
     settings: Settings, tracking: Tracking, first: dict[str, Any], tmp_path: Any
 ) -> None:
     uri = f"models:/{MODEL}/{first['model_version']}"
-    python = ROOT / ".dataflix/envs/tracking/bin/python"
+    python = ROOT / ".dataflix/envs/batch/bin/python"
     done = subprocess.run(
         [str(python), "-c", READ_BACK, settings.mlflow_url, uri],
         cwd=tmp_path,

@@ -101,13 +101,13 @@ class Compose:
             if service["image"].startswith(OUR_IMAGES)
         }
 
-    def dockerfile(self, name: str) -> str:
-        """The Dockerfile of a service's image; another service may be the one that builds it."""
+    def target(self, name: str) -> str:
+        """The Dockerfile's target for a service's image; another service may be the one that builds it."""
         image = self.services[name]["image"]
         (build,) = (
             one["build"] for one in self.services.values() if one["image"] == image and "build" in one
         )
-        return str(build["dockerfile"])
+        return str(build["target"])
 
     def requirements(self, name: str) -> set[str]:
         """The services that a service waits for, directly or not."""
@@ -235,8 +235,9 @@ def _native_java(one: Service) -> Facts:
 
 def _native_versions(settings: Settings) -> Facts:
     jars = {jar.artefact: jar.version for jar in jar_lockfile.parse(jar_lockfile.text())}
-    stack = tomllib.loads((ROOT / "stack/pyproject.toml").read_text(encoding="utf-8"))["project"]
-    [engine] = [one for one in stack["dependencies"] if one.startswith("chdb-core==")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = project["optional-dependencies"]["stack"]
+    [engine] = [one for one in extra if one.startswith("chdb-core==")]
     go = (ROOT / "stack/versitygw/go.mod").read_text(encoding="utf-8")
     [versitygw] = re.findall(r"github\.com/versity/versitygw v(\S+)", go)
     [postgres] = {jars[artefact] for artefact in jar_lockfile.POSTGRES_ARTEFACTS.values()}
@@ -248,7 +249,7 @@ def _native_versions(settings: Settings) -> Facts:
         "version: Debezium": jars["debezium-connector-postgres"],
         "version: ClickHouse": ".".join(engine.partition("==")[2].split(".")[:2]),
         "version: versitygw": versitygw,
-        **{f"version: image of {name}": stack["version"] for name in ours if name != "s3"},
+        **{f"version: image of {name}": project["version"] for name in ours if name != "s3"},
     }
 
 

@@ -1,4 +1,4 @@
-"""Read Dockerfiles, and do without an engine what their build stages do."""
+"""Read the Dockerfile, and do without an engine what its build stages do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from support.stack import ROOT
 
-DOCKERFILES = sorted([*ROOT.glob("*/Dockerfile"), ROOT / "stack/versitygw/Dockerfile"])
+DOCKERFILE = ROOT / "Dockerfile"
 _FLAG = re.compile(r"^--\S+\s+")
 
 
@@ -34,7 +34,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its base image, its name, its instructions."""
+    """A stage: the image that it begins with, its name, its instructions."""
 
     base: str
     name: str
@@ -49,6 +49,10 @@ class Stage:
         [found] = self.all(name)
         return found
 
+    def last(self, name: str) -> Instruction:
+        """Its last instruction of one kind, where that is the one that counts."""
+        return self.all(name)[-1]
+
     @property
     def environment(self) -> dict[str, str]:
         """What its ENV instructions set."""
@@ -56,17 +60,43 @@ class Stage:
         return {name: value for name, _, value in pairs}
 
 
-def parse(text: str) -> list[Stage]:
-    """The stages of a Dockerfile."""
-    stages: list[Stage] = []
+def parse(text: str) -> dict[str, Stage]:
+    """The stages by name; one that begins with another one has its instructions too."""
+    stages: dict[str, Stage] = {}
+    name = ""
     for one in _instructions(text):
         if one.name == "FROM":
-            base, *rest = one.words
-            stages.append(Stage(base, rest[-1] if rest else "", ()))
+            base, _, name = one.words
+            begun = stages.get(base, Stage(base, "", ()))
+            stages[name] = Stage(begun.base, name, begun.instructions)
         else:
-            last = stages[-1]
-            stages[-1] = Stage(last.base, last.name, (*last.instructions, one))
+            stages[name] = Stage(stages[name].base, name, (*stages[name].instructions, one))
     return stages
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of ours: the stage that makes its environments, and the one that is kept."""
+
+    build: Stage
+    kept: Stage
+
+    @property
+    def extras(self) -> set[str]:
+        """The extras that its environments have."""
+        steps = " ".join(one.text for one in self.build.all("RUN"))
+        made = re.findall(r"\b(?:services|batch):([a-z,-]+)", steps)
+        return {extra for extras in made for extra in extras.split(",")}
+
+
+def images() -> dict[str, Image]:
+    """Every image by its target: a stage that takes what a stage of its own has made."""
+    stages = parse(DOCKERFILE.read_text(encoding="utf-8"))
+    return {
+        name: Image(stages[f"build-{name}"], stage)
+        for name, stage in stages.items()
+        if f"build-{name}" in stages
+    }
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
@@ -110,11 +140,11 @@ def ignored(path: str, patterns: str) -> bool:
 
 
 class Replay:
-    """The build stage of one Dockerfile, done in a folder that stands for the image's root."""
+    """The build stage of one image, done in a folder that stands for the image's root."""
 
-    def __init__(self, dockerfile: Path, root: Path) -> None:
+    def __init__(self, image: Image, root: Path) -> None:
         self.root = root
-        self.stages = parse(dockerfile.read_text(encoding="utf-8"))
+        self.image = image
         self._patterns = (ROOT / ".dockerignore").read_text(encoding="utf-8")
         self._folder = root
 
@@ -123,10 +153,9 @@ class Replay:
         return self.root / inside.lstrip("/")
 
     def build(self, variables: Mapping[str, str]) -> None:
-        """Do what the build stage says, and copy what the last stage takes from the repository."""
-        build, last = self.stages
-        environment = {**build.environment, **variables}
-        for one in build.instructions:
+        """Do what the build stage says, and copy what the image takes from the repository."""
+        environment = {**self.image.build.environment, **variables}
+        for one in self.image.build.instructions:
             if one.name == "WORKDIR":
                 self._folder = self.path(one.text)
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +163,8 @@ class Replay:
                 self._copy(one)
             elif one.name == "RUN":
                 self._run(one.text, environment)
-        self._folder = self.path(last.one("WORKDIR").text)
-        for one in last.all("COPY"):
+        self._folder = self.path(self.image.kept.one("WORKDIR").text)
+        for one in self.image.kept.all("COPY"):
             if not one.flags:
                 self._copy(one)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import functools
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dataflix_contract import Settings
+from dataflix_contract import Settings, project
 from support.stack import ROOT
 
-PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/pyproject.toml"))
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/dataflix_*"))
 
 
 def settings_read(entries: Iterable[Path]) -> set[str]:
@@ -27,12 +26,7 @@ def settings_read(entries: Iterable[Path]) -> set[str]:
 @functools.cache
 def programs() -> dict[str, Path]:
     """The file that each program of ours starts in, by the program's name."""
-    found = {}
-    for package in PACKAGES:
-        project = tomllib.loads((ROOT / package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        for name, target in project.get("scripts", {}).items():
-            found[name] = _modules()[target.partition(":")[0]]
-    return found
+    return {name: _modules()[target.partition(":")[0]] for name, target in project.programs().items()}
 
 
 @functools.cache

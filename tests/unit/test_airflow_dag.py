@@ -54,8 +54,8 @@ print(json.dumps({
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What Airflow read in the folder of the DAGs."""
     environments = Path(os.environ.get("DATAFLIX_HOME") or ROOT / ".dataflix") / "envs"
-    python = environments / "airflow" / "bin" / "python"
-    assert python.exists(), "run scripts/envs airflow: this test asks Airflow itself"
+    python = environments / "batch" / "bin" / "python"
+    assert python.exists(), "run scripts/envs batch: this test asks Airflow itself"
     done = subprocess.run(
         [str(python), "-c", _READ, str(dags_folder())],
         env=os.environ | {"AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow"))},

@@ -16,7 +16,7 @@ from support.waiting import wait_until
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which a test's programs are found."""
-    folder = tmp_path / "envs" / "some" / "bin"
+    folder = tmp_path / "envs" / "services" / "bin"
     folder.mkdir(parents=True)
     monkeypatch.setenv("DATAFLIX_HOME", str(tmp_path))
     return folder

@@ -95,5 +95,5 @@ def test_a_file_that_cannot_be_used_is_said_to_be(tmp_path: Path, text: str) -> 
 
 
 def test_the_version_is_the_packages() -> None:
-    package = tomllib.loads((ROOT / "cli" / "pyproject.toml").read_text())
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert package["project"]["version"] == __version__

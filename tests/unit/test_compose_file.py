@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from dataflix_contract import Settings
 from support.containers import COMPOSE_FILE, Compose, environment, interpolate
-from support.dockerfiles import parse
+from support.dockerfiles import images
 from support.stack import ROOT
 
 COMPOSE = Compose.of(COMPOSE_FILE.read_text(encoding="utf-8"), environment(Settings()))
@@ -83,8 +83,8 @@ def test_a_server_is_probed_and_started_again(name: str) -> None:
     if "healthcheck" in service:
         assert {"test", "start_period", "start_interval"} <= service["healthcheck"].keys()
     else:
-        last = parse((ROOT / COMPOSE.dockerfile(name)).read_text(encoding="utf-8"))[-1]
-        assert last.one("HEALTHCHECK").text.startswith("CMD")
+        kept = images()[COMPOSE.target(name)].kept
+        assert kept.last("HEALTHCHECK").text.startswith("CMD")
 
 
 @pytest.mark.parametrize("profile", ["core", "full"])

@@ -1,4 +1,4 @@
-"""The images: what their Dockerfiles copy, run and start, checked and replayed without an engine."""
+"""The images: what the Dockerfile copies, runs and starts, checked and replayed without an engine."""
 
 import json
 import os
@@ -10,30 +10,30 @@ from pathlib import Path
 import pytest
 
 from dataflix_contract import Settings
+from dataflix_contract.project import folder_of, folders, programs
 from dataflix_stack import versitygw
 from dataflix_stack.paths import home
 from support.containers import COMPOSE_FILE, Compose, command_of, environment
-from support.dockerfiles import DOCKERFILES, Replay, copied, ignored, parse
-from support.readers import programs
+from support.dockerfiles import DOCKERFILE, Image, Replay, copied, ignored, images
 from support.stack import ROOT
 
 PATTERNS = (ROOT / ".dockerignore").read_text(encoding="utf-8")
 COMPOSE = Compose.of(COMPOSE_FILE.read_text(encoding="utf-8"), {})
-NAMES = [str(path.parent.relative_to(ROOT)) for path in DOCKERFILES]
+IMAGES = images()
 #: Servers; the others' programs end by themselves.
-ANSWERING = {"airflow", "backend", "dbt", "stack/versitygw", "stream_processors", "tracking"}
+ANSWERING = {"airflow", "backend", "dbt", "masker", "tracking", "versitygw"}
 
-each = pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+each = pytest.mark.parametrize("name", IMAGES)
 
 
 def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, "--no-color", *DOCKERFILES], check=False, capture_output=True, text=True)
+    done = subprocess.run([hadolint, "--no-color", DOCKERFILE], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_every_image_of_ours_is_started() -> None:
-    assert {COMPOSE.dockerfile(name) for name in COMPOSE.ours} == {f"{name}/Dockerfile" for name in NAMES}
+    assert {COMPOSE.target(name) for name in COMPOSE.ours} == IMAGES.keys()
 
 
 def test_each_image_is_built_by_one_service_and_pulled_by_none() -> None:
@@ -62,8 +62,8 @@ def test_no_server_keeps_anything_in_a_volume_without_a_name() -> None:
 
 
 @each
-def test_what_is_copied_is_there_and_not_ignored(path: Path) -> None:
-    sources = [source for stage in parse(path.read_text(encoding="utf-8")) for source in copied(stage)]
+def test_what_is_copied_is_there_and_not_ignored(name: str) -> None:
+    sources = [*copied(IMAGES[name].build), *copied(IMAGES[name].kept)]
     assert sources
     for source in sources:
         assert (ROOT / source).exists()
@@ -89,44 +89,51 @@ def test_only_what_images_need_is_sent_to_the_builder(path: str, out: bool) -> N
 
 
 @each
-def test_an_image_is_small_and_without_root(path: Path) -> None:
-    build, last = parse(path.read_text(encoding="utf-8"))
-    assert build.name == "build"
-    assert last.base == "python:3.11.15-slim-bookworm"
-    assert last.one("USER").text == "10001"
-    [taken] = [one for one in last.all("COPY") if one.flags]
-    assert taken.flags == ("--from=build",)
+def test_an_image_is_small_and_without_root(name: str) -> None:
+    kept = IMAGES[name].kept
+    assert kept.base == "python:3.11.15-slim-bookworm"
+    assert kept.last("USER").text == "10001"
+    [taken] = [one for one in kept.all("COPY") if one.flags]
+    assert taken.flags == (f"--from=build-{name}",)
 
 
 @each
-def test_an_image_that_serves_has_a_health_check(path: Path) -> None:
-    last = parse(path.read_text(encoding="utf-8"))[-1]
-    check = last.one("HEALTHCHECK").text
-    if str(path.parent.relative_to(ROOT)) not in ANSWERING:
+def test_an_image_has_the_folders_that_its_extras_are_built_on(name: str) -> None:
+    extras = IMAGES[name].extras
+    found = {source for source in copied(IMAGES[name].build) if list((ROOT / source).glob("dataflix_*"))}
+    assert found == (folders(extras) if extras else set())
+
+
+@each
+def test_an_image_that_serves_has_a_health_check(name: str) -> None:
+    kept = IMAGES[name].kept
+    check = kept.last("HEALTHCHECK").text
+    if name not in ANSWERING:
         assert check == "NONE"
         return
     probe = json.loads(check.removeprefix("CMD "))
     assert probe[:3] == ["python3", "-I", "scripts/healthcheck"]
     defaults = environment(Settings())
-    ports = {name: value for name, value in last.environment.items() if name.endswith("_PORT")}
+    ports = {name: value for name, value in kept.environment.items() if name.endswith("_PORT")}
     assert ports == {name: defaults[name] for name in ports}
     assert any(f"http://127.0.0.1:${name}/" in probe[3] for name in ports)
 
 
 @each
-def test_what_an_image_starts_is_a_program_of_its_folder(path: Path) -> None:
-    program = json.loads(parse(path.read_text(encoding="utf-8"))[-1].one("CMD").text)[0]
+def test_what_an_image_starts_is_a_program_of_its_extras(name: str) -> None:
+    program = json.loads(IMAGES[name].kept.one("CMD").text)[0]
     if program in {"python", "versitygw"}:
         return
-    assert programs()[program].is_relative_to(path.parent)
+    assert folder_of(programs()[program]) in folders(IMAGES[name].extras)
     assert any(command_of(service)[0] == program for service in COMPOSE.ours.values())
 
 
 @each
-def test_the_build_steps_work_in_an_empty_folder(path: Path, tmp_path: Path) -> None:
-    replay = Replay(path, tmp_path)
+def test_the_build_steps_work_in_an_empty_folder(name: str, tmp_path: Path) -> None:
+    image = IMAGES[name]
+    replay = Replay(image, tmp_path)
     variables = {}
-    if path.parent.name == "versitygw":
+    if name == "versitygw":
         _need_go()
     else:
         # as in the image, but for what only takes time: compiling, and copying out of uv's cache
@@ -135,12 +142,12 @@ def test_the_build_steps_work_in_an_empty_folder(path: Path, tmp_path: Path) -> 
             "UV_LINK_MODE": "hardlink",
             "DATAFLIX_PYTHON": _base_python(),
         }
-        if path.parent.name != "postgres":  # one of them installs uv too
+        if name != "postgres":  # one of them installs uv too
             envs = replay.path("/app/.dataflix/envs")
             envs.mkdir(parents=True)
             (envs / "uv").symlink_to(home() / "envs" / "uv")
     replay.build(variables)
-    _prove(path, replay)
+    _prove(image, replay)
 
 
 def _base_python() -> str:
@@ -158,33 +165,26 @@ def _need_go() -> None:
         pytest.skip(f"this machine has no Go {wanted}: the image's own builder is not tried")
 
 
-def _prove(path: Path, replay: Replay) -> None:
-    """What the last stage takes is there, and what it starts can be loaded."""
-    last = replay.stages[-1]
-    [taken] = [one.words[0] for one in last.all("COPY") if one.flags]
+def _prove(image: Image, replay: Replay) -> None:
+    """What the image takes is there, and what it starts can be loaded."""
+    [taken] = [one.words[0] for one in image.kept.all("COPY") if one.flags]
     assert replay.path(taken).exists()
-    command = json.loads(last.one("CMD").text)
-    if path.parent.name == "versitygw":
+    command = json.loads(image.kept.one("CMD").text)
+    if command[0] == "versitygw":
         subprocess.run([replay.path(taken), *command[1:]], check=True, capture_output=True)
         return
     assert not replay.path("/app/.dataflix/envs/uv").exists()
-    folders = [
-        replay.path(folder) for folder in last.environment["PATH"].split(":") if folder.startswith("/app")
-    ]
-    program = shutil.which(command[0], path=os.pathsep.join(map(str, folders)))
+    [folder] = [one for one in image.kept.environment["PATH"].split(":") if one.startswith("/app")]
+    program = shutil.which(command[0], path=replay.path(folder))
     assert program
     python = Path(program).with_name("python")
     if command[0] == "python":
-        environ = {
-            "PYTHONPATH": str(replay.path(last.environment["PYTHONPATH"])),
-            "DATAFLIX_ENV_FILE": os.devnull,
-        }
+        environ = {"DATAFLIX_ENV_FILE": os.devnull}
         target = replay.path("/config")
         subprocess.run(
             [python, *command[1:3], target, command[4]], check=True, capture_output=True, env=environ
         )
         assert (target / "kafka" / "kafka.properties").exists()
         return
-    script = programs()[command[0]].relative_to(path.parent)
-    module = ".".join(script.with_suffix("").parts)
+    module = programs()[command[0]].partition(":")[0]
     subprocess.run([python, "-c", f"import {module}"], check=True, capture_output=True, cwd="/")

@@ -45,9 +45,7 @@ def test_without_a_change_of_what_they_are_made_of_it_does_not_run(repository: P
     assert told.startswith("the test of the containers does not run: it has passed with everything")
 
 
-@pytest.mark.parametrize(
-    "name", ["docker-compose.yml", "run.sh", "backend/Dockerfile", "tests/containers/engine.py"]
-)
+@pytest.mark.parametrize("name", ["docker-compose.yml", "run.sh", "Dockerfile", "tests/containers/engine.py"])
 def test_a_change_of_what_they_are_made_of_counts_until_it_has_passed(repository: Path, name: str) -> None:
     (repository / name).parent.mkdir(exist_ok=True)
     with (repository / name).open("a") as file:

@@ -12,7 +12,7 @@ from dataflix_contract import Settings
 from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options, parameters
 from support.stack import ROOT
 
-PACKAGES = [one.parent for one in ROOT.glob("*/pyproject.toml") if one.parent.name != "tests"]
+PACKAGES = [one.parent for one in ROOT.glob("*/dataflix_*")]
 #: How connections are opened; the one of ADBC takes what ``make_conninfo`` gives.
 OPENED = r"(?:psycopg2?\.connect|make_conninfo)\("
 

@@ -1,4 +1,4 @@
-"""Programs are found in their own package's environment."""
+"""Programs are found in the environments that scripts/envs makes."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def _install(home: Path, environment: str, name: str) -> str:
     return str(program)
 
 
-@pytest.mark.parametrize("own", ["airflow", "training"])
+@pytest.mark.parametrize("own", ["batch", "services"])
 def test_its_own_environment_comes_before_the_one_of_the_tests(tmp_path: Path, own: str) -> None:
     in_tests = _install(tmp_path, "tests", "dataflix-x")
     assert find_program("dataflix-x", tmp_path) == in_tests
@@ -24,7 +24,7 @@ def test_its_own_environment_comes_before_the_one_of_the_tests(tmp_path: Path, o
 
 
 def test_a_path_is_searched_after_the_environments(tmp_path: Path) -> None:
-    elsewhere = _install(tmp_path / "other", "image", "dataflix-x")
+    elsewhere = _install(tmp_path / "other", "services", "dataflix-x")
     path = str(Path(elsewhere).parent)
     assert find_program("dataflix-x", tmp_path) is None
     assert find_program("dataflix-x", tmp_path, path) == elsewhere

@@ -411,7 +411,7 @@ def test_containers_have_the_documents_logins(file: Path) -> None:
 
 
 def test_programs_see_nothing_that_a_shell_exports_for_others(tmp_path: Path) -> None:
-    program = tmp_path / "envs" / "some" / "bin" / "dataflix-status"
+    program = tmp_path / "envs" / "services" / "bin" / "dataflix-status"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nenv\n")
     program.chmod(0o755)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import re
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -18,6 +17,7 @@ from dataflix_connectors.topics import wanted_topics
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 from dataflix_contract.settings import ENV_PREFIX
+from support.dockerfiles import images
 from support.kubernetes import FOLDER, Resource, build, containers, faults, of_kind
 from support.stack import ROOT
 
@@ -346,11 +346,8 @@ def test_there_are_no_more_maskers_than_partitions() -> None:
 
 
 def test_probes_ask_what_the_images_health_checks_ask(generator: ModuleType) -> None:
-    folders = {"masker": "stream_processors", "tracking": "tracking", "versitygw": "stack/versitygw"}
     for one in generator.SERVERS:
-        dockerfile = (ROOT / folders.get(one.image, one.image) / "Dockerfile").read_text(encoding="utf-8")
-        [check] = re.findall(r"CMD (.*" + re.escape(one.ready) + r".*)", dockerfile)
-        assert one.ready in check
+        assert one.ready in images()[one.image].kept.last("HEALTHCHECK").text
 
 
 def _secret_keys(resources: list[Resource]) -> Iterator[tuple[str, str]]:

@@ -1,20 +1,22 @@
 """Every program of bin/ works where the stack runs in containers, or says what to use instead."""
 
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from dataflix_contract.project import folder_of, folders, programs
 from support.containers import COMPOSE_FILE, Compose
-from support.readers import PACKAGES, programs, settings_read
+from support.dockerfiles import images
+from support.readers import programs as starts
+from support.readers import settings_read
 from support.stack import ROOT
 
 COMPOSE = Compose.of(COMPOSE_FILE.read_text(encoding="utf-8"), {})
 PROGRAMS = sorted(path.name for path in (ROOT / "bin").iterdir() if path.is_symlink())
-#: The environments that ./run.sh --compose makes on this machine.
-HERE = ("checker", "cli")
+#: The folders of the programs that ./run.sh --compose installs on this machine.
+HERE = folders(["checker", "cli"])
 #: Read by modules that a program imports, and never by the program in a container.
 UNREAD = {"kafka_user", "kafka_password", "kafka_ca_file", "clickhouse_cluster"}
 
@@ -25,8 +27,7 @@ def table() -> dict[str, list[str]]:
 
 
 def package_of(program: str) -> str:
-    [package] = [one for one in PACKAGES if programs()[program].is_relative_to(ROOT / one)]
-    return package
+    return folder_of(programs()[program])
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -38,25 +39,22 @@ def test_each_program_has_a_place_in_both_ways(program: str) -> None:
     if how == "here":
         assert package_of(where) in HERE
     elif how != "instead":
-        [environment] = rest
-        assert environment == package_of(program)
-        dockerfile = (ROOT / COMPOSE.dockerfile(where)).read_text(encoding="utf-8")
-        [made] = re.findall(r"scripts/envs (.*?) &&", dockerfile)
-        assert environment in made.split()
+        assert not rest
+        assert package_of(program) in folders(images()[COMPOSE.target(where)].extras)
 
 
 @pytest.mark.parametrize(
     "program", [name for name, (how, *_) in table().items() if how in {"run", "exec", "files"}]
 )
 def test_its_container_has_the_settings_that_it_reads(program: str) -> None:
-    _, service, _ = table()[program]
+    _, service = table()[program]
     given = {name.removeprefix("DATAFLIX_").lower() for name in COMPOSE.services[service]["environment"]}
     withheld = (
         {"postgres_admin_user", "postgres_admin_password", "profile"}
         if service == "airflow-scheduler"
         else set()
     )
-    assert settings_read([programs()[program]]) - given - UNREAD - withheld == set()
+    assert settings_read([starts()[program]]) - given - UNREAD - withheld == set()
 
 
 @pytest.fixture
@@ -95,7 +93,7 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_program_of_a_running_container_runs_in_it(docker: Path) -> None:
     assert run("dataflix-dlq", "list", "two words").returncode == 7
-    program = "/app/.dataflix/envs/stream_processors/bin/dataflix-dlq"
+    program = "/app/.dataflix/envs/services/bin/dataflix-dlq"
     assert docker.read_text().splitlines() == ["exec", "-T", "masker-0", program, "list", "two words"]
 
 
@@ -122,7 +120,7 @@ def test_files_are_mounted_for_the_user_who_calls(docker: Path, tmp_path: Path) 
         *("--progress", "quiet", "run", "--rm", "--no-deps", "-T"),
         *("--user", f"{os.getuid()}:{os.getgid()}"),
         *("--volume", f"{folder}/ml latest:{folder}/ml latest:ro", "--volume", f"{folder}:{folder}"),
-        *("seed", "/app/.dataflix/envs/postgres/bin/dataflix-import"),
+        *("seed", "/app/.dataflix/envs/services/bin/dataflix-import"),
         *(f"{folder}/ml latest", "--replace", "--rejects", f"{folder}/bad.csv"),
     ]
 

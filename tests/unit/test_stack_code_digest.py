@@ -13,8 +13,10 @@ def checkout(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir()
         path.write_text("x")
-    (tmp_path / "masker/pyproject.toml").write_text(
-        '[tool.uv.sources]\ndataflix-contract = { path = "../contract", editable = true }\n'
+    (tmp_path / "base").mkdir()
+    (tmp_path / "requirements.lock").write_text("faust-streaming==0.15.3")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project.optional-dependencies]\nbase = []\nmasker = ["dataflix[base]", "faust-streaming==0.15.3"]\n'
     )
     return tmp_path
 
@@ -25,6 +27,8 @@ def test_the_digest_follows_the_package_and_what_it_is_built_on(checkout: Path) 
     (checkout / "contract/tables.toml").write_text("y")
     changed = digest_of(checkout, "masker")
     (checkout / "masker/new.py").touch()
+    (checkout / "base/new.py").touch()
+    (checkout / "requirements.lock").write_text("faust-streaming==0.15.4")
     assert len({before, changed, digest_of(checkout, "masker")}) == 3
 
 

@@ -1,7 +1,8 @@
 # Stands in for clickhouse/clickhouse-server: the engine out of the chdb wheel behind /usr/bin/clickhouse, user 101.
 FROM stand-in/python AS wheel
-COPY --from=stack requirements.lock /
-RUN python3 -m venv /opt/chdb && /opt/chdb/bin/pip install -q --require-hashes -r /requirements.lock
+COPY --from=checkout requirements.lock /
+RUN sed -n '/^chdb-core==/,/[^\\]$/p' /requirements.lock >/chdb.lock \
+    && python3 -m venv /opt/chdb && /opt/chdb/bin/pip install -q --no-deps --require-hashes -r /chdb.lock
 FROM stand-in/python
 RUN apt-get update -q && apt-get install -qy --no-install-recommends wget && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid=101 clickhouse && useradd --uid=101 --gid=101 --home-dir=/var/lib/clickhouse clickhouse \

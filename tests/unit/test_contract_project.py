@@ -1,0 +1,89 @@
+"""The one project: extras are folders, the locks have what it names, programs go with their extras."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dataflix_contract.project import CONTRACT, folder_of, folders, programs
+from support.readers import PACKAGES
+from support.stack import ROOT
+
+DOCUMENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = DOCUMENT["project"]["optional-dependencies"]
+GROUPS = DOCUMENT["dependency-groups"]
+SETS = {"core", "services", "batch"}
+PINNED = re.compile(r"([\w.-]+)(?:\[\w+\])?==(\S+)")
+
+
+def pins(*lists: list[str]) -> set[tuple[str, str]]:
+    found = [PINNED.fullmatch(line) for lines in lists for line in lines if "dataflix[" not in line]
+    assert all(found), "each dependency is pinned"
+    return {(one[1], one[2]) for one in found if one}
+
+
+def locked(name: str) -> set[tuple[str, str]]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return {(one[1], one[2]) for one in re.finditer(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+
+
+def in_set(name: str) -> list[list[str]]:
+    return [EXTRAS[folder.replace("_", "-")] for folder in folders([name]) - {CONTRACT}]
+
+
+def test_each_folder_has_an_extra_and_a_place_on_the_path() -> None:
+    assert {extra.replace("-", "_") for extra in EXTRAS.keys() - SETS} | {CONTRACT} == set(PACKAGES)
+    assert DOCUMENT["tool"]["hatch"]["build"]["dev-mode-dirs"] == PACKAGES
+    assert set(PACKAGES) <= set(DOCUMENT["tool"]["mypy"]["mypy_path"])
+
+
+def test_each_folder_is_in_an_environment_and_in_one_only() -> None:
+    assert folders(["services"]) | folders(["batch"]) == set(PACKAGES)
+    assert folders(["services"]) & folders(["batch"]) == {CONTRACT}
+    assert folders(["core"]) < folders(["services"])
+
+
+def test_what_is_built_on_another_folder_has_that_ones_too() -> None:
+    assert folders(["backend"]) == {"backend", "checker", "connectors", "contract", "recommender"}
+    assert folders(["kafka_ui"]) == folders(["kafka-ui"]) == {"contract", "kafka_ui"}
+
+
+@pytest.mark.parametrize(
+    ("lock", "name", "groups"),
+    [
+        ("requirements.lock", "services", ("build", "go", "tests")),
+        ("requirements-separate.lock", "batch", ("types",)),
+    ],
+)
+def test_the_locks_have_what_the_project_names(lock: str, name: str, groups: tuple[str, ...]) -> None:
+    named = pins(DOCUMENT["project"]["dependencies"], *in_set(name), *(GROUPS[group] for group in groups))
+    assert named - locked(lock) == set(), "scripts/lock was forgotten"
+
+
+def test_a_build_needs_what_is_locked() -> None:
+    assert pins(DOCUMENT["build-system"]["requires"]) <= pins(GROUPS["build"])
+
+
+def test_no_lock_names_a_place_that_something_was_downloaded_from() -> None:
+    for lock in ROOT.glob("requirements*.lock"):
+        assert "://" not in lock.read_text(encoding="utf-8")
+
+
+def test_programs_of_other_extras_are_told() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "dataflix_contract.project", "core"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert {"dataflix", "dataflix-train", "dataflix-mlflow"} <= set(told)
+    assert not {"dataflix-stack", "dataflix-masker", "dataflix-check"} & set(told)
+
+
+@pytest.mark.parametrize(("name", "target"), programs().items())
+def test_a_program_starts_in_a_folder_of_its_own_package(name: str, target: str) -> None:
+    assert (ROOT / folder_of(target) / Path(*target.partition(":")[0].split("."))).with_suffix(".py").exists()
+    assert name.startswith("dataflix")
