@@ -8,14 +8,13 @@ their tests, documentation. Exit status: 0 all well, 1 something failed and the 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from dataflix_contract.processes import die_with_parent
 
@@ -32,11 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     die_with_parent(options.parent)
     try:
-        with _only_job(options.lock):
+        with FileLock(options.lock, timeout=_LOCK_SECONDS):
             return _run(options)
-    except _BrokenError as fault:
-        print(f"dataflix: {fault}", flush=True)  # noqa: T201 - this is the run's log
-        return BROKEN
+    except Timeout:
+        fault = f"another dbt still runs: {options.lock} is locked"
+    except _BrokenError as broken:
+        fault = str(broken)
+    print(f"dataflix: {fault}", flush=True)  # noqa: T201 - this is the run's log
+    return BROKEN
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -47,21 +49,6 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--select", default=None)
     parser.add_argument("--full-refresh", action="store_true")
     return parser.parse_args(argv)
-
-
-@contextlib.contextmanager
-def _only_job(path: Path) -> Iterator[None]:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    with path.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise _BrokenError(f"another dbt still runs: {path} is locked") from None
-                time.sleep(0.1)
-        yield
 
 
 def _run(options: argparse.Namespace) -> int:

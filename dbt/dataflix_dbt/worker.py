@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import fcntl
 import os
 import signal
 import threading
 import time
 from functools import partial
-from io import TextIOWrapper
 
 import structlog
+from filelock import FileLock, Timeout
 
 from dataflix_contract import Settings
 from dataflix_dbt.execution import Outcome, execute
@@ -48,7 +47,7 @@ class Worker:
         # with the context that log lines take the service's name from
         work = partial(contextvars.copy_context().run, self._work)
         self._thread = threading.Thread(target=work, name="dbt-runs", daemon=True)
-        self._lock: TextIOWrapper | None = None
+        self._lock = FileLock(folders.server_lock, thread_local=False)
 
     @property
     def alive(self) -> bool:
@@ -61,7 +60,10 @@ class Worker:
         Raises:
             AlreadyServedError: another server works on the same files.
         """
-        self._lock = _locked(self._folders)
+        try:
+            self._lock.acquire(_LOCK_SECONDS)
+        except Timeout:
+            raise AlreadyServedError(f"another server works on {self._folders.root}: stop it first") from None
         for run_id in self._store.interrupt_running("the server died meanwhile: ask again"):
             log.warning("interrupted by the end of the last server", run=run_id)
         self._thread.start()
@@ -107,18 +109,3 @@ class Worker:
         )
         for old in self._store.prune(KEPT_RUNS):
             self._folders.log(old).unlink(missing_ok=True)
-
-
-def _locked(folders: Folders) -> TextIOWrapper:
-    lock = folders.server_lock.open("w")
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                lock.close()
-                raise AlreadyServedError(f"another server works on {folders.root}: stop it first") from None
-            time.sleep(0.1)
-        else:
-            return lock

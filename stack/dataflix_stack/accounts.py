@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +48,3 @@ def make_passable(folder: Path) -> None:
         if not part.exists():
             part.mkdir(exist_ok=True)  # two starts at once may both find it missing
             part.chmod(0o755)
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold the file ``lock``, waiting for whoever has it: two starts at once install once."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -8,7 +8,6 @@ the native protocol meanwhile. Run it as ``python -m dataflix_stack.clickhouse_s
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib
 import importlib.util
@@ -24,6 +23,7 @@ from typing import Any
 
 import jinja2
 import structlog
+from filelock import FileLock, Timeout
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
@@ -137,13 +137,13 @@ def _prepare(texts: dict[Path, str], files: _Files) -> None:
 @contextlib.contextmanager
 def _only_server(files: _Files) -> Iterator[None]:
     files.root.mkdir(parents=True, exist_ok=True)
-    with files.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Fault(
-                f"a ClickHouse server already runs on {files.root}: stop it, or set DATAFLIX_DATA_DIR"
-            ) from None
+    try:
+        lock = FileLock(files.lock, blocking=False).acquire()
+    except Timeout:
+        raise Fault(
+            f"a ClickHouse server already runs on {files.root}: stop it, or set DATAFLIX_DATA_DIR"
+        ) from None
+    with lock:
         yield
 
 

@@ -18,13 +18,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import requests
+from filelock import FileLock
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import Progress
 from dataflix_stack import jar_lockfile
-from dataflix_stack.accounts import alone, make_passable
+from dataflix_stack.accounts import make_passable
 from dataflix_stack.jar_lockfile import LockedJar
 from dataflix_stack.servers import Servers, locked_jars, wanted_servers
 
@@ -45,7 +46,7 @@ def install(progress: Progress) -> Servers:
         return servers
     try:
         make_passable(servers.root.parent)
-        with alone(servers.root.parent / "install.lock"):
+        with FileLock(servers.root.parent / "install.lock"):
             if not servers.installed:
                 _check_space(servers.root.parent)
                 _build(servers.root, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
@@ -152,11 +152,11 @@ def _alone(stack: Stack) -> Iterator[None]:
     """Hold off other commands on the same data folder, and other stacks altogether."""
     mine = {"checkout": str(repo_root()), "settings": str(stack.settings_file)}
     owner = stack.layout.owner
-    with (stack.layout.run / "command.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            raise Fault(f"another dataflix-stack is at work on {stack.layout.data}: wait for it") from fault
+    try:
+        lock = FileLock(stack.layout.run / "command.lock", blocking=False).acquire()
+    except Timeout as fault:
+        raise Fault(f"another dataflix-stack is at work on {stack.layout.data}: wait for it") from fault
+    with lock:
         if stack.supervisor.alive and owner.exists():
             theirs = json.loads(owner.read_text(encoding="utf-8"))
             if theirs != mine:

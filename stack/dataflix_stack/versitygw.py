@@ -16,9 +16,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.accounts import alone, make_passable
+from dataflix_stack.accounts import make_passable
 from dataflix_stack.processes import make_way
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
@@ -54,7 +56,7 @@ def build(log: Path, abandoned: threading.Event) -> None:
     partial = home.with_suffix(".partial")
     try:
         make_passable(home.parent)
-        with alone(home.parent / "versitygw.lock"):
+        with FileLock(home.parent / "versitygw.lock"):
             if target.exists():
                 return
             shutil.rmtree(partial, ignore_errors=True)
