@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from dataflix_contract import Settings
 
@@ -24,6 +25,10 @@ _MOST_NAMED = 10
 
 class DbtError(Exception):
     """The run did not succeed; another attempt may."""
+
+
+class _AwayError(Exception):
+    """The webhook's server does not answer; it may be restarting."""
 
 
 class DbtTestsFailedError(DbtError):
@@ -74,23 +79,26 @@ def run_dbt(
 
 def _ask(request: Callable[[], httpx.Response], timeouts: Timeouts) -> dict[str, Any]:
     """The answer's JSON; a server that is away is asked again for a while."""
-    deadline = time.monotonic() + timeouts.outage
-    while True:
-        try:
-            response = request()
-        except httpx.TransportError as fault:
-            why = f"{type(fault).__name__}: {fault}"
-        else:
-            if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-                return _accepted(response)
-            why = _problem(response)
-        if time.monotonic() > deadline:
-            raise DbtError(f"no answer of the dbt webhook for {timeouts.outage:g} s: {why}")
-        log.warning("the dbt webhook does not answer, asking again: %s", why)
-        time.sleep(timeouts.poll)
+    asking = Retrying(
+        retry=retry_if_exception_type(_AwayError),
+        stop=stop_after_delay(timeouts.outage),
+        wait=wait_fixed(timeouts.poll),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+    try:
+        return asking(_answer, request)
+    except _AwayError as fault:
+        raise DbtError(f"no answer of the dbt webhook for {timeouts.outage:g} s: {fault}") from fault
 
 
-def _accepted(response: httpx.Response) -> dict[str, Any]:
+def _answer(request: Callable[[], httpx.Response]) -> dict[str, Any]:
+    try:
+        response = request()
+    except httpx.TransportError as fault:
+        raise _AwayError(f"{type(fault).__name__}: {fault}") from fault
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise _AwayError(_problem(response))
     if response.is_error:
         raise DbtError(f"the dbt webhook refuses: {_problem(response)}")
     answer: dict[str, Any] = response.json()

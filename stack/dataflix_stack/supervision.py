@@ -20,12 +20,14 @@ from typing import Any
 import supervisor.xmlrpc  # type: ignore[import-untyped]
 
 from dataflix_contract.faults import Fault
+from dataflix_contract.polling import poll
 from dataflix_stack.launch import record
 from dataflix_stack.paths import Layout
 from dataflix_stack.processes import SUPERVISOR, recorded
 
 #: ``sun_path`` has 108 bytes, and the supervisor binds a longer name first.
 _LONGEST_SOCKET = 88
+_POLL_SECONDS = 0.05
 _START_SECONDS = 15
 
 
@@ -92,11 +94,9 @@ class Supervisor:
                 start_new_session=True,
             )
         record(self._layout.run, SUPERVISOR, process.pid)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Fault(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
-            time.sleep(0.05)
+        poll(lambda: self._answers() or process.poll() is not None, _START_SECONDS, _POLL_SECONDS)
+        if not self._answers():
+            raise Fault(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
 
     def stop(self) -> None:
         """End it, with whatever still runs below it."""
@@ -106,7 +106,7 @@ class Supervisor:
         with self._rpc() as rpc:
             rpc.shutdown()
         while recorded(self._layout.run, SUPERVISOR) is not None:
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
         # our child when one command starts and stops a stack
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)

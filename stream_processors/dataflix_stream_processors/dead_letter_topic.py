@@ -25,6 +25,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from dataflix_contract.polling import poll
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, MAX_MESSAGE_BYTES, RECONCILED_TOPIC
 from dataflix_stream_processors.dead_letters import DeadLetter
 from dataflix_stream_processors.delivery import Delivery
@@ -205,9 +206,8 @@ class DeadLetterBox:
             KafkaException: the broker does not answer.
         """
         sent = list(sent)
-        deadline = time.monotonic() + _MASKING_SECONDS
-        while (open_ones := self._undecided(sent)) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        poll(lambda: not self._undecided(sent), _MASKING_SECONDS, _POLL_SECONDS)
+        open_ones = self._undecided(sent)
         places = {
             (one.letter.position.topic, one.letter.position.partition, offset, one.letter.fingerprint)
             for one in sent
