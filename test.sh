@@ -37,21 +37,26 @@ if [ $# -gt 0 ]; then
     exec "$bin/pytest" "$@"
 fi
 
-# Mostly they wait for servers: two at a time. Those that stop servers have a process, and so a stack,
-# of their own; what it says is shown when it has ended.
-step "tests, and beside them those that stop servers"
-disruptive=$(mktemp)
-trap 'rm -f "$disruptive"' EXIT
-set -m # else it would not hear Ctrl-C, and leave its stack behind
-"$bin/pytest" -m disruptive >"$disruptive" 2>&1 </dev/null &
-beside=$!
+# Tests with servers mostly wait, so that three processes share the processors: unit tests, which need no server; tests that
+# stop servers, with a stack of their own; and all others. The output of the first two is shown when they have ended.
+beside=$(mktemp -d)
+pids=()
+trap 'rm -rf "$beside"' EXIT
+set -m # else they would not hear Ctrl-C, and leave a stack behind
+nice -n 10 "$bin/pytest" tests/unit >"$beside/unit" 2>&1 </dev/null &
+pids+=("$!")
+"$bin/pytest" -m disruptive >"$beside/disruptive" 2>&1 </dev/null &
+pids+=("$!")
 set +m
-trap 'kill -INT "$beside" 2>/dev/null; wait "$beside"; exit 130' INT TERM
+trap 'kill -INT "${pids[@]}" 2>/dev/null; wait "${pids[@]}"; exit 130' INT TERM
 failed=0
-"$bin/pytest" -m "not disruptive" || failed=1
-wait "$beside" || failed=1
+step "tests with servers; beside them, the unit tests and those that stop servers"
+"$bin/pytest" -m "not disruptive" tests/e2e tests/integration || failed=1
+for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+step "unit tests"
+cat "$beside/unit"
 step "tests that stop servers"
-cat "$disruptive"
+cat "$beside/disruptive"
 step "the containers"
 if PYTHONPATH=tests "$bin/python" -m containers.decision; then
     "$bin/pytest" --containers tests/e2e/test_containers.py || failed=1
