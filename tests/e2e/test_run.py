@@ -1,19 +1,13 @@
 """What a person does: start again, stop and start, collide with another stack, check, trace."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from clickhouse_connect.driver.client import Client
 
-from dataflix_checker.clients import open_postgres, open_warehouse
-from dataflix_contract import Settings
 from dataflix_contract.settings import ENV_PREFIX
-from support.stack import Stack, running_stack
-from support.waiting import wait_until
+from support.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -88,47 +82,6 @@ def test_the_trace_of_a_row_that_is_not_there_says_so(stack: Stack) -> None:
     done = stack.run("bin/dataflix-trace", "users", "user_id=-1", "--touch", check=False)
     assert done.returncode == 1
     assert "no row" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def other() -> Iterator[Stack]:
-    """The stream alone, beside the stack that all tests share."""
-    with running_stack(profile="core", masker_workers="2") as other:
-        yield other
-
-
-def test_two_stacks_run_side_by_side(other: Stack, settings: Settings) -> None:
-    assert {one["state"] for one in other.status()["services"]} == {"ready"}
-    with _connections(settings) as (_, warehouse), _connections(other.settings) as (there, elsewhere):
-        there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")
-        wait_until(lambda: _in_warehouse(elsewhere, 70000000), "the row is in its own warehouse")
-        assert not _in_warehouse(warehouse, 70000000)
-    other.run("./check_all_works.py", "--no-batch", "--json")
-
-
-def test_data_survives_a_stop_and_a_start(other: Stack) -> None:
-    with _connections(other.settings) as (source, warehouse):
-        source.execute("INSERT INTO users (user_id, name) VALUES (60000000, 'Survivor')")
-        wait_until(lambda: _in_warehouse(warehouse, 60000000), "the row is in the warehouse")
-    other.down()
-    assert {one["state"] for one in other.status()["services"]} == {"stopped"}
-    other.up()
-    with _connections(other.settings) as (source, warehouse):
-        assert _in_warehouse(warehouse, 60000000)
-        source.execute("DELETE FROM users WHERE user_id = 60000000")
-        wait_until(lambda: not _in_warehouse(warehouse, 60000000), "the deletion is in the warehouse")
-
-
-@contextmanager
-def _connections(settings: Settings) -> Iterator[tuple[psycopg.Connection, Client]]:
-    """Connections of this test's own: the stack is stopped in between."""
-    with open_postgres(settings) as source:
-        yield source, open_warehouse(settings)
-
-
-def _in_warehouse(warehouse: Client, user_id: int) -> bool:
-    query = "SELECT count() FROM raw.users FINAL WHERE user_id = {id:Int64} AND NOT _deleted"
-    return bool(int(str(warehouse.command(query, parameters={"id": user_id}))))
 
 
 def _count_users(source: psycopg.Connection) -> int:

@@ -1,6 +1,7 @@
-"""A fifth table takes one contract entry, one migration and one dbt model: done on a copy of this checkout.
+"""A second stack beside the one that all tests share: the stream alone, from a copy of this checkout.
 
-The change is in ``watchlist/`` beside this file; docs/operations.md sends its readers there.
+In the end a fifth table is added to it, which takes one contract entry, one migration and one dbt model: they
+are in ``watchlist/`` beside this file; docs/operations.md sends its readers there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -41,8 +43,8 @@ RULES = (
 )
 
 
-@pytest.fixture
-def copy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def copy() -> Iterator[Path]:
     """The checkout's files in a folder of their own, with the servers that are installed already."""
     subprocess.run(["bin/dataflix-stack", "install"], cwd=ROOT, check=True)
     servers = paths.servers()
@@ -56,9 +58,51 @@ def copy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
     (root / ".dataflix").mkdir()
     (root / ".dataflix" / "servers").symlink_to(servers)
-    monkeypatch.setenv("DATAFLIX_HOME", str(root / ".dataflix"))
-    yield root
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATAFLIX_HOME", str(root / ".dataflix"))
+        yield root
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def other(copy: Path) -> Iterator[Stack]:
+    """The second stack."""
+    with running_stack(root=copy, profile="core", masker_workers="2") as other:
+        yield other
+
+
+def test_two_stacks_run_side_by_side(other: Stack, settings: Settings) -> None:
+    assert {one["state"] for one in other.status()["services"]} == {"ready"}
+    with _connections(settings) as (_, warehouse), _connections(other.settings) as (there, elsewhere):
+        there.execute("INSERT INTO users (user_id, name) VALUES (70000000, 'Neighbour')")
+        wait_until(lambda: _in_warehouse(elsewhere, 70000000), "the row is in its own warehouse")
+        assert not _in_warehouse(warehouse, 70000000)
+    other.run("./check_all_works.py", "--no-batch", "--json")
+
+
+def test_data_survives_a_stop_and_a_start(other: Stack) -> None:
+    with _connections(other.settings) as (source, warehouse):
+        source.execute("INSERT INTO users (user_id, name) VALUES (60000000, 'Survivor')")
+        wait_until(lambda: _in_warehouse(warehouse, 60000000), "the row is in the warehouse")
+    other.down()
+    assert {one["state"] for one in other.status()["services"]} == {"stopped"}
+    other.up()
+    with _connections(other.settings) as (source, warehouse):
+        assert _in_warehouse(warehouse, 60000000)
+        source.execute("DELETE FROM users WHERE user_id = 60000000")
+        wait_until(lambda: not _in_warehouse(warehouse, 60000000), "the deletion is in the warehouse")
+
+
+@contextmanager
+def _connections(settings: Settings) -> Iterator[tuple[psycopg.Connection, Client]]:
+    """Connections of this test's own: the stack is stopped in between."""
+    with open_postgres(settings) as source:
+        yield source, open_warehouse(settings)
+
+
+def _in_warehouse(warehouse: Client, user_id: int) -> bool:
+    query = "SELECT count() FROM raw.users FINAL WHERE user_id = {id:Int64} AND NOT _deleted"
+    return bool(int(str(warehouse.command(query, parameters={"id": user_id}))))
 
 
 def add_the_table(root: Path) -> dict[str, int]:
@@ -79,21 +123,17 @@ def add_the_table(root: Path) -> dict[str, int]:
     return {name: len((CHANGE / name).read_text(encoding="utf-8").splitlines()) for name in places}
 
 
-@pytest.mark.timeout(900)  # the copy makes its environments and starts its stack twice
 def test_a_fifth_table_takes_an_entry_a_migration_and_a_model(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
+    copy: Path, other: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running_stack(root=copy, profile="core") as stack:
-        monkeypatch.setenv("DATAFLIX_ENV_FILE", str(stack.env_file))
-        lines = add_the_table(copy)
-        stack.up()
-        settings = load_settings()
-        with open_postgres(settings) as source:
-            warehouse = open_warehouse(settings)
-            it_streams(source, warehouse)
-            it_is_reconciled(stack, settings, warehouse)
-            it_is_modelled(copy, settings, warehouse)
-            warehouse.close()
+    monkeypatch.setenv("DATAFLIX_ENV_FILE", str(other.env_file))
+    lines = add_the_table(copy)
+    other.up()
+    settings = load_settings()
+    with _connections(settings) as (source, warehouse):
+        it_streams(source, warehouse)
+        it_is_reconciled(other, settings, warehouse)
+        it_is_modelled(copy, settings, warehouse)
     print("lines added:", lines)  # noqa: T201 - the figure of docs/operations.md
     assert f"{sum(lines.values())} lines" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
