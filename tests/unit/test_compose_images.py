@@ -177,6 +177,9 @@ def _prove(image: Image, replay: Replay) -> None:
     [folder] = [one for one in image.kept.environment["PATH"].split(":") if one.startswith("/app")]
     program = shutil.which(command[0], path=replay.path(folder))
     assert program
+    found = {path.name for path in replay.path("/app/.dataflix/envs").glob("*/bin/dataflix*")}
+    working = folders(image.extras)
+    assert found == {name for name, target in programs().items() if folder_of(target) in working}
     python = Path(program).with_name("python")
     if command[0] == "python":
         environ = {"DATAFLIX_ENV_FILE": os.devnull}
