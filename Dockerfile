@@ -25,6 +25,7 @@ HEALTHCHECK NONE
 # --- config: writes the servers' configuration, from the same templates as the native way
 FROM build AS build-config
 # its templates, and its environment: the stack's own holds every server
+COPY clients clients
 COPY clickhouse clickhouse
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:clickhouse && scripts/slim .dataflix/envs
 
@@ -48,6 +49,7 @@ CMD ["dataflix-migrate"]
 
 # --- connectors: sets Kafka and Kafka Connect up
 FROM build AS build-connectors
+COPY clients clients
 COPY connectors connectors
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:connectors && scripts/slim .dataflix/envs
 
@@ -69,6 +71,7 @@ CMD ["dataflix-masker", "--worker", "0"]
 
 # --- warehouse: makes ClickHouse's tables
 FROM build AS build-warehouse
+COPY clients clients
 COPY clickhouse clickhouse
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:clickhouse && scripts/slim .dataflix/envs
 
@@ -104,7 +107,7 @@ CMD ["dataflix-mlflow"]
 
 # --- airflow: its parts, and in the other environment the programs that its tasks run
 FROM build AS build-airflow
-COPY connectors connectors
+COPY clients clients
 COPY reconciliation reconciliation
 COPY recommender recommender
 COPY training training
@@ -123,8 +126,7 @@ CMD ["dataflix-airflow", "api-server"]
 
 # --- backend: the API and the page
 FROM build AS build-backend
-COPY connectors connectors
-COPY checker checker
+COPY clients clients
 COPY recommender recommender
 COPY backend backend
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:backend && scripts/slim .dataflix/envs
@@ -139,8 +141,7 @@ CMD ["dataflix-backend"]
 
 # --- cli: dataflix in a terminal
 FROM build AS build-cli
-COPY connectors connectors
-COPY checker checker
+COPY clients clients
 COPY cli cli
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:cli && scripts/slim .dataflix/envs
 

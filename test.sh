@@ -22,7 +22,7 @@ step lint
     bin/_exec
 
 step types
-"$envs/types/bin/mypy" --python-executable "$bin/python" contract postgres connectors stream_processors clickhouse stack checker \
+"$envs/types/bin/mypy" --python-executable "$bin/python" contract clients postgres connectors stream_processors clickhouse stack checker \
     reconciliation dbt recommender training tracking airflow backend cli kafka_ui tests benchmarks docs deploy
 
 if [ "${1:-}" = --containers ]; then

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import load_settings
 from figures import report
 
@@ -25,10 +25,10 @@ def main(
         TimeoutError: they are not all there within five minutes.
     """
     settings = load_settings()
-    warehouse = open_warehouse(settings)
+    warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
     mark = f"bulk {secrets.token_hex(4)}"  # the rows of an earlier run are still there, as old versions
     arrived = "SELECT uniqExact(user_id) FROM raw.users WHERE city = {mark:String} AND NOT _deleted"
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         try:
             started = time.perf_counter()
             source.execute(

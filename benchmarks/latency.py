@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import load_settings
 from figures import percentiles, report
 
@@ -48,9 +48,9 @@ def main(
 ) -> None:
     """Measure, print, and delete the rows again."""
     settings = load_settings()
-    warehouse = open_warehouse(settings)
+    warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
     sample = []
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         try:
             for _ in range(inserts):
                 sample.append(visible_after(source, warehouse))

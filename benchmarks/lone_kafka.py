@@ -13,7 +13,8 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from dataflix_checker.probes import NOT_READY, kafka
+from dataflix_clients import kafka
+from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
 from dataflix_stack import config, preparation
 from dataflix_stack.paths import Layout
@@ -64,7 +65,7 @@ def _wait(settings: Settings) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            return kafka(settings)
+            return kafka.check(settings)
         except (*NOT_READY, KafkaException) as fault:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Kafka does not answer: {fault}") from fault

@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.summary import QuerySummary
 
 from dataflix_clickhouse import warehouse as clickhouse
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.source import connect_as_admin
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
 from dataflix_contract import Masking, PiiClass, Settings, Table, tables
 from dataflix_reconciliation import statements, warehouse
 from dataflix_reconciliation.masked_batches import Masker
@@ -163,7 +163,7 @@ def _fill_ratings(settings: Settings, count: int) -> None:
 
 
 def _execute(settings: Settings, *queries: LiteralString, **parameters: int) -> None:
-    with connect_as_admin(settings) as source:
+    with postgres.connect(settings, settings.postgres_admin) as source:
         for query in queries:
             source.execute(query, parameters if "%(" in query else None)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataflix_checker import health
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_clients import clickhouse, postgres
+from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import load_settings
 from figures import percentiles, report
 from latency import visible_after
@@ -33,7 +33,7 @@ class SteadyLoad(threading.Thread):
 
     def run(self) -> None:
         """Keep the rate until told to stop; late batches are made up for."""
-        with open_postgres(self._settings) as source:
+        with postgres.connect(self._settings, self._settings.postgres_owner) as source:
             due = time.monotonic()
             while not self._stopping.is_set():
                 if self.changes // self._batch % 2 == 0:
@@ -66,18 +66,18 @@ def main(
 ) -> None:
     """Load the stack, sample single inserts meanwhile, watch the lag, delete the rows again."""
     settings = load_settings()
-    warehouse = open_warehouse(settings)
+    warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
     load = SteadyLoad(settings, rate)
     sample: list[float] = []
     lags: list[int] = []
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         try:
             started = time.monotonic()
             load.start()
             while (elapsed := time.monotonic() - started) < seconds:
                 sample.append(visible_after(source, warehouse))
                 if elapsed > len(lags) * seconds / 12:
-                    lags.append(sum(health.backlog(settings).lag.values()))
+                    lags.append(sum(read_backlog(settings).lag.values()))
                 time.sleep(0.1)
             load.stop()
             achieved = load.changes / (time.monotonic() - started)

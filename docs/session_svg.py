@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from dataflix_checker.clients import open_postgres
+from dataflix_clients import postgres
 from dataflix_contract import load_settings
 from docs.terminal_svg import lines_of, picture
 from support.terminal import CTRL_D, ENTER, F3, TAB, Terminal, terminal
@@ -52,7 +52,11 @@ def play(session: Terminal) -> None:
 
 def main() -> None:
     """Print the picture to standard output."""
-    with tempfile.TemporaryDirectory() as nobody, open_postgres(load_settings()) as source:
+    settings = load_settings()
+    with (
+        tempfile.TemporaryDirectory() as nobody,
+        postgres.connect(settings, settings.postgres_owner) as source,
+    ):
         try:
             environ = {"XDG_CONFIG_HOME": nobody}
             with terminal(str(_PROGRAM), environ=environ, columns=_COLUMNS, lines=_LINES) as session:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings
 from support.stack import ROOT, Stack, running_stack
 
@@ -61,14 +61,14 @@ def settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def source(settings: Settings) -> Iterator[psycopg.Connection]:
     """PostgreSQL, as the owner of the tables, in autocommit."""
-    with open_postgres(settings) as connection:
+    with postgres.connect(settings, settings.postgres_owner) as connection:
         yield connection
 
 
 @pytest.fixture
 def warehouse(settings: Settings) -> Iterator[Client]:
     """ClickHouse, as the user that only reads."""
-    client = open_warehouse(settings)
+    client = clickhouse.connect(settings, settings.clickhouse_reader)
     yield client
     client.close()
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import clickhouse_connect
-
+from dataflix_clients import clickhouse
 from dataflix_contract import Settings, load_settings, tables
 
 log = logging.getLogger(__name__)
@@ -140,13 +139,7 @@ def record(settings: Settings, outcome: Outcome) -> None:
     """Write the row to ClickHouse; a second time it replaces the first."""
     now = datetime.now(UTC)
     row = outcome.row | {"started_at": outcome.started_at, "finished_at": now, "recorded_at": now}
-    client = clickhouse_connect.get_client(
-        host=settings.clickhouse_host,
-        port=settings.clickhouse_http_port,
-        username=settings.clickhouse_batch_user,
-        password=settings.clickhouse_batch_password.get_secret_value(),
-        autogenerate_session_id=False,
-    )
+    client = clickhouse.connect(settings, settings.clickhouse_batch)
     try:
         client.insert(TABLE, [list(row.values())], column_names=list(row))
     finally:

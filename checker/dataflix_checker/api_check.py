@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from dataflix_checker import registry
-from dataflix_checker.batch import check_batch
+from dataflix_checker.batch_check import check_batch
 from dataflix_checker.canary import Canary
-from dataflix_checker.clients import open_postgres, open_warehouse
-from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
-from dataflix_checker.row_trace import Follower, following
+from dataflix_checker.check_results import CheckResult, guarded
+from dataflix_clients import clickhouse, mlflow, postgres
+from dataflix_clients.answers import first_line
+from dataflix_clients.http_client import open_client
+from dataflix_clients.row_trace import Follower, following
+from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import tables
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _POLL_SECONDS = 0.2
 _STARS = 4.5
 
 
-def check_api(settings: Settings, *, batch: bool) -> Iterator[Finding]:
+def check_api(settings: Settings, *, batch: bool) -> Iterator[CheckResult]:
     """Check the API with a canary, which is deleted at the end, whatever happens.
 
     Args:
@@ -37,18 +39,24 @@ def check_api(settings: Settings, *, batch: bool) -> Iterator[Finding]:
         batch: whether to run the daily batch while the person is there, and to wait for the new champion.
     """
     canary = Canary()
-    with _api(settings) as api, following(settings, open_warehouse(settings), *_TABLES) as follower:
+    with (
+        _api(settings) as api,
+        following(settings, clickhouse.connect(settings, settings.clickhouse_reader), *_TABLES) as follower,
+    ):
         try:
             user = api.post("/users", json={"name": canary.name, "email": canary.email}).raise_for_status()
             user_id = int(user.json()["user_id"])
-            yield Finding("api: user created", ok=True, detail=f"user {user_id}")
+            yield CheckResult("api: user created", ok=True, detail=f"user {user_id}")
             yield from _finds_and_rates(api, follower, user_id)
             if batch:
                 yield from check_batch(settings, canary, user_id, _STARS)
                 yield guarded("api: champion served", lambda: _champion(settings, api))
-            yield guarded("api: user erased", lambda: _erased(api, open_warehouse(settings), user_id))
-        except EXPECTED_FAULTS as fault:
-            yield Finding("api", ok=False, detail=first_line(fault))
+            yield guarded(
+                "api: user erased",
+                lambda: _erased(api, clickhouse.connect(settings, settings.clickhouse_reader), user_id),
+            )
+        except SERVER_ERRORS as fault:
+            yield CheckResult("api", ok=False, detail=first_line(fault))
         finally:
             _forget(settings, canary)
 
@@ -59,14 +67,12 @@ _TABLES = (tables()["watched_movies"], tables()["ratings"])
 @contextmanager
 def _api(settings: Settings) -> Iterator[httpx.Client]:
     token = settings.backend_token.get_secret_value()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with httpx.Client(
-        base_url=settings.backend_url, headers=headers, timeout=_SECONDS, trust_env=False
-    ) as api:
+    with open_client(settings.backend_url, _SECONDS) as api:
+        api.headers.update({"Authorization": f"Bearer {token}"} if token else {})
         yield api
 
 
-def _finds_and_rates(api: httpx.Client, follower: Follower, user_id: int) -> Iterator[Finding]:
+def _finds_and_rates(api: httpx.Client, follower: Follower, user_id: int) -> Iterator[CheckResult]:
     film = api.get("/movies", params={"sort": "popular", "limit": 1}).raise_for_status().json()["items"][0]
     yield guarded("api: film found", lambda: _found(api, film))
     before = _recommended(api, user_id)
@@ -88,9 +94,9 @@ def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
     return False, f"{typed!r} finds {len(items)} other films, and not {title!r}"
 
 
-def _followed(check: str, follower: Follower, table: str, key: dict[str, int]) -> Finding:
+def _followed(check: str, follower: Follower, table: str, key: dict[str, int]) -> CheckResult:
     *_, trace = follower.follow(tables()[table], key)
-    return Finding(
+    return CheckResult(
         check, ok=True, detail="acknowledged, and in the warehouse", milliseconds=trace.milliseconds
     )
 
@@ -114,7 +120,7 @@ def _changed(before: dict[str, Any], after: dict[str, Any], film: dict[str, Any]
 
 
 def _champion(settings: Settings, api: httpx.Client) -> tuple[bool, str]:
-    wanted = registry.version_of(settings)
+    wanted = mlflow.version_of(settings)
     if wanted is None:
         return False, "there is no champion"
     deadline = time.monotonic() + _SWAP_SECONDS
@@ -146,5 +152,5 @@ def _erased(api: httpx.Client, warehouse: Client, user_id: int) -> tuple[bool, s
 
 
 def _forget(settings: Settings, canary: Canary) -> None:
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         source.execute("DELETE FROM users WHERE email = %s", [canary.email])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from dataflix_checker.row_trace import Follower, RowTrace, following
+from dataflix_clients.row_trace import Follower, RowTrace, following
 from dataflix_contract import Table, tables
 
 if TYPE_CHECKING:

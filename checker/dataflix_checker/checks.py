@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING
 
 import confluent_kafka
 
-from dataflix_checker import health
 from dataflix_checker.api_check import check_api
 from dataflix_checker.canary import Canary, play_canary
-from dataflix_checker.clients import open_consumer, open_postgres, open_warehouse
-from dataflix_checker.findings import EXPECTED_FAULTS, Finding, first_line, guarded
+from dataflix_checker.check_results import CheckResult, guarded
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
-from dataflix_checker.probes import probes
-from dataflix_checker.row_trace import STAGES, end_positions
-from dataflix_connectors.preflight import SLOT_SUBJECT, faults
+from dataflix_clients import clickhouse, kafka, postgres
+from dataflix_clients.answers import first_line
+from dataflix_clients.connect import read_connector
+from dataflix_clients.findings import faults
+from dataflix_clients.kafka import end_positions
+from dataflix_clients.readiness import probes
+from dataflix_clients.replication_slot import SLOT_SUBJECT
+from dataflix_clients.row_trace import STAGES
+from dataflix_clients.server_errors import SERVER_ERRORS
+from dataflix_clients.stack_status import read_capture
+from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import tables
 from dataflix_contract.schema import SOURCE_SCHEMA
 
@@ -30,6 +36,8 @@ MAX_SLOT_BYTES = 256 * 1024 * 1024
 #: How long a group may take to commit; a restarted consumer on a busy machine needs its time.
 _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+#: The name by which Kafka knows this program.
+_GROUP = "dataflix-checker"
 
 
 #: The servers beyond the stream, by the names of their probes.
@@ -45,7 +53,7 @@ _FULL_SERVICES = (
 )
 
 
-def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Finding]:
+def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[CheckResult]:
     """Run every check in order, yielding each finding as soon as it is there.
 
     The story and what follows it need every server: they are left out, with a
@@ -60,15 +68,15 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Find
         down = down or not finding.ok
         yield finding
     if down:
-        yield Finding(
+        yield CheckResult(
             "rows travel", ok=False, detail="not tried: bring the servers above up first (./run.sh)"
         )
         return
     canary = Canary()
-    consumer = open_consumer(settings)
+    consumer = kafka.open_consumer(settings, _GROUP)
     try:
         since = list(end_positions(consumer, MASKED_TOPICS))
-        dead_letters = health.backlog(settings).dead_letters
+        dead_letters = read_backlog(settings).dead_letters
         errors = _count_ingest_errors(settings)
         yield from _story(settings, canary)
         yield guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
@@ -84,7 +92,7 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Find
         yield from check_api(settings, batch=batch)
 
 
-def _services(settings: Settings) -> Iterator[Finding]:
+def _services(settings: Settings) -> Iterator[CheckResult]:
     yield guarded("postgres", lambda: _postgres(settings))
     yield guarded("kafka", lambda: _kafka(settings))
     yield guarded("connect", lambda: _connector(settings))
@@ -98,7 +106,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _postgres(settings: Settings) -> tuple[bool, str]:
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         counts = source.execute(
             "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM movies),"
             " (SELECT count(*) FROM ratings), current_setting('server_version')"
@@ -108,7 +116,7 @@ def _postgres(settings: Settings) -> tuple[bool, str]:
 
 
 def _kafka(settings: Settings) -> tuple[bool, str]:
-    consumer = open_consumer(settings)
+    consumer = kafka.open_consumer(settings, _GROUP)
     try:
         metadata = consumer.list_topics(timeout=5)
     finally:
@@ -117,7 +125,7 @@ def _kafka(settings: Settings) -> tuple[bool, str]:
 
 
 def _connector(settings: Settings) -> tuple[bool, str]:
-    seen = health.connector(settings).status
+    seen = read_connector(settings).status
     return seen.running, "connector and task are running" if seen.running else seen.description
 
 
@@ -127,22 +135,24 @@ def _ready(settings: Settings, name: str) -> tuple[bool, str]:
 
 
 def _clickhouse(settings: Settings) -> tuple[bool, str]:
-    warehouse = open_warehouse(settings)
+    warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
     rows = warehouse.command("SELECT count() FROM raw.ratings FINAL WHERE NOT _deleted")
     return True, f"{warehouse.server_version}: {int(str(rows)):,} ratings"
 
 
-def _story(settings: Settings, canary: Canary) -> Iterator[Finding]:
+def _story(settings: Settings, canary: Canary) -> Iterator[CheckResult]:
     title = "user inserted"
     try:
-        with open_postgres(settings) as source:
-            for title, trace in play_canary(canary, settings, source, open_warehouse(settings)):
+        with postgres.connect(settings, settings.postgres_owner) as source:
+            for title, trace in play_canary(
+                canary, settings, source, clickhouse.connect(settings, settings.clickhouse_reader)
+            ):
                 if STAGES[-1] in trace.at:
-                    yield Finding(
+                    yield CheckResult(
                         title, ok=True, detail=f"version {trace.version}", milliseconds=trace.milliseconds
                     )
-    except EXPECTED_FAULTS as fault:
-        yield Finding(title, ok=False, detail=f"then: {first_line(fault)}")
+    except SERVER_ERRORS as fault:
+        yield CheckResult(title, ok=False, detail=f"then: {first_line(fault)}")
 
 
 def _no_leaks(
@@ -153,7 +163,7 @@ def _no_leaks(
 ) -> tuple[bool, str]:
     places = [
         *topics_with(canary.marker, consumer, since),
-        *warehouse_tables_with(canary.marker, open_warehouse(settings)),
+        *warehouse_tables_with(canary.marker, clickhouse.connect(settings, settings.clickhouse_reader)),
         *metrics_pages_with(canary.marker, settings),
     ]
     if places:
@@ -164,7 +174,7 @@ def _no_leaks(
 def _lag(settings: Settings) -> tuple[bool, str]:
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:  # groups commit their offsets a moment after the work
-        behind = {group: records for group, records in health.backlog(settings).lag.items() if records}
+        behind = {group: records for group, records in read_backlog(settings).lag.items() if records}
         if not behind:
             return True, "zero: every consumer group has read everything"
         if time.monotonic() > deadline:
@@ -174,7 +184,7 @@ def _lag(settings: Settings) -> tuple[bool, str]:
 
 def _slot(settings: Settings) -> tuple[bool, str]:
     """Whether Debezium reads the slot, and it advances."""
-    capture = health.capture(settings)
+    capture = read_capture(settings)
     wrong = [finding.text for finding in faults(capture.findings) if finding.subject == SLOT_SUBJECT]
     if wrong or capture.slot is None:
         return False, "; ".join(wrong or capture.faults)
@@ -184,20 +194,26 @@ def _slot(settings: Settings) -> tuple[bool, str]:
 
 def _source(settings: Settings) -> tuple[bool, str]:
     """Whether everything that the contract wants is published as the contract has it."""
-    wrong = health.capture(settings).faults
+    wrong = read_capture(settings).faults
     return not wrong, "; ".join(wrong) or "publication, tables, columns and topics are fit to be captured"
 
 
 def _dead_letters(settings: Settings, before: int) -> tuple[bool, str]:
     """Old letters are somebody's task, and no fault of the pipeline; new ones are."""
-    now = health.backlog(settings).dead_letters
+    now = read_backlog(settings).dead_letters
     if now > before:
         return False, f"{now - before:,} messages of ours were refused: dataflix-dlq list"
     return True, f"{now:,} in the topic: dataflix-dlq list" if now else "none"
 
 
 def _count_ingest_errors(settings: Settings) -> int:
-    return int(str(open_warehouse(settings).command("SELECT count() FROM raw.ingest_errors FINAL")))
+    return int(
+        str(
+            clickhouse.connect(settings, settings.clickhouse_reader).command(
+                "SELECT count() FROM raw.ingest_errors FINAL"
+            )
+        )
+    )
 
 
 def _ingest_errors(settings: Settings, before: int) -> tuple[bool, str]:
@@ -209,7 +225,7 @@ def _ingest_errors(settings: Settings, before: int) -> tuple[bool, str]:
 
 def _drift(settings: Settings) -> tuple[bool, str]:
     """Columns that the contract does not know are not forwarded: safe, and somebody's task."""
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         live = source.execute(
             "SELECT table_name, column_name FROM information_schema.columns"
             " WHERE table_schema = %s AND table_name = ANY(%s) ORDER BY table_name, ordinal_position",

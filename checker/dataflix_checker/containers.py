@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dataflix_checker.status import ServiceStatus, draw, look
+from dataflix_clients.stack_status import ServiceStatus, draw, look
 from dataflix_contract import SettingsError, load_settings
 from dataflix_contract.console import Console
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import httpx
 from confluent_kafka import Consumer, TopicPartition
 
+from dataflix_clients import kafka, masker
 from dataflix_contract import tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Every topic that must not hold personal data.
 MASKED_TOPICS = [*(table.masked_topic for table in tables().values()), DEAD_LETTER_TOPIC, DRIFT_TOPIC]
 
+#: How long to wait for a next message.
+_PATIENCE_SECONDS = 30.0
+
 
 def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) -> Iterator[str]:
     """Yield ``topic/partition@offset`` of each record after ``since`` that holds the marker.
@@ -29,22 +32,10 @@ def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) ->
         since: the positions to read from, or ``OFFSET_BEGINNING``; it is read up to the present end.
     """
     needle = marker.encode()
-    ends = {}
-    for position in since:
-        low, high = consumer.get_watermark_offsets(position, timeout=10)
-        if max(position.offset, low) < high:
-            ends[position.topic, position.partition] = high
-    unread = set(ends)
-    consumer.assign([p for p in since if (p.topic, p.partition) in unread])
-    while unread:
-        for message in consumer.consume(1000, timeout=0.5):
-            where = (str(message.topic()), int(message.partition() or 0))
-            offset = int(message.offset() or 0)
-            parts = [message.key(), message.value(), *(value for _, value in message.headers() or [])]
-            if any(needle in part for part in parts if isinstance(part, bytes)):
-                yield f"{where[0]}/{where[1]}@{offset}"
-            if offset + 1 >= ends[where]:
-                unread.discard(where)
+    for message in kafka.read_to_end(consumer, since, _PATIENCE_SECONDS):
+        parts = [message.key(), message.value(), *(value for _, value in message.headers() or [])]
+        if any(needle in part for part in parts if isinstance(part, bytes)):
+            yield f"{message.topic()}/{message.partition()}@{message.offset()}"
 
 
 def warehouse_tables_with(marker: str, warehouse: Client) -> Iterator[str]:
@@ -69,7 +60,6 @@ def metrics_pages_with(marker: str, settings: Settings) -> Iterator[str]:
     Raises:
         httpx.HTTPError: a page cannot be read.
     """
-    for worker in range(settings.masker_workers):
-        url = f"{settings.masker_url(worker)}/metrics"
-        if marker in httpx.get(url, timeout=5).raise_for_status().text:
+    for url, page in masker.read_metrics(settings).items():
+        if marker in page:
             yield url

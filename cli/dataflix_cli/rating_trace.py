@@ -8,15 +8,14 @@ from typing import Any
 
 import typer
 
-from dataflix_checker.clients import open_warehouse
-from dataflix_checker.findings import EXPECTED_FAULTS, first_line
-from dataflix_checker.probes import kafka
-from dataflix_checker.row_trace import Follower, RowTrace, following
-from dataflix_checker.trace import Printer
 from dataflix_cli.client import Api, Document
+from dataflix_clients import clickhouse, kafka
+from dataflix_clients.answers import first_line
+from dataflix_clients.row_trace import Follower, Printer, RowTrace, following
+from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import SettingsError, load_settings, tables
 
-_FAULTS = (*EXPECTED_FAULTS, SettingsError)
+_FAULTS = (*SERVER_ERRORS, SettingsError)
 _RATINGS = tables()["ratings"]
 
 
@@ -57,8 +56,9 @@ class Tracing:
     def _listen(self, stack: ExitStack) -> Follower | None:
         try:
             settings = load_settings()
-            kafka(settings)  # says quickly and quietly that there is none
-            return stack.enter_context(following(settings, open_warehouse(settings), _RATINGS))
+            kafka.check(settings)  # says quickly and quietly that there is none
+            warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
+            return stack.enter_context(following(settings, warehouse, _RATINGS))
         except _FAULTS as fault:
             self._warn(f"the rating is not followed, the pipeline cannot be seen: {first_line(fault)}")
             return None

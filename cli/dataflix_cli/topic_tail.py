@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from dataflix_cli.faults import AwayFault, NotFoundFault
+from dataflix_cli.faults import NotFoundFault
+from dataflix_clients.kafka import is_end, open_consumer, read_to_end
 from dataflix_contract import Settings
 from dataflix_contract.schema import RAW_TOPIC_PREFIX
 
@@ -55,31 +55,22 @@ def tail_topic(
 
     Raises:
         NotFoundFault: there is no such topic.
-        AwayFault: Kafka has stopped answering.
-        KafkaException: Kafka does not answer.
+        KafkaException: Kafka does not answer, or stops to.
     """
     last = None if from_beginning else (number or 10)
-    consumer = Consumer(
-        settings.kafka_client
-        | {
-            "group.id": "dataflix-cli",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "socket.timeout.ms": _SECONDS * 1000,
-            "log_level": 0,
-        }
-    )
+    consumer = open_consumer(settings, "dataflix-cli")
     try:
         starts = _starts(consumer, topic, last)
-        consumer.assign(starts)
         found = sorted(
-            _until_end(consumer, len(starts)), key=lambda one: (one.timestamp, one.partition, one.offset)
+            map(_record, read_to_end(consumer, starts, _SECONDS)),
+            key=lambda one: (one.timestamp, one.partition, one.offset),
         )
         if last is not None:
             found = found[-last:]
         yield from found[:number] if from_beginning else found
         while follow:
-            yield from (one for one in _read(consumer) if isinstance(one, Record))
+            messages = consumer.consume(_BATCH, timeout=_POLL_SECONDS)
+            yield from (_record(message) for message in messages if not is_end(message))
     finally:
         consumer.close()
 
@@ -94,32 +85,6 @@ def _starts(consumer: Consumer, topic: str, last: int | None) -> list[TopicParti
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS)
         starts.append(TopicPartition(topic, number, low if last is None else max(low, high - last)))
     return starts
-
-
-def _until_end(consumer: Consumer, partitions: int) -> Iterator[Record]:
-    ended: set[int] = set()
-    heard = time.monotonic()
-    while len(ended) < partitions:
-        if time.monotonic() - heard > _SECONDS:
-            raise AwayFault("Kafka has stopped answering", "dataflix status looks what is wrong")
-        for one in _read(consumer):
-            heard = time.monotonic()
-            if isinstance(one, Record):
-                yield one
-            else:
-                ended.add(one)
-
-
-def _read(consumer: Consumer) -> Iterator[Record | int]:
-    """What has arrived: records, and the numbers of partitions that have been read to their end."""
-    for message in consumer.consume(_BATCH, timeout=_POLL_SECONDS):
-        error = message.error()
-        if error is None:
-            yield _record(message)
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            yield message.partition() or 0
-        else:
-            raise KafkaException(error)
 
 
 def _record(message: Message) -> Record:

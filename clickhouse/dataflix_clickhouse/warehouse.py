@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse.plan import Found, Step
+from dataflix_clients import clickhouse
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use
-
-#: What ClickHouse's library logs is in the exceptions that it raises, too.
-logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 def connect(settings: Settings) -> Client:
@@ -25,19 +21,10 @@ def connect(settings: Settings) -> Client:
         Fault: the server is away, or refuses the password.
     """
     try:
-        return clickhouse_connect.get_client(
-            host=settings.clickhouse_host,
-            port=settings.clickhouse_http_port,
-            username=settings.clickhouse_admin_user,
-            password=settings.clickhouse_admin_password.get_secret_value(),
-            connect_timeout=5,
-            autogenerate_session_id=False,
-        )
+        return clickhouse.connect(settings, settings.clickhouse_owner)
     except ClickHouseError as error:
-        address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
-        raise Fault(
-            cannot_use("ClickHouse", f"{address} as {settings.clickhouse_admin_user}", error)
-        ) from error
+        address = f"{settings.clickhouse_address} as {settings.clickhouse_owner.user}"
+        raise Fault(cannot_use("ClickHouse", address, error)) from error
 
 
 def find(client: Client) -> Found:

@@ -11,14 +11,17 @@ from confluent_kafka import KafkaException
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from dataflix_connectors import preflight as rules
-from dataflix_connectors import registration, topic_admin, topics
-from dataflix_connectors.connect import ConnectClient, ConnectorStatus
-from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
+from dataflix_clients import kafka, postgres
+from dataflix_clients import preflight as rules
+from dataflix_clients.capture import CaptureFacts, judge_capture
+from dataflix_clients.connect import ConnectClient, ConnectorStatus
+from dataflix_clients.fence import DEFAULT_TIMEOUT_S
+from dataflix_clients.findings import Finding, Level, faults
+from dataflix_clients.replication_slot import SlotHealth, slot_health
+from dataflix_clients.source_facts import read_facts
+from dataflix_clients.topic_states import read_capture_topics
+from dataflix_connectors import registration, topics
 from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
-from dataflix_connectors.slot import SlotHealth, slot_health
-from dataflix_connectors.source import connect_as_debezium, describe, read_facts
-from dataflix_connectors.status import CaptureFacts, judge_capture
 from dataflix_contract import Settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import program_settings
@@ -48,9 +51,9 @@ def topics_command() -> None:
     """Create every topic, and bring those that exist to their settings."""
     with program_settings(_describe) as settings:
         wanted = topics.wanted_topics(settings)
-        present = topic_admin.present_topics(settings, [topic.name for topic in wanted])
+        present = topics.present_topics(settings, [topic.name for topic in wanted])
         changes = topics.plan_changes(wanted, present)
-        topic_admin.apply_changes(topic_admin.admin_client(settings), changes)
+        topics.apply_changes(kafka.admin_client(settings), changes)
         _print_table(
             ["topic", "partitions", "what was done"],
             [[change.topic.name, str(change.topic.partitions), change.description] for change in changes],
@@ -68,7 +71,7 @@ def preflight(*, as_json: Json = False) -> None:
             out.print("the source is fit to be captured")
         else:
             _print_findings(findings)
-        if rules.faults(findings):
+        if faults(findings):
             raise typer.Exit(1)
 
 
@@ -124,9 +127,9 @@ def status(*, as_json: Json = False) -> None:
         ConnectClient(settings, patience_s=_STATUS_PATIENCE_S) as connect,
     ):
         connector = connect.status()
-        with connect_as_debezium(settings) as source:
+        with postgres.connect(settings, settings.postgres_debezium) as source:
             facts = read_facts(source, settings)
-        kafka = topic_admin.read_capture_topics(settings)
+        kafka = read_capture_topics(settings, _STATUS_PATIENCE_S)
         findings = judge_capture(CaptureFacts(facts, connector, connect.offsets(), kafka), settings)
         slot = slot_health(facts.slot)
         if as_json:
@@ -136,30 +139,30 @@ def status(*, as_json: Json = False) -> None:
         for finding in findings:
             err.print(
                 finding.text,
-                style="red" if finding.level is rules.Level.FAULT else "yellow",
+                style="red" if finding.level is Level.FAULT else "yellow",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
-        if rules.faults(findings):
+        if faults(findings):
             raise typer.Exit(1)
 
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, KafkaException):
-        return str(topic_admin.away(settings, error))
+        return str(kafka.away(settings, error))
     if isinstance(error, psycopg.Error):
-        return describe(error)
-    return None
+        return postgres.describe(error)
+    return str(error) if isinstance(error, LookupError) else None
 
 
-def _findings(settings: Settings) -> list[rules.Finding]:
-    with connect_as_debezium(settings) as connection:
+def _findings(settings: Settings) -> list[Finding]:
+    with postgres.connect(settings, settings.postgres_debezium) as connection:
         return rules.judge(read_facts(connection, settings), settings)
 
 
-def _refuse_faults(findings: list[rules.Finding]) -> None:
-    if rules.faults(findings):
+def _refuse_faults(findings: list[Finding]) -> None:
+    if faults(findings):
         _print_findings(findings)
         raise typer.Exit(1)
 
@@ -174,16 +177,16 @@ def _status_rows(connector: ConnectorStatus, slot: SlotHealth) -> list[list[str]
     ]
 
 
-def _plain(connector: ConnectorStatus, slot: SlotHealth, findings: list[rules.Finding]) -> dict[str, object]:
+def _plain(connector: ConnectorStatus, slot: SlotHealth, findings: list[Finding]) -> dict[str, object]:
     return {
         "connector": dataclasses.asdict(connector),
         "slot": dataclasses.asdict(slot) | {"state": slot.state.value},
         "findings": _plain_findings(findings),
-        "healthy": not rules.faults(findings),
+        "healthy": not faults(findings),
     }
 
 
-def _plain_findings(findings: list[rules.Finding]) -> list[dict[str, object]]:
+def _plain_findings(findings: list[Finding]) -> list[dict[str, object]]:
     return [dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings]
 
 
@@ -191,7 +194,7 @@ def _report(line: str) -> None:
     err.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_findings(findings: list[rules.Finding]) -> None:
+def _print_findings(findings: list[Finding]) -> None:
     _print_table(
         ["", "what", "problem", "cure"],
         [[finding.level.value, finding.subject, finding.problem, finding.cure] for finding in findings],

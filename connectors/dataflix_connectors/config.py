@@ -5,28 +5,20 @@ from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
 
-from dataflix_contract import Settings, tables
+from dataflix_contract import Settings
 from dataflix_contract.postgres import options
 from dataflix_contract.schema import (
     FENCE_HEADER,
-    HEARTBEAT_TABLE,
+    HEARTBEAT_QUERY,
     MAX_MESSAGE_BYTES,
     PUBLICATION,
     RAW_TOPIC_PREFIX,
     SLOT,
-    SOURCE_SCHEMA,
     UNAVAILABLE_VALUE,
+    published_tables,
 )
 
-#: A change that Debezium reads back: it lets the slot move on while the tables are idle.
-HEARTBEAT_QUERY = f"UPDATE {SOURCE_SCHEMA}.{HEARTBEAT_TABLE} SET beat_at = clock_timestamp()"
-
 _FENCE_OPTION = "transforms.fence.value.literal"
-
-
-def published_tables() -> tuple[str, ...]:
-    """Every table that is captured, with its schema: the contract's, and the heartbeat's."""
-    return tuple(f"{SOURCE_SCHEMA}.{name}" for name in (*tables(), HEARTBEAT_TABLE))
 
 
 def render_config(settings: Settings, fence: int) -> dict[str, str]:

@@ -9,13 +9,12 @@ comes back later is above F and wins over its tombstone.
 import datetime as dt
 from collections.abc import Sequence
 
-from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from psycopg import sql
 
-from dataflix_connectors.replicas import catch_up
-from dataflix_connectors.source import Connection
+from dataflix_clients import clickhouse
+from dataflix_clients.postgres import Connection
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
@@ -35,8 +34,8 @@ def sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[str
         Fault: ClickHouse is away or refuses.
     """
     try:
-        warehouse = _connect(settings)
-        catch_up(warehouse, settings, *(f"raw.{name}" for name in tables()))
+        warehouse = clickhouse.connect(settings, settings.clickhouse_owner)
+        clickhouse.catch_up(warehouse, settings, *(f"raw.{name}" for name in tables()))
         return {
             name: _bury(warehouse, table, _ghosts(warehouse, source, table, fence), fence)
             for name, table in tables().items()
@@ -44,15 +43,6 @@ def sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[str
     except ClickHouseError as error:
         reason = str(error).splitlines()[0]
         raise Fault(f"ClickHouse did not let the ghosts be swept: {reason}") from error
-
-
-def _connect(settings: Settings) -> Client:
-    return get_client(
-        host=settings.clickhouse_host,
-        port=settings.clickhouse_http_port,
-        username=settings.clickhouse_admin_user,
-        password=settings.clickhouse_admin_password.get_secret_value(),
-    )
 
 
 def _ghosts(warehouse: Client, source: Connection, table: Table, fence: int) -> list[Key]:
@@ -79,7 +69,7 @@ def _gone(source: Connection, table: Table, keys: Sequence[Key]) -> set[Key]:
         columns, sql.Identifier(SOURCE_SCHEMA, table.name), columns, arrays
     )
     rows = source.execute(query, [list(column) for column in zip(*keys, strict=True)]).fetchall()
-    return set(keys) - {tuple(row[name] for name in table.key) for row in rows}
+    return set(keys) - set(rows)
 
 
 def _bury(warehouse: Client, table: Table, ghosts: Sequence[Key], fence: int) -> int:

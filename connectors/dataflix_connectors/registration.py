@@ -6,21 +6,23 @@ from collections.abc import Callable
 
 from psycopg.errors import ObjectInUse, QueryCanceled, UndefinedObject
 
-from dataflix_connectors.config import HEARTBEAT_QUERY, fence_of, render_config
-from dataflix_connectors.connect import ConnectClient, ConnectorStatus, Offsets, wait_for
-from dataflix_connectors.fence import take_fence
-from dataflix_connectors.slot import RESNAPSHOT_CURE, SlotState, slot_health
-from dataflix_connectors.source import (
-    Connection,
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient, ConnectorStatus, Offsets, wait_for
+from dataflix_clients.fence import take_fence
+from dataflix_clients.postgres import Connection
+from dataflix_clients.replication_slot import (
+    LOST_SLOT,
+    RESNAPSHOT_CURE,
     SlotFacts,
-    connect_as_admin,
-    connect_as_debezium,
+    SlotState,
     read_slot,
     read_wal_position,
+    slot_health,
 )
+from dataflix_connectors.config import fence_of, render_config
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.schema import PUBLICATION, SLOT
+from dataflix_contract.schema import HEARTBEAT_QUERY, PUBLICATION, SLOT
 
 Report = Callable[[str], None]
 
@@ -29,9 +31,6 @@ _RESTARTS = 3
 _POLL_S = 0.1
 _LOOK_EVERY_S = 5.0
 _DECODING_PATIENCE = "5s"
-
-#: What to say when the connector cannot go on from where it was.
-LOST_SLOT = f"replication slot {SLOT} is gone, lost or another one: changes are missing downstream"
 
 
 class Situation(enum.Enum):
@@ -64,7 +63,7 @@ def register(
     current = connect.config()
     if current is None:
         connect.create_stopped(render_config(settings, fence=0))
-    with connect_as_debezium(settings) as source:
+    with postgres.connect(settings, settings.postgres_debezium) as source:
         situation = decide(read_slot(source), connect.offsets(), connect.status())
         if situation is Situation.LOST:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
@@ -79,7 +78,7 @@ def start_afresh(settings: Settings, connect: ConnectClient, fence_timeout_s: fl
     """Forget slot and offsets, take a fence, and start with a snapshot behind it; return the fence."""
     connect.stop()
     connect.delete_offsets()
-    with connect_as_admin(settings) as admin:
+    with postgres.connect(settings, settings.postgres_admin) as admin:
         drop_slot(admin)
         fence = take_fence(admin, fence_timeout_s, report)
     report(f"snapshot rows get version {fence}")

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
+from dataflix_clients.fence import take_fence
+from dataflix_clients.kafka import Partition, admin_client, read_bounds, wait_until_consumed
 from dataflix_connectors.config import render_config
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.fence import take_fence
 from dataflix_connectors.ghosts import sweep_ghosts
-from dataflix_connectors.progress import Partition, read_bounds, wait_until_consumed
 from dataflix_connectors.registration import Report, start_afresh, wait_until_streaming
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium
-from dataflix_connectors.topic_admin import admin_client
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.schema import MASKER_GROUP
 
@@ -45,13 +44,13 @@ def take_snapshot(
     admin = admin_client(settings)
     if connect.config() is None:
         connect.create_stopped(render_config(settings, fence=0))
-    with connect_as_admin(settings) as source:
+    with postgres.connect(settings, settings.postgres_admin) as source:
         # A fence to throw away: a transaction that would block is found while changes still flow.
         take_fence(source, fence_timeout_s, report)
     connect.stop()
     before = _lengths(admin)
     fence = start_afresh(settings, connect, fence_timeout_s, report)
-    with connect_as_debezium(settings) as source:
+    with postgres.connect(settings, settings.postgres_debezium) as source:
         wait_until_streaming(source, connect, timeout_s, report)
     after = _lengths(admin)
     captured = {
@@ -76,7 +75,7 @@ def remove_ghosts(settings: Settings, fence: int, *, timeout_s: float, report: R
     for table in _tables():
         masked = read_bounds(admin, [table.masked_topic])
         wait_until_consumed(admin, table.warehouse_group, masked, timeout_s, report)
-    with connect_as_debezium(settings) as source:
+    with postgres.connect(settings, settings.postgres_debezium) as source:
         return sweep_ghosts(settings, source, fence)
 
 

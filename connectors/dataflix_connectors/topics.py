@@ -1,23 +1,33 @@
-"""The topics that the stack needs, and what has to change so that Kafka has them."""
+"""The topics that the stack needs: which there are, what has to change, and how Kafka is told."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from dataflix_clients.kafka import admin_client, away, reason
 from dataflix_contract import Settings, tables
+from dataflix_contract.faults import Fault
 from dataflix_contract.schema import (
     DEAD_LETTER_TOPIC,
     DRIFT_TOPIC,
-    HEARTBEAT_TABLE,
+    HEARTBEAT_TOPICS,
     MAX_MESSAGE_BYTES,
-    RAW_TOPIC_PREFIX,
     RECONCILED_TOPIC,
-    SOURCE_SCHEMA,
 )
 
-#: Debezium's own name for the topic of its heartbeat messages.
-HEARTBEAT_TOPIC = f"__debezium-heartbeat.{RAW_TOPIC_PREFIX}"
-_HEARTBEAT_TABLE_TOPIC = f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}"
-
+_TIMEOUT_S = 20.0
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS
@@ -80,19 +90,47 @@ def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
         Topic(DEAD_LETTER_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(DRIFT_TOPIC, 1, _keep(30 * _DAY_MS)),
         Topic(RECONCILED_TOPIC, 1, _keep(30 * _DAY_MS)),
-        Topic(HEARTBEAT_TOPIC, 1, small),
-        Topic(_HEARTBEAT_TABLE_TOPIC, 1, small),
+        *(Topic(name, 1, small) for name in HEARTBEAT_TOPICS),
     )
-
-
-def captured_topics() -> tuple[str, ...]:
-    """The topics that Debezium writes to."""
-    return (*(table.raw_topic for table in tables().values()), HEARTBEAT_TOPIC, _HEARTBEAT_TABLE_TOPIC)
 
 
 def plan_changes(wanted: Iterable[Topic], present: Mapping[str, Topic]) -> list[Change]:
     """Compare the topics that should be with those that are."""
     return [_change(topic, present.get(topic.name)) for topic in wanted]
+
+
+def present_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]:
+    """Those of the named topics that exist, with their settings.
+
+    Raises:
+        Fault: Kafka does not answer.
+    """
+    admin = admin_client(settings)
+    try:
+        metadata = admin.list_topics(timeout=_TIMEOUT_S).topics
+        found = {name: metadata[name] for name in names if name in metadata}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        configs = admin.describe_configs(resources, request_timeout=_TIMEOUT_S) if resources else {}
+        chosen = {resource.name: _settings(future) for resource, future in configs.items()}
+    except KafkaException as error:
+        raise away(settings, error) from error
+    return {name: Topic(name, len(info.partitions), chosen[name]) for name, info in found.items()}
+
+
+def apply_changes(admin: AdminClient, changes: Iterable[Change]) -> None:
+    """Create, grow and set up topics; changes that are not needed are left out.
+
+    Raises:
+        Fault: Kafka refuses a change.
+    """
+    for change in changes:
+        if change.create:
+            _done(change, admin.create_topics([_new_topic(change.topic)]))
+        if change.grow_from is not None:
+            grown = NewPartitions(change.topic.name, change.topic.partitions)
+            _done(change, admin.create_partitions([grown]))
+        if change.settings:
+            _done(change, admin.incremental_alter_configs([_new_settings(change)]))
 
 
 def _change(wanted: Topic, present: Topic | None) -> Change:
@@ -116,3 +154,29 @@ def _personal_data(retention_ms: int) -> dict[str, str]:
     # would keep personal data that long, whatever the retention says.
     segment_ms = max(_MINUTE_MS, min(_HOUR_MS, retention_ms // 4))
     return _keep(retention_ms) | {"segment.ms": str(segment_ms)}
+
+
+def _settings(future: Future[Any]) -> dict[str, str]:
+    return {name: entry.value for name, entry in future.result().items()}
+
+
+def _new_topic(topic: Topic) -> NewTopic:
+    return NewTopic(
+        topic.name, num_partitions=topic.partitions, replication_factor=1, config=dict(topic.config)
+    )
+
+
+def _new_settings(change: Change) -> ConfigResource:
+    entries = [
+        ConfigEntry(name, change.topic.config[name], incremental_operation=AlterConfigOpType.SET)
+        for name in change.settings
+    ]
+    return ConfigResource(ResourceType.TOPIC, change.topic.name, incremental_configs=entries)
+
+
+def _done(change: Change, futures: dict[Any, Future[Any]]) -> None:
+    try:
+        for future in futures.values():
+            future.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise Fault(f"Kafka refuses to change topic {change.topic.name}: {reason(error)}") from error

@@ -142,6 +142,13 @@ RAW_TOPIC_PREFIX = "cdc"
 SOURCE_SCHEMA = "public"
 #: The table that Debezium's heartbeat writes to; published, and read by nobody else.
 HEARTBEAT_TABLE = "debezium_heartbeat"
+#: A change that Debezium reads back: it lets the slot move on while the tables are idle.
+HEARTBEAT_QUERY = f"UPDATE {SOURCE_SCHEMA}.{HEARTBEAT_TABLE} SET beat_at = clock_timestamp()"
+#: The topics of the heartbeat messages that Debezium makes itself, by its name for it, and of these changes.
+HEARTBEAT_TOPICS = (
+    f"__debezium-heartbeat.{RAW_TOPIC_PREFIX}",
+    f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}",
+)
 #: The ids of users and films: every bigint, 0 and negative ones included, because that is what
 #: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them. Those that
 #: PostgreSQL generates stay below 2^53, which browsers still read rightly: see `ADVANCE_IDENTITIES`.
@@ -199,6 +206,16 @@ def load_contract(text: str) -> Mapping[str, Table]:
 def tables() -> Mapping[str, Table]:
     """Every table of the shipped contract, by name, in the order of the file."""
     return load_contract(files(__package__).joinpath("tables.toml").read_text(encoding="utf-8"))
+
+
+def published_tables() -> tuple[str, ...]:
+    """Every table that is captured, with its schema: the contract's, and the heartbeat's."""
+    return tuple(f"{SOURCE_SCHEMA}.{name}" for name in (*tables(), HEARTBEAT_TABLE))
+
+
+def captured_topics() -> tuple[str, ...]:
+    """The topics that Debezium writes to."""
+    return (*(table.raw_topic for table in tables().values()), *HEARTBEAT_TOPICS)
 
 
 def _table(name: str, spec: Mapping[str, Any]) -> Table:

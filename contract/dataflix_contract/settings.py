@@ -14,7 +14,7 @@ import functools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +32,7 @@ from dataflix_contract.settings_file import (
 
 __all__ = [
     "ENV_PREFIX",
+    "Login",
     "Settings",
     "SettingsError",
     "conflicts",
@@ -64,6 +65,13 @@ _LINES_AFTER = {
         ),
     ),
 }
+
+
+class Login(NamedTuple):
+    """Who logs in to a server, and with what."""
+
+    user: str
+    password: SecretStr
 
 
 class Settings(BaseSettings):
@@ -258,6 +266,41 @@ class Settings(BaseSettings):
     def postgres_server(self) -> dict[str, str | int]:
         """Where clients find PostgreSQL, as libpq names it."""
         return {"host": self.postgres_host, "port": self.postgres_port}
+
+    @property
+    def postgres_owner(self) -> Login:
+        """Of the role that owns PostgreSQL's tables."""
+        return Login(self.postgres_user, self.postgres_password)
+
+    @property
+    def postgres_admin(self) -> Login:
+        """Of PostgreSQL's superuser, who may see which sessions hold a transaction open."""
+        return Login(self.postgres_admin_user, self.postgres_admin_password)
+
+    @property
+    def postgres_debezium(self) -> Login:
+        """Of the role in PostgreSQL that reads the replication slot, and the tables as they are."""
+        return Login(self.debezium_user, self.debezium_password)
+
+    @property
+    def clickhouse_address(self) -> str:
+        """Where clients find ClickHouse's HTTP interface: ``host:port``."""
+        return f"{self.clickhouse_host}:{self.clickhouse_http_port}"
+
+    @property
+    def clickhouse_owner(self) -> Login:
+        """Of the user who makes and changes ClickHouse's tables."""
+        return Login(self.clickhouse_admin_user, self.clickhouse_admin_password)
+
+    @property
+    def clickhouse_batch(self) -> Login:
+        """Of the user with whom the daily batch repairs ClickHouse's tables and keeps its reports."""
+        return Login(self.clickhouse_batch_user, self.clickhouse_batch_password)
+
+    @property
+    def clickhouse_reader(self) -> Login:
+        """Of the user who only reads in ClickHouse."""
+        return Login(self.clickhouse_user, self.clickhouse_password)
 
     @property
     def kafka_bootstrap(self) -> str:

@@ -12,9 +12,9 @@ import psycopg
 import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from dataflix_connectors.fence import DEFAULT_TIMEOUT_S
-from dataflix_connectors.orphans import orphan_finding
-from dataflix_connectors.source import describe
+from dataflix_clients import postgres
+from dataflix_clients.fence import DEFAULT_TIMEOUT_S
+from dataflix_clients.orphans import orphan_finding
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
@@ -113,12 +113,12 @@ def _warn(report: Report) -> None:
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, psycopg.Error):
-        return describe(error)
+        return postgres.describe(error)
     if isinstance(error, adbc_driver_manager.Error):
         return f"PostgreSQL did not give the rows: {_first_line(error)}"
     if isinstance(error, ClickHouseError):
-        address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
-        return cannot_use("ClickHouse", f"{address} as {settings.clickhouse_batch_user}", error)
+        address = f"{settings.clickhouse_address} as {settings.clickhouse_batch.user}"
+        return cannot_use("ClickHouse", address, error)
     return None
 
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from dataflix_connectors.fence import take_fence
-from dataflix_connectors.orphans import count_orphans
-from dataflix_connectors.replicas import catch_up
-from dataflix_connectors.source import Connection, connect_as_debezium
+from dataflix_clients import postgres
+from dataflix_clients.clickhouse import catch_up
+from dataflix_clients.fence import take_fence
+from dataflix_clients.orphans import count_orphans
 from dataflix_contract import Masking, Settings, Table
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import Progress
-from dataflix_reconciliation import source_snapshot as postgres
-from dataflix_reconciliation import warehouse
+from dataflix_reconciliation import source_snapshot, warehouse
 from dataflix_reconciliation.masked_batches import Masker
 from dataflix_reconciliation.report import Counts, Report, Stream
 from dataflix_reconciliation.stream_catchup import announce, follow, stages
@@ -51,10 +50,10 @@ def reconcile(
         ClickHouseError: ClickHouse is away, or refuses.
     """
     with (
-        connect_as_debezium(settings, postgres.PROGRAM) as source,
+        postgres.connect(settings, settings.postgres_debezium, program=source_snapshot.PROGRAM) as source,
         warehouse.connected(settings) as client,
     ):
-        postgres.lock(source, table)
+        source_snapshot.lock(source, table)
         staging = Staging(client, table, secrets.token_hex(_TOKEN_BYTES))
         if stale := staging.sweep():
             progress.tell(f"dropped {stale} tables that a killed run had left in staging")
@@ -71,7 +70,7 @@ class _Attempt:
     run_id: str
     timeouts: Timeouts
     progress: Progress
-    source: Connection
+    source: postgres.Connection
     client: Client
     staging: Staging
 
@@ -82,7 +81,7 @@ class _Attempt:
         killed = warehouse.unfinished(self.client, self.run_id, self.table)
         last_shape = warehouse.last_shape(self.client, self.table)
         fence = take_fence(self.source, self.timeouts.fence_s, self.progress.tell)
-        with postgres.take_snapshot(self.settings, self.table) as snapshot:
+        with source_snapshot.take_snapshot(self.settings, self.table) as snapshot:
             rows = self._load(snapshot)
         verdict = self._judge(fence, snapshot)
         altered = snapshot.shape != last_shape if last_shape else snapshot.reshaped
@@ -117,19 +116,19 @@ class _Attempt:
             self.progress.tell(f"its dead letters stay listed until the next reconciliation: {fault}")
         return report
 
-    def _load(self, snapshot: postgres.Snapshot) -> int:
+    def _load(self, snapshot: source_snapshot.Snapshot) -> int:
         secret = self.settings.masking_key.get_secret_value()
         masker = Masker(self.table, Masking(secret, self.settings.masking_key_id))
         self.progress.tell(f"loading about {snapshot.estimate:,} rows" if snapshot.estimate else "loading")
         self.progress.expect(snapshot.estimate)
         return self.staging.load(masker.schema, self._masked(masker, snapshot))
 
-    def _masked(self, masker: Masker, snapshot: postgres.Snapshot) -> Iterator[pa.RecordBatch]:
+    def _masked(self, masker: Masker, snapshot: source_snapshot.Snapshot) -> Iterator[pa.RecordBatch]:
         for block in snapshot.blocks:
             yield masker.mask(block)
             self.progress.advance(block.num_rows)
 
-    def _judge(self, fence: int, snapshot: postgres.Snapshot) -> _Verdict:
+    def _judge(self, fence: int, snapshot: source_snapshot.Snapshot) -> _Verdict:
         """Compare; if anything differs, let the stream bring what it still has, and compare again."""
         first, wal = self._compare(fence)
         if not first.total:
@@ -149,12 +148,12 @@ class _Attempt:
         self.progress.tell("comparing")
         catch_up(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)
-        wal = postgres.insert_position(self.source)
+        wal = source_snapshot.insert_position(self.source)
         return self.staging.count(fence, wal), wal
 
     def _ahead(self) -> int:
         highest = self.staging.highest_version()
-        wal = postgres.insert_position(self.source)
+        wal = source_snapshot.insert_position(self.source)
         return self.staging.ahead(wal) if highest > wal else 0
 
 

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import LockNotAvailable
 
-from dataflix_connectors.source import Connection
+from dataflix_clients.postgres import Connection
 from dataflix_contract import Column, ColumnType, Settings, Table
 from dataflix_contract.faults import Fault
 from dataflix_contract.postgres import parameters
@@ -69,7 +69,7 @@ def lock(source: Connection, table: Table) -> None:
             " AND classid = %(class)s AND objid = %(table)s",
             key,
         ).fetchone()
-        who = f"pid {holder['pid']}" if holder else "a session that has just ended"
+        who = f"pid {holder[0]}" if holder else "a session that has just ended"
         raise Fault(
             f"another reconciliation of {table.name} is at work (PostgreSQL's {who}) and did not end"
             f" within {_LOCK_WAIT_S} s: let it end, and run this again"
@@ -78,10 +78,10 @@ def lock(source: Connection, table: Table) -> None:
 
 def insert_position(source: Connection) -> int:
     """The WAL position that the next change gets at least."""
-    row = source.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS position").fetchone()
+    row = source.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
     if row is None:
         raise Fault("PostgreSQL gave no WAL position")
-    return int(row["position"])
+    return int(row[0])
 
 
 @contextlib.contextmanager

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, Producer
 
-from dataflix_connectors.config import HEARTBEAT_QUERY
-from dataflix_connectors.progress import behind, read_bounds, read_committed
-from dataflix_connectors.source import Connection, read_slot
-from dataflix_connectors.topic_admin import admin_client
+from dataflix_clients.kafka import admin_client, behind, read_bounds, read_committed
+from dataflix_clients.postgres import Connection
+from dataflix_clients.replication_slot import read_slot
 from dataflix_contract import Settings, Table
 from dataflix_contract.faults import Fault
-from dataflix_contract.schema import MASKER_GROUP, RECONCILED_TOPIC
+from dataflix_contract.schema import HEARTBEAT_QUERY, MASKER_GROUP, RECONCILED_TOPIC
 from dataflix_reconciliation.report import Stream
 
 #: A stream that does not move for so long is down: longer than ClickHouse's consumer needs to

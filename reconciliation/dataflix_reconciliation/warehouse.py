@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
-from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 
+from dataflix_clients import clickhouse
 from dataflix_contract import Settings, Table
 from dataflix_contract.faults import Fault
 from dataflix_reconciliation import statements
 from dataflix_reconciliation.report import Counts, Report, Stream
 
-_CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 1800
 _RECORDED = (
     *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "truncated", "in_flight"),
     *("ahead", "orphans", "stream", "source_shape", "done", "started_at", "seconds"),
 )
-
-#: What ClickHouse's library logs is in the exceptions that it raises, too.
-logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager
@@ -35,15 +30,7 @@ def connected(settings: Settings) -> Iterator[Client]:
     Raises:
         clickhouse_connect.driver.exceptions.ClickHouseError: the server is away, or refuses the password.
     """
-    client = get_client(
-        host=settings.clickhouse_host,
-        port=settings.clickhouse_http_port,
-        username=settings.clickhouse_batch_user,
-        password=settings.clickhouse_batch_password.get_secret_value(),
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        send_receive_timeout=_STATEMENT_TIMEOUT_S,
-        autogenerate_session_id=False,
-    )
+    client = clickhouse.connect(settings, settings.clickhouse_batch, answer_seconds=_STATEMENT_TIMEOUT_S)
     try:
         yield client
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from dataflix_checker.probes import NOT_READY, LoginRefusedError, Probe, probes
+from dataflix_clients.readiness import NOT_READY, LoginRefusedError, Probe, probes
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts

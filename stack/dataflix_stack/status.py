@@ -11,9 +11,9 @@ from typing import Annotated
 import psutil
 import typer
 
-from dataflix_checker.probes import NOT_READY, LoginRefusedError, probes
-from dataflix_checker.status import ServiceStatus, StackStatus, draw
-from dataflix_checker.status import look as look_at
+from dataflix_clients.readiness import NOT_READY, LoginRefusedError, probes
+from dataflix_clients.stack_status import ServiceStatus, StackStatus, draw
+from dataflix_clients.stack_status import look as look_at
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import processes

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker import pipeline, registry
+from dataflix_checker.batch_check import read_outcome
 from dataflix_clickhouse import warehouse as warehouse_owner
+from dataflix_clients import airflow, mlflow
 from dataflix_contract import Settings, tables
 from dataflix_recommender.model import UNKNOWN
 from support.batch import run_batch
@@ -48,13 +49,13 @@ def test_one_trigger_takes_fresh_ratings_to_a_champion(
         assert outcome["dbt_tests_passed"] > 20
         assert _marts_of(warehouse, FAN) == rated
 
-        champion = registry.version_of(settings)
+        champion = mlflow.version_of(settings)
         assert champion is not None
         assert outcome["model_version"] >= champion.number
         assert outcome["details"]["train"]["rows"] == _ratings(source)
         (version,) = registered_by(settings, outcome["run_id"])
         assert whole(settings, version).user(FAN) != UNKNOWN
-        files = dict(registry.artefacts(settings, champion))
+        files = dict(mlflow.artefacts(settings, champion))
         assert any(path.endswith(".npz") for path in files)
         assert not [path for path in files if path.endswith((".pkl", ".pickle"))]
         assert not [path for path, content in files.items() if marker.encode() in content]
@@ -71,7 +72,7 @@ def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack, settings:
     assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
     assert "masked" in checks["marts"]
     assert {"api: recommended", "api: champion served", "api: user erased"} <= checks.keys()
-    last = pipeline.last_run(settings)
+    last = airflow.last_run(settings)
     assert last is not None
     (version,) = registered_by(settings, last.run_id)
     assert whole(settings, version).user(FAN) == UNKNOWN, "who was deleted is not in the next model"
@@ -79,7 +80,7 @@ def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack, settings:
 
 def test_the_pipeline_is_watched_from_a_terminal(stack: Stack, settings: Settings) -> None:
     told = json.loads(stack.run("bin/dataflix-pipeline", "status", "--json").stdout)
-    last = pipeline.last_run(settings)
+    last = airflow.last_run(settings)
     assert last is not None
     assert told["run_id"] == last.run_id
 
@@ -88,9 +89,9 @@ def test_a_failed_dbt_test_is_named_with_its_model_wherever_the_run_is_shown(
     stack: Stack, settings: Settings
 ) -> None:
     owner = warehouse_owner.connect(settings)
-    run_id = pipeline.trigger(settings)
+    run_id = airflow.trigger(settings)
     try:
-        for task in pipeline.wait(settings, run_id, 600):
+        for task in airflow.wait(settings, run_id, 600):
             if (task.task, task.state) == ("dbt.run", "running"):
                 # not before: the reconciliation would repair it
                 owner.command(
@@ -103,7 +104,7 @@ def test_a_failed_dbt_test_is_named_with_its_model_wherever_the_run_is_shown(
         )
         owner.close()
     named = "stg_users_email_is_a_pseudonym on stg_users"
-    outcome = pipeline.outcome(settings, run_id)
+    outcome = read_outcome(settings, run_id)
     assert outcome is not None
     assert outcome["state"] == "failed"
     assert outcome["details"]["reason"].startswith("dbt: dbt tests failed: ")

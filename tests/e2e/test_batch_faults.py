@@ -6,7 +6,7 @@ import signal
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker import pipeline, registry
+from dataflix_clients import airflow, mlflow
 from dataflix_contract import Settings, tables
 from support.models import registered_by, whole
 from support.stack import Stack
@@ -20,11 +20,11 @@ VICTIMS = {"reconcile": ["clickhouse"], "dbt": ["dbt-webhook"], "train": ["mlflo
 def test_killed_servers_cost_time_and_nothing_else(
     stack: Stack, settings: Settings, warehouse: Client
 ) -> None:
-    before = registry.version_of(settings)
+    before = mlflow.version_of(settings)
     pids = {victim: stack.pid(victim) for victims in VICTIMS.values() for victim in victims}
-    run_id = pipeline.trigger(settings)
+    run_id = airflow.trigger(settings)
     history, killed = [], []
-    for task in pipeline.wait(settings, run_id, seconds=900):
+    for task in airflow.wait(settings, run_id, seconds=900):
         history.append(f"{task.task}: {task.state}, try {task.attempt}")
         group = task.task.partition(".")[0]
         if task.state == "running" and group not in killed:
@@ -32,7 +32,7 @@ def test_killed_servers_cost_time_and_nothing_else(
             for victim in VICTIMS.get(group, []):
                 os.kill(pids[victim], signal.SIGKILL)
     assert set(VICTIMS) <= set(killed)
-    assert pipeline.state(settings, run_id) == "success", "\n".join(history)
+    assert airflow.state(settings, run_id) == "success", "\n".join(history)
 
     reports = warehouse.query(
         "SELECT table_name, done FROM ops.reconciliations FINAL WHERE run_id = {run:String}", {"run": run_id}
@@ -41,7 +41,7 @@ def test_killed_servers_cost_time_and_nothing_else(
     runs = "SELECT state FROM ops.pipeline_runs FINAL WHERE run_id = {run:String}"
     assert warehouse.query(runs, {"run": run_id}).result_rows == [("success",)]
     (version,) = registered_by(settings, run_id)
-    champion = registry.version_of(settings)
+    champion = mlflow.version_of(settings)
     assert champion is not None
     assert champion.number in {version.number, before.number if before else version.number}
     for one in (champion, version):

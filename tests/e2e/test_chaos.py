@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker.clients import open_postgres
+from dataflix_clients import postgres
 from dataflix_contract import Settings
 from support.equality import differences, differences_in_the_end
 from support.load import CHANGES, MixedLoad
@@ -27,7 +27,7 @@ def test_every_server_killed_under_load_in_turn_and_all_at_once(
     stack: Stack, settings: Settings, warehouse: Client
 ) -> None:
     with MixedLoad(settings) as load:
-        with open_postgres(settings) as patient:
+        with postgres.connect(settings, settings.postgres_owner) as patient:
             # Open across the deaths of everything but PostgreSQL: low LSNs, a late commit.
             patient.execute("BEGIN")
             patient.execute("INSERT INTO users (user_id, name) VALUES (40000000, 'Patient Zero')")
@@ -57,7 +57,7 @@ def test_the_comparison_sees_a_difference(
 ) -> None:
     """The proof above is worth something only if its instrument can say no."""
     wait_until(lambda: not differences(source, warehouse, settings), "the warehouse equals the source")
-    with open_postgres(settings) as hidden, hidden.transaction() as transaction:
+    with postgres.connect(settings, settings.postgres_owner) as hidden, hidden.transaction() as transaction:
         hidden.execute(
             "UPDATE users SET name = 'Somebody Else' WHERE user_id = (SELECT min(user_id) FROM users)"
         )

@@ -21,7 +21,7 @@ from integration import test_original_document as document_tests
 
 from containers import stand_ins
 from containers.engine import NoEngineError, running_engine
-from dataflix_checker.clients import open_postgres, open_warehouse
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings
 from dataflix_contract.settings import LOCAL_ONLY_MASKING_KEY
 from dataflix_stack.paths import home, servers
@@ -72,7 +72,7 @@ def volumes_before(stack: ContainerStack) -> set[str]:
 @pytest.fixture(scope="module")
 def warehouse(stack: ContainerStack) -> Iterator[Client]:
     """ClickHouse, as the user that only reads."""
-    client = open_warehouse(stack.settings)
+    client = clickhouse.connect(stack.settings, stack.settings.clickhouse_reader)
     yield client
     client.close()
 
@@ -230,14 +230,14 @@ def test_every_container_killed_under_load(
 
 
 def test_a_stop_and_a_start_keep_the_data(stack: ContainerStack, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_postgres(stack.settings) as source:
+    with postgres.connect(stack.settings, stack.settings.postgres_owner) as source:
         source.execute("INSERT INTO users (user_id, name) VALUES (60000000, 'Survivor')")
     began = time.monotonic()
     stack.stop()
     tell(capsys, f"stopped after {time.monotonic() - began:.0f} s")
     assert stack.containers() == {}
     tell(capsys, f"start with images and data {stack.start():.0f} s")
-    again = open_warehouse(stack.settings)
+    again = clickhouse.connect(stack.settings, stack.settings.clickhouse_reader)
     assert differences_in_the_end(stack.settings, again) == []
     count = "SELECT count() FROM raw.users FINAL WHERE user_id = 60000000 AND NOT _deleted"
     assert str(again.command(count)) == "1"
@@ -257,9 +257,9 @@ def test_files_of_this_machine_are_imported(stack: ContainerStack, tmp_path: Pat
     rejects = tmp_path / "rejects.csv"
     done = stack.run("bin/dataflix-import", str(release), "--replace", "--json", "--rejects", str(rejects))
     assert json.loads(done.stdout)["files"]
-    with open_postgres(stack.settings) as source:
+    with postgres.connect(stack.settings, stack.settings.postgres_owner) as source:
         assert source.execute("SELECT count(*) FROM ratings").fetchone() == (60,)
-    again = open_warehouse(stack.settings)
+    again = clickhouse.connect(stack.settings, stack.settings.clickhouse_reader)
     assert differences_in_the_end(stack.settings, again) == []
     again.close()
 
@@ -319,7 +319,7 @@ def _jars() -> Path:
 
 
 def _first_film(stack: ContainerStack) -> int:
-    with open_postgres(stack.settings) as source:
+    with postgres.connect(stack.settings, stack.settings.postgres_owner) as source:
         row = source.execute("SELECT min(movie_id) FROM movies").fetchone()
     assert row
     return int(row[0])

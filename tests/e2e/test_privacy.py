@@ -10,9 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from dataflix_checker.clients import open_consumer
 from dataflix_checker.leaks import MASKED_TOPICS, topics_with, warehouse_tables_with
-from dataflix_checker.row_trace import following
+from dataflix_clients.kafka import open_consumer
+from dataflix_clients.row_trace import following
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import DRIFT_TOPIC
 from support.leaks import files_with
@@ -82,7 +82,7 @@ def _drift_is_reported(settings: Settings, column: str, metrics: str) -> None:
 
 
 def _records_with(settings: Settings, marker: str, topics: list[str]) -> list[str]:
-    consumer = open_consumer(settings)
+    consumer = open_consumer(settings, "dataflix-test")
     try:
         whole = [
             TopicPartition(topic, partition, OFFSET_BEGINNING)

@@ -20,8 +20,8 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_clickhouse import warehouse as warehouse_owner
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings, load_settings
 from dataflix_dbt.warehouse import dbt_environment
 from dataflix_stack import paths
@@ -96,8 +96,8 @@ def test_data_survives_a_stop_and_a_start(other: Stack) -> None:
 @contextmanager
 def _connections(settings: Settings) -> Iterator[tuple[psycopg.Connection, Client]]:
     """Connections of this test's own: the stack is stopped in between."""
-    with open_postgres(settings) as source:
-        yield source, open_warehouse(settings)
+    with postgres.connect(settings, settings.postgres_owner) as source:
+        yield source, clickhouse.connect(settings, settings.clickhouse_reader)
 
 
 def _in_warehouse(warehouse: Client, user_id: int) -> bool:

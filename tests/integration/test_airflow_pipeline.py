@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from dataflix_checker import pipeline
-from dataflix_checker.pipeline import PipelineError
+from dataflix_checker.batch_check import read_outcome
+from dataflix_clients import airflow
+from dataflix_clients.airflow import AirflowError
 from dataflix_contract import Settings, tables
 from dataflix_contract.programs import find_program
 from support.stack import ROOT, Stack
@@ -24,24 +25,24 @@ def test_a_second_migration_does_not_load_airflow(stack: Stack) -> None:
 
 def test_a_wrong_password_is_refused(settings: Settings) -> None:
     stranger = settings.model_copy(update={"airflow_password": SecretStr("guessed")})
-    with pytest.raises(PipelineError, match="DATAFLIX_AIRFLOW_USER"):
-        pipeline.last_run(stranger)
+    with pytest.raises(AirflowError, match="DATAFLIX_AIRFLOW_USER"):
+        airflow.last_run(stranger)
 
 
 def test_a_run_that_is_not_there(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match="404"):
-        pipeline.run(settings, "no-such-run")
+    with pytest.raises(AirflowError, match="404"):
+        airflow.run(settings, "no-such-run")
 
 
 @pytest.mark.disruptive
 def test_a_run_survives_its_scheduler(stack: Stack, settings: Settings) -> None:
-    run_id = pipeline.trigger(settings)
-    for change in pipeline.wait(settings, run_id):
+    run_id = airflow.trigger(settings)
+    for change in airflow.wait(settings, run_id):
         if change.task.startswith("reconcile") and change.state == "running":
             stack.kill("airflow-scheduler")
             break
-    list(pipeline.wait(settings, run_id))
-    assert pipeline.state(settings, run_id) == "success"
-    outcome = pipeline.outcome(settings, run_id)
+    list(airflow.wait(settings, run_id))
+    assert airflow.state(settings, run_id) == "success"
+    outcome = read_outcome(settings, run_id)
     assert outcome is not None
     assert len(outcome["details"]["reconcile"]) == len(tables())

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from dataflix_checker import registry
+from dataflix_clients import mlflow
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import digest, load, save
@@ -319,10 +319,10 @@ def test_what_is_served_can_be_watched(api: httpx.Client, user: int, champion: i
 def other(settings: Settings, tracking: Tracking, champion: int, tmp_path: Path) -> Iterator[int]:
     """A second version, whose stars and scores differ from the champion's; the champion serves again."""
     file = tmp_path / "model.npz"
-    with registry.open_registry(settings) as client:
-        named = registry.ask(client)
+    with mlflow.open_registry(settings) as client:
+        named = mlflow.ask(client)
         assert named
-        registry.fetch(client, named, f"data/{file.name}", file, 30)
+        mlflow.fetch(client, named, f"data/{file.name}", file, 30)
     model = load(file)
     altered = replace(
         model,

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker import health
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.preflight import SLOT_SUBJECT, judge_source
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts, read_slot
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
+from dataflix_clients.preflight import judge_source
+from dataflix_clients.replication_slot import SLOT_SUBJECT, read_slot
+from dataflix_clients.source_facts import read_facts
+from dataflix_clients.stack_status import read_capture
 from dataflix_contract import Settings
 from dataflix_contract.schema import SLOT
 from support.backend import Api, running_backend
@@ -26,8 +28,8 @@ _EXCLUDED = "message.prefix.exclude.list"
 
 
 @pytest.fixture
-def admin(settings: Settings) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    with connect_as_admin(settings) as connection:
+def admin(settings: Settings) -> Iterator[psycopg.Connection]:
+    with postgres.connect(settings, settings.postgres_admin) as connection:
         yield connection
 
 
@@ -45,7 +47,7 @@ def wait_captured(source: psycopg.Connection, warehouse: Client, name: str) -> N
 
 
 def slot_faults(settings: Settings) -> list[str]:
-    return [fault for fault in health.capture(settings).faults if "does not advance" in fault]
+    return [fault for fault in read_capture(settings).faults if "does not advance" in fault]
 
 
 def test_messages_in_the_wal_do_not_stop_the_capture(
@@ -59,7 +61,7 @@ def test_messages_in_the_wal_do_not_stop_the_capture(
                 [transactional, prefix],
             )
     wait_captured(source, warehouse, "after messages")
-    assert health.capture(settings).faults == []
+    assert read_capture(settings).faults == []
 
 
 def test_a_stuck_slot_is_reported_within_a_minute_and_a_registration_heals_it(
@@ -82,7 +84,7 @@ def test_a_stuck_slot_is_reported_within_a_minute_and_a_registration_heals_it(
 
     stack.run(CONNECTOR, "register")
     wait_captured(source, warehouse, "after the registration")
-    assert health.capture(settings).faults == []
+    assert read_capture(settings).faults == []
 
 
 def test_large_transactions_that_are_captured_or_not_are_no_stuck_slot(
@@ -97,7 +99,7 @@ def test_large_transactions_that_are_captured_or_not_are_no_stuck_slot(
     assert row is not None
     query = f"SELECT count() FROM raw.users WHERE user_id = {row[0]}"
     while not warehouse.command(query):
-        assert health.capture(settings).faults == []
+        assert read_capture(settings).faults == []
     source.execute("DELETE FROM users WHERE name LIKE 'bulk %'")
     wait_captured(source, warehouse, "after the bulk")
 
@@ -105,7 +107,7 @@ def test_large_transactions_that_are_captured_or_not_are_no_stuck_slot(
 def test_a_slot_that_was_advanced_behind_debeziums_back_needs_no_repair_of_the_stream(
     settings: Settings,
     source: psycopg.Connection,
-    admin: psycopg.Connection[dict[str, Any]],
+    admin: psycopg.Connection,
     warehouse: Client,
 ) -> None:
     """Nothing was written meanwhile that was not captured: the connector goes on from its own offsets."""
@@ -127,7 +129,7 @@ def test_a_slot_that_was_advanced_behind_debeziums_back_needs_no_repair_of_the_s
     # Until then a restart would fail: Debezium begins it by advancing the slot to the last commit that it has
     # noted, which PostgreSQL refuses as long as that one is before the slot's position.
     wait_until(lambda: confirmed(admin) > position, "the connector has confirmed a position of its own")
-    wait_until(lambda: not health.capture(settings).faults, "nothing is wrong with the capture")
+    wait_until(lambda: not read_capture(settings).faults, "nothing is wrong with the capture")
     assert differences(source, warehouse, settings) == []
 
 
@@ -135,7 +137,7 @@ def test_a_slot_that_is_about_to_be_lost_is_named_and_its_cure_saves_it(
     stack: Stack,
     settings: Settings,
     source: psycopg.Connection,
-    admin: psycopg.Connection[dict[str, Any]],
+    admin: psycopg.Connection,
     warehouse: Client,
 ) -> None:
     with ConnectClient(settings) as connect:
@@ -162,14 +164,14 @@ def test_a_slot_that_is_about_to_be_lost_is_named_and_its_cure_saves_it(
     assert differences(source, warehouse, settings) == []
 
 
-def confirmed(admin: psycopg.Connection[dict[str, Any]]) -> int:
+def confirmed(admin: psycopg.Connection) -> int:
     slot = read_slot(admin)
     assert slot is not None
     assert slot.confirmed_lsn is not None
     return slot.confirmed_lsn
 
 
-def wal_status(admin: psycopg.Connection[dict[str, Any]]) -> str | None:
+def wal_status(admin: psycopg.Connection) -> str | None:
     slot = read_slot(admin)
     return slot.wal_status if slot else None
 
@@ -216,7 +218,7 @@ def test_the_api_writes_to_partitioned_tables_and_the_preflight_asks_for_their_r
 ) -> None:
     for table in ("ratings", "watched_movies"):
         empty.execute(_partitioned(table))
-    with connect_as_admin(migrated) as admin:
+    with postgres.connect(migrated, migrated.postgres_admin) as admin:
         assert _cures(admin, migrated) == [
             "ALTER PUBLICATION dataflix SET (publish_via_partition_root = true)"
         ]
@@ -233,7 +235,7 @@ def test_the_api_writes_to_partitioned_tables_and_the_preflight_asks_for_their_r
         api.delete(f"/watched/{user_id}/1")
 
 
-def _cures(admin: psycopg.Connection[dict[str, Any]], settings: Settings) -> list[str]:
+def _cures(admin: psycopg.Connection, settings: Settings) -> list[str]:
     """What the preflight asks for in a database of a test's own: the slot is another database's."""
     found = judge_source(read_facts(admin, settings), settings)
     return [finding.cure for finding in found if finding.subject != SLOT_SUBJECT]
@@ -262,7 +264,7 @@ def _partitioned(table: str) -> str:
 def test_the_apis_role_sees_what_the_status_sees(settings: Settings) -> None:
     """The live view asks over the API's own connections, and judges the replication role's rights."""
     with (
-        connect_as_debezium(settings) as debezium,
+        postgres.connect(settings, settings.postgres_debezium) as debezium,
         psycopg.connect(
             host=settings.postgres_host,
             port=settings.postgres_port,

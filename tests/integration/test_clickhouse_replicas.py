@@ -13,7 +13,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse import statements
-from dataflix_connectors.replicas import waits
+from dataflix_clients.clickhouse import waits
 from dataflix_contract import Settings, tables
 from dataflix_dbt.folders import PROJECT
 from dataflix_dbt.warehouse import dbt_environment

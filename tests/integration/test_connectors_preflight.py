@@ -6,22 +6,24 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from dataflix_connectors.preflight import Finding, Level, judge
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
+from dataflix_clients import postgres
+from dataflix_clients.findings import Finding, Level
+from dataflix_clients.preflight import judge
+from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 
 
 def findings_after(settings: Settings, statement: LiteralString) -> list[Finding]:
     """What the preflight would say to the replication role if the statement had been run."""
-    with connect_as_admin(settings) as admin, admin.transaction(force_rollback=True):
+    with postgres.connect(settings, settings.postgres_admin) as admin, admin.transaction(force_rollback=True):
         admin.execute(statement)
         admin.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(settings.debezium_user)))
         return judge(read_facts(admin, settings), settings)
 
 
 def test_a_migrated_source_passes(settings: Settings) -> None:
-    with connect_as_debezium(settings) as connection:
+    with postgres.connect(settings, settings.postgres_debezium) as connection:
         assert judge(read_facts(connection, settings), settings) == []
 
 
@@ -189,11 +191,11 @@ def test_what_works_is_no_finding(settings: Settings, statement: LiteralString) 
 def test_a_refused_login_says_what_to_look_at(settings: Settings) -> None:
     wrong = settings.model_copy(update={"debezium_password": SecretStr("not-the-password")})
     with pytest.raises(Fault, match="cannot log in to PostgreSQL as debezium") as refused:
-        connect_as_debezium(wrong)
+        postgres.connect(wrong, wrong.postgres_debezium)
     assert "not-the-password" not in str(refused.value)
 
 
 def test_a_server_that_is_away_says_so(settings: Settings) -> None:
     away = settings.model_copy(update={"postgres_port": 1})
     with pytest.raises(Fault, match="is PostgreSQL running"):
-        connect_as_debezium(away)
+        postgres.connect(away, away.postgres_debezium)

@@ -6,9 +6,10 @@ import time
 import httpx
 import psycopg
 
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
+from dataflix_clients.replication_slot import read_slot, read_wal_position
 from dataflix_connectors.config import fence_of
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.source import connect_as_debezium, read_slot, read_wal_position
 from dataflix_contract import Settings
 from support.stack import Stack
 from support.waiting import wait_until
@@ -51,7 +52,7 @@ def test_wal_of_tables_that_are_not_captured_is_let_go(
     """Without the heartbeat, the slot would stay where the last captured change was."""
     source.execute("CREATE TABLE scratch AS SELECT n, repeat('x', 200) FROM generate_series(1, 20000) n")
     source.execute("DROP TABLE scratch")
-    with connect_as_debezium(settings) as connection:
+    with postgres.connect(settings, settings.postgres_debezium) as connection:
         position = read_wal_position(connection)
 
         def confirmed() -> bool:

@@ -10,13 +10,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from dataflix_checker.clients import open_postgres
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
+from dataflix_clients.fence import take_fence
+from dataflix_clients.preflight import judge_source
+from dataflix_clients.replication_slot import read_slot
+from dataflix_clients.source_facts import read_facts
 from dataflix_connectors.config import render_config
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.fence import take_fence
-from dataflix_connectors.preflight import judge_source
 from dataflix_connectors.registration import drop_slot, wait_until_streaming
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts, read_slot
 from dataflix_contract import Settings
 from dataflix_contract.schema import FENCE_HEADER
 from support.equality import differences
@@ -43,7 +44,7 @@ def test_a_lost_slot_is_noticed_and_repaired(
 ) -> None:
     deleted, changed = add_user(source, "deleted unseen"), add_user(source, "changed unseen")
     wait_until(lambda: {deleted, changed} <= live_users(warehouse), "both users are in the warehouse")
-    with ConnectClient(settings) as connect, connect_as_admin(settings) as admin:
+    with ConnectClient(settings) as connect, postgres.connect(settings, settings.postgres_admin) as admin:
         connect.stop()
         drop_slot(admin)
         source.execute("DELETE FROM users WHERE user_id = %s", [deleted])
@@ -57,7 +58,7 @@ def test_a_lost_slot_is_noticed_and_repaired(
     refused = stack.run(CONNECTOR, "register", check=False)
     assert refused.returncode == 1
     assert "dataflix-connector resnapshot" in refused.stderr
-    with connect_as_debezium(settings) as connection:
+    with postgres.connect(settings, settings.postgres_debezium) as connection:
         assert read_slot(connection) is None, "nobody may quietly go on with a new slot and a gap"
 
     repaired = stack.run(CONNECTOR, "resnapshot", "--yes")
@@ -71,7 +72,7 @@ def test_a_lost_slot_is_noticed_and_repaired(
 def test_a_publication_made_anew_after_changes_that_wait_needs_a_resnapshot_and_says_so(
     stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
 ) -> None:
-    with ConnectClient(settings) as connect, connect_as_admin(settings) as admin:
+    with ConnectClient(settings) as connect, postgres.connect(settings, settings.postgres_admin) as admin:
         connect.stop()
         admin.execute("DROP PUBLICATION dataflix")
         added = add_user(source, "written without the publication")
@@ -99,7 +100,7 @@ def test_a_resnapshot_of_a_sound_stream_finds_no_ghosts(stack: Stack) -> None:
 def test_a_transaction_that_does_not_end_is_named_and_the_stream_goes_on(
     stack: Stack, settings: Settings
 ) -> None:
-    with open_postgres(settings) as other, other.transaction():
+    with postgres.connect(settings, settings.postgres_owner) as other, other.transaction():
         other.execute("UPDATE users SET city = city WHERE user_id = 1")
         refused = stack.run(CONNECTOR, "resnapshot", "--yes", "--fence-timeout", "2", check=False)
         assert refused.returncode == 1
@@ -118,7 +119,7 @@ def test_a_change_that_the_snapshot_did_not_see_is_newer_than_its_row(
     """
     user = add_user(source, "changed across the snapshot")
     touch, change = "UPDATE users SET city = city WHERE user_id = 1", "UPDATE users SET city = 'Across'"
-    with connect_as_admin(settings) as admin, ConnectClient(settings) as connect:
+    with postgres.connect(settings, settings.postgres_admin) as admin, ConnectClient(settings) as connect:
         connect.stop()
         connect.delete_offsets()
         drop_slot(admin)
@@ -134,7 +135,7 @@ def test_a_change_that_the_snapshot_did_not_see_is_newer_than_its_row(
                     second.commit()
                     wait_until(lambda: snapshot_row(settings, user, fence), "the snapshot's row is captured")
                     third.commit()
-        with connect_as_debezium(settings) as connection:
+        with postgres.connect(settings, settings.postgres_debezium) as connection:
             wait_until_streaming(connection, connect, 60, lambda _line: None)
 
     row = snapshot_row(settings, user, fence)
@@ -151,13 +152,13 @@ def test_a_change_that_the_snapshot_did_not_see_is_newer_than_its_row(
 @contextmanager
 def transaction(settings: Settings, statement: str) -> Iterator[psycopg.Connection]:
     """A transaction that has changed something and is left open."""
-    with open_postgres(settings) as connection:
+    with postgres.connect(settings, settings.postgres_owner) as connection:
         connection.autocommit = False
         connection.execute(statement.encode())
         yield connection
 
 
-def slot_waits_for(admin: psycopg.Connection[dict[str, Any]], holder: psycopg.Connection) -> bool:
+def slot_waits_for(admin: psycopg.Connection, holder: psycopg.Connection) -> bool:
     """Whether the process that makes a slot waits for the holder's transaction to end."""
     query = (
         "SELECT FROM pg_stat_activity WHERE backend_type = 'walsender' AND %s = ANY(pg_blocking_pids(pid))"

@@ -11,9 +11,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from dataflix_checker.clients import open_postgres, open_warehouse
 from dataflix_clickhouse import warehouse as warehouse_owner
-from dataflix_connectors.source import connect_as_admin
+from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings, tables
 from dataflix_dbt.folders import PROJECT
 from support.stack import Stack
@@ -35,9 +34,9 @@ def webhook(stack: Stack) -> Webhook:
 def built(stack: Stack, webhook: Webhook) -> Answer:
     """A run over all that the source holds."""
     settings = stack.settings
-    with open_postgres(settings) as source:
+    with postgres.connect(settings, settings.postgres_owner) as source:
         wanted = {name: one(source, f"SELECT count(*) FROM {name}") for name in tables()}
-    reader = open_warehouse(settings)
+    reader = clickhouse.connect(settings, settings.clickhouse_reader)
 
     def landed() -> dict[str, object]:
         return {name: reader.command(f"SELECT count() FROM raw.masked_{name}") for name in wanted}
@@ -236,7 +235,7 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
     source.execute(f"INSERT INTO watched_movies (user_id, movie_id) VALUES {values}", pairs)
     stars = values.replace(")s)", ")s, 5.0)")
     source.execute(f"INSERT INTO ratings (user_id, movie_id, rating) VALUES {stars}", pairs)
-    with connect_as_admin(stack.settings) as admin, admin.transaction():
+    with postgres.connect(stack.settings, stack.settings.postgres_admin) as admin, admin.transaction():
         admin.execute("SET LOCAL session_replication_role = replica")
         admin.execute("DELETE FROM users WHERE user_id = %s", [STRANGER])
         admin.execute("DELETE FROM movies WHERE movie_id = %s", [STRANGER])
@@ -277,7 +276,7 @@ def test_readers_see_whole_marts_while_they_are_rebuilt(
     done = threading.Event()
 
     def read() -> None:
-        reader = open_warehouse(settings)
+        reader = clickhouse.connect(settings, settings.clickhouse_reader)
         while not done.is_set():
             seen.add(reader.command("SELECT (count(), uniqExact(built_at)) FROM analytics.ratings"))
         reader.close()

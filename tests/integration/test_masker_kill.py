@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_checker.health import backlog
+from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import Settings
 from dataflix_contract.schema import MASKER_GROUP
 from support.raw import FIRST_ID, Received, deletion, open_producer, read_until, reading
@@ -55,7 +55,9 @@ def test_one_large_transaction_while_the_masker_is_stopped_arrives_whole(
     stack.run("bin/dataflix-stack", "stop", "masker-0")
     try:
         source.execute("INSERT INTO users (user_id) SELECT generate_series(%s::bigint, %s)", [first, last])
-        wait_until(lambda: backlog(settings).lag[MASKER_GROUP] >= ROWS, "the raw topic holds all of it", 240)
+        wait_until(
+            lambda: read_backlog(settings).lag[MASKER_GROUP] >= ROWS, "the raw topic holds all of it", 240
+        )
         assert warehouse.command(here) == 0
     finally:
         stack.run("bin/dataflix-stack", "start", "masker-0")

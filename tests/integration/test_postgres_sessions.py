@@ -10,11 +10,10 @@ from clickhouse_connect.driver.client import Client
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from dataflix_checker.clients import open_postgres
-from dataflix_checker.probes import postgres_connection
-from dataflix_connectors.connect import ConnectClient
-from dataflix_connectors.fence import take_fence
-from dataflix_connectors.source import connect_as_admin, connect_as_debezium, read_facts
+from dataflix_clients import postgres
+from dataflix_clients.connect import ConnectClient
+from dataflix_clients.fence import take_fence
+from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings, tables
 from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options
 from dataflix_contract.schema import HEARTBEAT_TABLE
@@ -115,7 +114,10 @@ def test_every_program_works_whatever_the_database_sets(chosen: Settings, tmp_pa
         made = owner.execute("SELECT name, created_at FROM users ORDER BY user_id").fetchall()
     assert made == [(row[1], row[6]) for row in rows.users]
     api_writes_and_reads(chosen, tmp_path)
-    with connect_as_debezium(chosen) as source, connect_as_admin(chosen) as admin:
+    with (
+        postgres.connect(chosen, chosen.postgres_debezium) as source,
+        postgres.connect(chosen, chosen.postgres_admin) as admin,
+    ):
         facts = read_facts(source, chosen)
         assert facts.tables.keys() >= tables().keys()
         assert facts.publication
@@ -125,7 +127,10 @@ def test_every_program_works_whatever_the_database_sets(chosen: Settings, tmp_pa
         found = [row for block in snapshot.blocks for row in block.to_pylist()]
     assert {row["name"] for row in found} == {row[1] for row in rows.users} | {"Zoë ⌘"}
     assert {row["created_at"] for row in found} >= {row[6] for row in rows.users}
-    for connection in (open_postgres(chosen), postgres_connection(chosen, chosen.postgres_db)):
+    for connection in (
+        postgres.connect(chosen, chosen.postgres_owner),
+        postgres.connect(chosen, chosen.postgres_admin),
+    ):
         with connection:
             ((name,),) = connection.execute("SELECT name FROM users WHERE name LIKE 'Zo%'").fetchall()
         assert name == "Zoë ⌘"

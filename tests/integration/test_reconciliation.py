@@ -14,8 +14,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
-from dataflix_checker.clients import open_postgres
 from dataflix_clickhouse import warehouse as clickhouse
+from dataflix_clients import postgres
 from dataflix_contract import Settings, tables
 from dataflix_contract.progress import Progress
 from dataflix_reconciliation import warehouse as staging
@@ -139,9 +139,9 @@ def test_damage_is_repaired_and_counted_exactly_beside_writers(
         f" WHERE user_id = {people[20]}",
     )
     renamed, removed, reborn, moved = people[30:34]
-    across = open_postgres(settings)
+    across = postgres.connect(settings, settings.postgres_owner)
     across.autocommit = False
-    blocker = open_postgres(settings)
+    blocker = postgres.connect(settings, settings.postgres_owner)
     blocker.autocommit = False
     blocker.execute("UPDATE users SET state = 'blocker' WHERE user_id = %s", [people[29]])
 
@@ -254,7 +254,7 @@ def test_odd_rows_are_the_same_by_both_ways(
 def test_a_transaction_that_does_not_end_is_named_and_nothing_is_loaded(
     stack: Stack, settings: Settings
 ) -> None:
-    with open_postgres(settings) as stuck, stuck.transaction():
+    with postgres.connect(settings, settings.postgres_owner) as stuck, stuck.transaction():
         pid = stuck.info.backend_pid
         stuck.execute("UPDATE users SET city = city WHERE user_id = 1")
         refused = stack.run(RECONCILE, "users", "--fence-timeout", "1", "--json", check=False)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_connectors.connect import ConnectClient
+from dataflix_clients.connect import ConnectClient
 from dataflix_contract import Settings
 from dataflix_reconciliation import warehouse as staging
 from support.equality import differences

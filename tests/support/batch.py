@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from dataflix_checker import pipeline
-from dataflix_checker.pipeline import TaskState
+from dataflix_checker.batch_check import read_outcome
+from dataflix_clients import airflow
+from dataflix_clients.airflow import TaskState
 from dataflix_contract import Settings
 
 
@@ -13,10 +14,10 @@ def run_batch(settings: Settings, seconds: float = 600) -> dict[str, Any]:
     Raises:
         AssertionError: the run did not succeed; the message says how each task went.
     """
-    run_id = pipeline.trigger(settings)
-    history = list(pipeline.wait(settings, run_id, seconds))
-    outcome = pipeline.outcome(settings, run_id)
-    succeeded = pipeline.state(settings, run_id) == "success" and outcome is not None
+    run_id = airflow.trigger(settings)
+    history = list(airflow.wait(settings, run_id, seconds))
+    outcome = read_outcome(settings, run_id)
+    succeeded = airflow.state(settings, run_id) == "success" and outcome is not None
     assert succeeded, f"{run_id} came to nothing:\n{_told(history)}\n{outcome}"
     assert outcome is not None
     return outcome

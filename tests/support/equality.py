@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from dataflix_checker.clients import open_postgres
+from dataflix_clients import postgres
 from dataflix_contract import Masking, Settings, Table, tables
 
 #: The warehouse is equal in seconds; on a machine with much else to do, so long.
@@ -58,7 +58,7 @@ def differences_in_the_end(settings: Settings, warehouse: Client, seconds: float
     """Wait until the warehouse has caught up; what still differs then, if anything."""
     deadline = time.monotonic() + seconds
     while True:
-        with open_postgres(settings) as source:
+        with postgres.connect(settings, settings.postgres_owner) as source:
             found = differences(source, warehouse, settings)
         if not found or time.monotonic() > deadline:
             return found

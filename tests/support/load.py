@@ -9,7 +9,7 @@ from typing import Self
 
 import psycopg
 
-from dataflix_checker.clients import open_postgres
+from dataflix_clients import postgres
 from dataflix_contract import Settings
 
 Change = Callable[[psycopg.Connection, random.Random], None]
@@ -128,7 +128,7 @@ class MixedLoad:
         dice = random.Random(seed)
         while not self._stop.is_set():
             try:
-                with open_postgres(self._settings) as source:
+                with postgres.connect(self._settings, self._settings.postgres_owner) as source:
                     self._change_until_stopped(source, dice)
             # It was killed, as the test wants: come back. Killed in a rollback, it leaves the Rollback to us.
             except (psycopg.OperationalError, psycopg.Rollback):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 
-from dataflix_checker import registry
-from dataflix_checker.registry import Version
+from dataflix_clients import mlflow
+from dataflix_clients.mlflow import Version
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL
 from dataflix_recommender import Model, digest, load
@@ -20,14 +20,14 @@ def registered_by(settings: Settings, run_id: str) -> list[Version]:
         timeout=20,
     )
     found = answer.raise_for_status().json().get("model_versions", [])
-    versions = [registry.read_version(one) for one in found]
+    versions = [mlflow.read_version(one) for one in found]
     return [one for one in versions if one.tags.get("dataflix.run_id") == run_id]
 
 
 def whole(settings: Settings, version: Version) -> Model:
     """The version's arrays, downloaded and checked against the digest that training noted."""
     assert version.status == "READY"
-    (content,) = (content for path, content in registry.artefacts(settings, version) if path.endswith(".npz"))
+    (content,) = (content for path, content in mlflow.artefacts(settings, version) if path.endswith(".npz"))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.npz"
         file.write_bytes(content)

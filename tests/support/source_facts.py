@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from dataflix_connectors.source import ColumnFacts, PublicationFacts, SlotFacts, SourceFacts, TableFacts
+from dataflix_clients.replication_slot import SlotFacts
+from dataflix_clients.source_facts import ColumnFacts, PublicationFacts, SourceFacts, TableFacts
 from dataflix_contract import tables
 
 DATABASE_TYPES = {"timestamptz": "timestamp with time zone"}

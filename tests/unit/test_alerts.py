@@ -15,11 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dataflix_backend.metrics import Metrics as BackendMetrics
 from dataflix_backend.metrics import ModelMetrics
-from dataflix_checker import metrics
-from dataflix_checker.health import Backlog, Batch, Connector, Reconciled, Run, Unknown, judged
-from dataflix_connectors.connect import ConnectorStatus, Offsets
-from dataflix_connectors.source import SourceFacts
-from dataflix_connectors.topic_admin import CaptureTopics
+from dataflix_checker import metrics_command
+from dataflix_clients.answers import Unknown
+from dataflix_clients.batch import Batch, LastRun, Reconciled
+from dataflix_clients.capture import judge_answers
+from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
+from dataflix_clients.source_facts import SourceFacts
+from dataflix_clients.topic_states import Backlog, CaptureTopics
 from dataflix_contract import Settings
 from dataflix_dbt.metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status
@@ -32,9 +34,9 @@ RULES = [
     rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
 ]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-WELL = metrics.render(
+WELL = metrics_command.render(
     {"kafka": True, "connect": False},
-    judged(
+    judge_answers(
         SOUND,
         Connector(ConnectorStatus("RUNNING", "RUNNING"), Offsets(stored=True, snapshotting=False)),
         CaptureTopics((), 1.0),
@@ -42,7 +44,7 @@ WELL = metrics.render(
     ),
     Backlog({"masker": 7}, 2),
     Batch(
-        Run("r", "success", "2026-01-31T04:00:00Z"),
+        LastRun("r", "success", "2026-01-31T04:00:00Z"),
         Reconciled("r", 10, missing=1, different=0, ghosts=0, recorded_at=""),
         3,
     ),
@@ -115,8 +117,8 @@ def test_dbt_calls_a_failed_run_failed() -> None:
 
 def test_what_could_not_be_asked_is_left_out_and_a_slot_that_is_not_there_is_lost() -> None:
     unknown = Unknown("no answer")
-    capture = judged(unknown, unknown, unknown, Settings())
-    shown = metrics.render({"kafka": False}, capture, unknown, None).decode()
+    capture = judge_answers(unknown, unknown, unknown, Settings())
+    shown = metrics_command.render({"kafka": False}, capture, unknown, None).decode()
     samples = {
         sample.name: sample.value
         for family in text_string_to_metric_families(shown)
@@ -127,8 +129,8 @@ def test_what_could_not_be_asked_is_left_out_and_a_slot_that_is_not_there_is_los
 
 def test_a_slot_that_stalls_or_is_endangered_and_an_unfit_source_are_figures_of_their_own() -> None:
     def samples(source: SourceFacts, silent: float) -> dict[str, float]:
-        capture = judged(source, None, CaptureTopics((), silent), Settings())
-        shown = metrics.render({}, capture, Unknown("no answer"), None).decode()
+        capture = judge_answers(source, None, CaptureTopics((), silent), Settings())
+        shown = metrics_command.render({}, capture, Unknown("no answer"), None).decode()
         return {
             sample.name: sample.value
             for family in text_string_to_metric_families(shown)

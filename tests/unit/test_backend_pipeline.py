@@ -14,7 +14,7 @@ from dataflix_backend.page.cached_probe import CachedProbe
 from dataflix_backend.page.pipeline import links
 from dataflix_backend.page.rates import Reading, between, events_of
 from dataflix_backend.page.stages import Change, newest, read_change, summarise
-from dataflix_checker.health import Unknown
+from dataflix_clients.answers import Unknown
 from dataflix_contract import Settings, tables
 
 SETTINGS = Settings()

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from dataflix_checker.trace import parse_key
+from dataflix_checker.trace_command import parse_key
 from dataflix_contract import tables
 
 

@@ -204,8 +204,8 @@ def test_an_argument_that_is_not_utf_8_is_named() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "dataflix_checker.cli", "dataflix_checker.containers", "dataflix_checker.metrics",
-        "dataflix_checker.pipeline_cli", "dataflix_checker.trace", "dataflix_clickhouse.apply",
+        "dataflix_checker.check_command", "dataflix_checker.containers", "dataflix_checker.metrics_command",
+        "dataflix_checker.pipeline_command", "dataflix_checker.trace_command", "dataflix_clickhouse.apply",
         "dataflix_connectors.cli",
         "dataflix_postgres.importer", "dataflix_postgres.migrate", "dataflix_postgres.seed",
         "dataflix_postgres.service_databases", "dataflix_reconciliation.cli", "dataflix_stack.cli",

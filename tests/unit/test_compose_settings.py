@@ -31,25 +31,10 @@ HOSTS = {
 }
 #: Read by a module that a program imports, and never by this program: secrets stay where they are needed.
 WITHHELD = {
-    # reconciles as the replication role
-    "airflow-scheduler": {"postgres_admin_user", "postgres_admin_password", "profile"},
-    # asks PostgreSQL with its own role, reads ClickHouse, and links to pages by the host that it was asked by
-    "backend": {
-        "postgres_admin_user",
-        "postgres_admin_password",
-        "clickhouse_admin_user",
-        "clickhouse_admin_password",
-        "connect_host",
-        "connect_port",
-        "dbt_host",
-        # judges the replication role's rights without being it, and makes no topics
-        "debezium_password",
-        "kafka_partitions",
-        "raw_retention_hours",
-        "kafka_ui_host",
-        "s3_host",
-        "s3_port",
-    },
+    # a model's profile of a user is not the setting of that name
+    "airflow-scheduler": {"profile"},
+    # judges what others ask Kafka Connect
+    "backend": {"connect_host", "connect_port"},
     # reads what tasks there are, and runs none of them
     "airflow-dags": {
         "clickhouse_batch_user",

@@ -4,11 +4,10 @@ import dataclasses
 
 import pytest
 
-from dataflix_connectors.connect import ConnectorStatus, Offsets, first_cause, parse_offsets, parse_status
-from dataflix_connectors.progress import Bounds, behind
+from dataflix_clients.connect import ConnectorStatus, Offsets, first_cause, parse_offsets, parse_status
+from dataflix_clients.kafka import Bounds, behind
+from dataflix_clients.replication_slot import SlotFacts, SlotState, slot_health
 from dataflix_connectors.registration import Situation, decide
-from dataflix_connectors.slot import SlotState, slot_health
-from dataflix_connectors.source import SlotFacts
 
 SLOT = SlotFacts("pgoutput", "dataflix_db", 77, "debezium", "reserved", 1000, 10, 5000)
 LOST = dataclasses.replace(SLOT, wal_status="lost", active_pid=None)

@@ -10,10 +10,13 @@ import typer
 from typer.testing import CliRunner
 
 import dataflix_connectors.cli
-import dataflix_connectors.connect
-import dataflix_connectors.topic_admin
-from dataflix_checker import health, pipeline_cli, probes, trace
+import dataflix_connectors.topics
+from dataflix_checker import pipeline_command, trace_command
 from dataflix_clickhouse import apply
+from dataflix_clients import batch, connect
+from dataflix_clients.answers import Unknown, ask
+from dataflix_clients.connect import read_connector
+from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
 from dataflix_postgres import migrate, seed
@@ -23,10 +26,10 @@ from dataflix_stream_processors import dead_letter_topic, delivery, dlq
 #: Nothing listens here.
 _NOWHERE = "127.0.0.1:1"
 _PROGRAMS = {
-    "pipeline run": (pipeline_cli.app, ["run"], "Airflow"),
-    "pipeline status": (pipeline_cli.app, ["status"], "Airflow"),
-    "trace": (trace.app, [], "PostgreSQL"),
-    "trace of a row": (trace.app, ["users", "user_id=1"], "ClickHouse"),
+    "pipeline run": (pipeline_command.app, ["run"], "Airflow"),
+    "pipeline status": (pipeline_command.app, ["status"], "Airflow"),
+    "trace": (trace_command.app, [], "PostgreSQL"),
+    "trace of a row": (trace_command.app, ["users", "user_id=1"], "ClickHouse"),
     "warehouse": (apply.app, [], "ClickHouse"),
     "reconcile": (reconciliation.app, ["users"], "PostgreSQL"),
     "migrate": (migrate.app, [], "PostgreSQL"),
@@ -48,7 +51,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
             monkeypatch.setenv(f"DATAFLIX_{name.upper()}", "1")
     monkeypatch.setenv("DATAFLIX_BACKEND_PORT", "2")  # a server is known by its address
     monkeypatch.setattr(dead_letter_topic, "_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(dataflix_connectors.topic_admin, "_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(dataflix_connectors.topics, "_TIMEOUT_S", 0.1)
     monkeypatch.setattr(dataflix_connectors.cli, "_STATUS_PATIENCE_S", 0.1)
     monkeypatch.setattr(delivery, "_PING_SECONDS", 0.1)
     return monkeypatch
@@ -116,7 +119,7 @@ def other_server(nobody_listens: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("program", "arguments"),
-    [(pipeline_cli.app, ["status"]), (dataflix_connectors.cli.app, ["status"])],
+    [(pipeline_command.app, ["status"]), (dataflix_connectors.cli.app, ["status"])],
     ids=["pipeline status", "connector status"],
 )
 def test_a_program_says_that_another_server_answers(
@@ -131,9 +134,10 @@ def test_a_program_says_that_another_server_answers(
 
 def test_the_status_says_that_another_server_answers(other_server: str) -> None:
     settings = Settings()
-    for question in (health.connector, health.champion, health.run, health.outcome):
-        answer = health.ask(question, settings)
-        assert isinstance(answer, health.Unknown)
+    questions = (read_connector, batch.read_champion, batch.read_run, batch.read_outcome)
+    for question in questions:
+        answer = ask(question, settings)
+        assert isinstance(answer, Unknown)
         assert f"another server answers at {other_server}" in answer.fault
-    with pytest.raises(probes.NOT_READY):
-        probes.connect(settings)
+    with pytest.raises(NOT_READY):
+        connect.check(settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_checker.probes import probes
+from dataflix_clients.readiness import probes
 from dataflix_contract import Settings
 from dataflix_stack import config
 from dataflix_stack.accounts import Account

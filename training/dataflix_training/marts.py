@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import clickhouse_connect
 import numpy as np
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from dataflix_clients import clickhouse
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_training.fitting import Film
@@ -21,7 +21,6 @@ FROM analytics.ratings
 ORDER BY user_id, rated_at, movie_id
 """
 _FILMS = "SELECT movie_id, title, release_year FROM analytics.movies"
-_CONNECT_SECONDS = 10
 
 
 def read_ratings(settings: Settings) -> Ratings:
@@ -55,16 +54,8 @@ def read_films(settings: Settings) -> dict[int, Film]:
 
 @contextmanager
 def _reader(settings: Settings) -> Iterator[Client]:
-    address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
     try:
-        client = clickhouse_connect.get_client(
-            host=settings.clickhouse_host,
-            port=settings.clickhouse_http_port,
-            username=settings.clickhouse_user,
-            password=settings.clickhouse_password.get_secret_value(),
-            connect_timeout=_CONNECT_SECONDS,
-            autogenerate_session_id=False,
-        )
+        client = clickhouse.connect(settings, settings.clickhouse_reader)
         try:
             yield client
         finally:
@@ -73,7 +64,8 @@ def _reader(settings: Settings) -> Iterator[Client]:
         if "UNKNOWN_TABLE" in str(error) or "UNKNOWN_DATABASE" in str(error):
             raise Fault("the marts are not there: let dbt build them (the DAG elt_pipeline does)") from error
         raise Fault(
-            f"ClickHouse at {address} cannot be read: {_first_line(error)}; is it running (dataflix-status)?"
+            f"ClickHouse at {settings.clickhouse_address} cannot be read: {_first_line(error)};"
+            " is it running (dataflix-status)?"
         ) from error
 
 

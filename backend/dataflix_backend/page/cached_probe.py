@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from dataflix_checker.health import Unknown, ask
+from dataflix_clients.answers import Unknown, ask
 from dataflix_contract import Settings
 
 _LATE = Unknown("no answer in time")

@@ -23,10 +23,13 @@ from dataflix_backend.page.schemas import (
 )
 from dataflix_backend.page.stages import Stages, stages
 from dataflix_backend.recommendations.schemas import ModelShown
-from dataflix_checker import health
-from dataflix_checker.health import Unknown
-from dataflix_connectors.preflight import faults as judged_faults
-from dataflix_connectors.source import SlotFacts, SourceFacts, read_facts
+from dataflix_clients import batch
+from dataflix_clients.answers import Unknown
+from dataflix_clients.capture import judge_answers
+from dataflix_clients.findings import faults as judged_faults
+from dataflix_clients.replication_slot import SlotFacts
+from dataflix_clients.source_facts import SourceFacts, read_facts
+from dataflix_clients.topic_states import read_backlog, read_capture_topics
 from dataflix_contract import Settings
 from dataflix_contract.web_server import address
 
@@ -54,12 +57,12 @@ class Pipeline:
 
         self._stages = CachedProbe("Kafka or ClickHouse", stages, _FRESH_SECONDS)
         self._rate = CachedProbe("the masker", Rate(), _FRESH_SECONDS)
-        self._backlog = CachedProbe("Kafka", health.backlog, _FRESH_SECONDS)
+        self._backlog = CachedProbe("Kafka", read_backlog, _FRESH_SECONDS)
         self._source = CachedProbe("PostgreSQL", source, _CAPTURE_SECONDS)
-        self._topics = CachedProbe("Kafka", health.capture_topics, _CAPTURE_SECONDS)
+        self._topics = CachedProbe("Kafka", read_capture_topics, _CAPTURE_SECONDS)
         self._reports = CachedProbe("ClickHouse", _reports, _SLOW_SECONDS)
-        self._run = CachedProbe("Airflow", health.run, _SLOW_SECONDS)
-        self._champion = CachedProbe("MLflow", health.champion, _SLOW_SECONDS)
+        self._run = CachedProbe("Airflow", batch.read_run, _SLOW_SECONDS)
+        self._champion = CachedProbe("MLflow", batch.read_champion, _SLOW_SECONDS)
         self._threads = ThreadPoolExecutor(thread_name_prefix="pipeline")
         self._looking = threading.Lock()
         self._until = 0.0
@@ -110,9 +113,9 @@ class Pipeline:
             return read(answer)
 
         backlog = of(self._backlog, lambda found: found)
-        reconciled, outcome = of(self._reports, lambda found: found) or (None, health.Outcome())
+        reconciled, outcome = of(self._reports, lambda found: found) or (None, batch.Outcome())
         # Kafka Connect is not asked: nothing else of the API needs to reach it.
-        capture = health.judged(self._source.end(), None, self._topics.end(), self._settings)
+        capture = judge_answers(self._source.end(), None, self._topics.end(), self._settings)
         return PipelineView(
             stages=of(self._stages, _stages),
             events_per_second=of(self._rate, lambda rate: round(rate, 1)),
@@ -158,11 +161,11 @@ def _slot(found: SlotFacts) -> SlotView:
     )
 
 
-def _reports(settings: Settings) -> tuple[health.Reconciled, health.Outcome]:
-    return health.reconciled(settings), health.outcome(settings)
+def _reports(settings: Settings) -> tuple[batch.Reconciled, batch.Outcome]:
+    return batch.read_reconciled(settings), batch.read_outcome(settings)
 
 
-def _run(found: health.Run, outcome: health.Outcome) -> LastRun | None:
+def _run(found: batch.LastRun, outcome: batch.Outcome) -> LastRun | None:
     if not found.run_id:
         return None
     ended = datetime.fromisoformat(found.ended) if found.ended else None
@@ -170,7 +173,7 @@ def _run(found: health.Run, outcome: health.Outcome) -> LastRun | None:
     return LastRun(run_id=found.run_id, state=found.state, ended=ended, reason=reason)
 
 
-def _reconciled(found: health.Reconciled) -> LastReconcile | None:
+def _reconciled(found: batch.Reconciled) -> LastReconcile | None:
     if not found.run_id:
         return None
     return LastReconcile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dataflix_checker.probes import http
+from dataflix_clients import masker
 from dataflix_contract import Settings
 
 _EVENTS = "masker_events"
@@ -47,11 +47,8 @@ class Rate:
         return between(before, now)
 
     def _read(self, settings: Settings) -> Reading:
-        pages = [
-            http.get(f"{settings.masker_url(worker)}/metrics").raise_for_status().text
-            for worker in range(settings.masker_workers)
-        ]
-        return Reading(self._clock(), sum(map(events_of, pages)))
+        pages = masker.read_metrics(settings)
+        return Reading(self._clock(), sum(map(events_of, pages.values())))
 
 
 def between(before: Reading, now: Reading) -> float:

@@ -7,17 +7,16 @@ personal data is read. The servers share a clock.
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
-from dataflix_checker.probes import http
+from dataflix_clients.clickhouse_http import read_rows
+from dataflix_clients.kafka import open_consumer, read_to_end
 from dataflix_contract import Settings, Table, tables
 
 #: Looked at: the newest of each partition, and of these the newest together that are not much older.
@@ -125,48 +124,18 @@ def _masked(settings: Settings) -> Iterator[Change]:
 
 
 def _tails(settings: Settings, topics: list[str]) -> list[Message]:
-    consumer = Consumer(
-        settings.kafka_client
-        | {
-            "group.id": "dataflix-backend",  # obligatory, and never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,
-            "log_level": 0,
-        }
-    )
+    consumer = open_consumer(settings, "dataflix-backend")
     try:
         known = consumer.list_topics(timeout=_SECONDS).topics
-        ends = [
+        starts = [
             TopicPartition(topic, partition, _TAIL - _EACH_PARTITION)
             for topic in topics
             if topic in known
             for partition in known[topic].partitions
         ]
-        consumer.assign(ends)
-        return list(_until_all_ended(consumer, len(ends)))
+        return list(read_to_end(consumer, starts, _SECONDS))
     finally:
         consumer.close()
-
-
-def _until_all_ended(consumer: Consumer, open_ones: int) -> Iterator[Message]:
-    """What the assigned partitions hold, until each has ended.
-
-    Raises:
-        LookupError: they did not in time.
-    """
-    deadline = time.monotonic() + _SECONDS
-    while open_ones:
-        if time.monotonic() > deadline:
-            raise LookupError("the ends of the masked topics were not read in time")
-        for message in consumer.consume(open_ones * _EACH_PARTITION, timeout=0.1):
-            error = message.error()
-            if error is None:
-                yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-                open_ones -= 1
-            else:
-                raise KafkaException(error)
 
 
 def _ingested(settings: Settings, changes: list[Change]) -> dict[tuple[str, int], int]:
@@ -181,25 +150,15 @@ def _ingested(settings: Settings, changes: list[Change]) -> dict[tuple[str, int]
     }
 
 
-def _ask_warehouse(settings: Settings, table: Table, changes: list[Change]) -> list[list[int]]:
+def _ask_warehouse(settings: Settings, table: Table, changes: list[Change]) -> list[tuple[int, int]]:
     wanted = {"_version": ("UInt64", {change.version for change in changes})}
     for place, column in enumerate(table.key):
         wanted[column] = (table.columns[column].clickhouse_type, {change.key[place] for change in changes})
     # the key's columns are there for the index: a version is enough to know a change
     conditions = [f"{column} IN {{{column}:Array({kind})}}" for column, (kind, _) in wanted.items()]
     query = (
-        "SELECT _version, max(toUnixTimestamp64Micro(toDateTime64(_ingested_at, 6)))"
+        "SELECT _version, max(toUnixTimestamp64Micro(toDateTime64(_ingested_at, 6))) AS ingested"
         f" FROM raw.{table.name} WHERE {' AND '.join(conditions)} GROUP BY _version"
-        " FORMAT JSONCompact SETTINGS output_format_json_quote_64bit_integers = 0"
     )
-    answer = http.post(
-        f"http://{settings.clickhouse_host}:{settings.clickhouse_http_port}",
-        content=query,
-        params={f"param_{column}": json.dumps(list(values)) for column, (_, values) in wanted.items()},
-        headers={
-            "X-ClickHouse-User": settings.clickhouse_user,
-            "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
-        },
-    )
-    rows: list[list[Any]] = answer.raise_for_status().json()["data"]
-    return rows
+    values = {column: list(some) for column, (_, some) in wanted.items()}
+    return [(row["_version"], row["ingested"]) for row in read_rows(settings, query, values)]

@@ -14,7 +14,7 @@ import structlog
 from dataflix_backend.metrics import ModelMetrics
 from dataflix_backend.recommendations.champion import Champion, Note
 from dataflix_backend.recommendations.model_store import ModelStore
-from dataflix_checker import registry
+from dataflix_clients import mlflow
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL_DIGEST_TAG
 from dataflix_recommender import MODEL_FILE, MODEL_PATH, ModelError
@@ -35,7 +35,7 @@ _AGAIN_SECONDS = 30.0
 class _Failed:
     """What could not be put on the disk, and when to try again (by the monotonic clock)."""
 
-    version: registry.Version
+    version: mlflow.Version
     again: float
 
 
@@ -52,7 +52,7 @@ class RegistryWatcher:
     def run(self, stopped: threading.Event) -> None:
         """Watch until it is stopped; goes on after any fault."""
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request at level INFO
-        with registry.open_registry(self._settings, _ANSWER_SECONDS) as client:
+        with mlflow.open_registry(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
                     if self._store.lead():
@@ -66,7 +66,7 @@ class RegistryWatcher:
         """Ask once, and do what is to be done."""
         before = self._store.note()
         try:
-            named = registry.ask(client)
+            named = mlflow.ask(client)
         except httpx.HTTPError as fault:
             self._unanswered += 1
             if self._unanswered >= _PATIENCE:
@@ -79,7 +79,7 @@ class RegistryWatcher:
         self._say(before, self._fetched(client, named, before))
         self._store.tidy(self._store.note().champion)
 
-    def _fetched(self, client: httpx.Client, named: registry.Version, before: Note) -> Note:
+    def _fetched(self, client: httpx.Client, named: mlflow.Version, before: Note) -> Note:
         """What is to be noted once the named version is on the disk, or cannot be."""
         try:
             champion = _champion(named)
@@ -97,10 +97,10 @@ class RegistryWatcher:
         self._failed = None
         return Note(champion=champion, registry="answers")
 
-    def _fetch(self, client: httpx.Client, named: registry.Version, champion: Champion) -> None:
+    def _fetch(self, client: httpx.Client, named: mlflow.Version, champion: Champion) -> None:
         with self._store.workspace() as workspace:
             file = workspace / MODEL_FILE
-            registry.fetch(client, named, MODEL_PATH, file, _PART_SECONDS)
+            mlflow.fetch(client, named, MODEL_PATH, file, _PART_SECONDS)
             self._store.put(champion, file)
         log.info("a champion is on the disk", version=named.number)
 
@@ -114,7 +114,7 @@ class RegistryWatcher:
             log.info("the model registry", state=now.registry, **more)
 
 
-def _champion(version: registry.Version) -> Champion:
+def _champion(version: mlflow.Version) -> Champion:
     """What a registered version is to us.
 
     Raises:

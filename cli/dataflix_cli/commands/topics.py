@@ -14,13 +14,14 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.markup import escape
 
-from dataflix_checker import health
-from dataflix_checker.findings import first_line
 from dataflix_cli import output
 from dataflix_cli.faults import AwayFault, UsageFault
 from dataflix_cli.options import AsJson
 from dataflix_cli.topic_tail import Record, holds_personal_data, tail_topic
+from dataflix_clients import kafka
+from dataflix_clients.topic_states import read_topics
 from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.faults import Fault
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -78,7 +79,7 @@ def tail(
 
 def _list(*, as_json: bool) -> None:
     with _settings() as settings:
-        found = health.topics(settings)
+        found = read_topics(settings)
     items = [{**dataclasses.asdict(one), "personal_data": holds_personal_data(one.name)} for one in found]
     output.emit({"items": items}, as_json=as_json, show=_show_topics)
 
@@ -99,9 +100,11 @@ def _settings() -> Iterator[Settings]:
         yield settings
     except KafkaException as fault:
         raise AwayFault(
-            f"Kafka at {settings.kafka_bootstrap} does not answer: {first_line(fault)}",
+            f"Kafka at {settings.kafka_bootstrap} does not answer: {kafka.reason(fault)}",
             "is it running? ./run.sh starts it, dataflix status looks",
         ) from fault
+    except Fault as fault:  # it answered first
+        raise AwayFault(str(fault), "dataflix status looks what is wrong") from fault
 
 
 def _print_line(record: Record) -> None:

@@ -1,0 +1,79 @@
+"""``dataflix-check``: is everything up, and does a row travel all the way, masked?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from dataflix_checker.check_results import CheckResult
+from dataflix_checker.checks import check_everything
+from dataflix_clients.server_errors import describe
+from dataflix_contract.console import Console
+from dataflix_contract.faults import program_settings
+from dataflix_contract.terminal import make_output_safe
+
+make_output_safe()
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def check(
+    batch: Annotated[
+        bool, typer.Option(help="Run the daily batch too, a minute or so, and check what it makes.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document for programs.")] = False,
+) -> None:
+    """Check every server, and follow a canary user and rating through the whole pipeline.
+
+    The canary is inserted, changed and deleted; each change is followed from its commit
+    to the warehouse. Then a person joins through the API, finds a film, rates it and is recommended
+    others; the daily batch is run and the person looked for in the marts; the new champion is served;
+    the person is erased, everywhere. Nothing of it stays. Exit code 0: all is well; 1: not.
+    """
+    with program_settings(describe) as settings:
+        findings = check_everything(settings, batch=batch)
+        seen = list(findings) if as_json else _show(findings)
+    ok = all(finding.ok for finding in seen)
+    if as_json:
+        document = {"ok": ok, "checks": [dataclasses.asdict(finding) for finding in seen]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    raise typer.Exit(0 if ok else 1)
+
+
+def _show(findings: Iterable[CheckResult]) -> list[CheckResult]:
+    """Print the table while it grows (at once at the end where there is no terminal)."""
+    console = Console()
+    table = Table("", "check", "captured", "masked", "queryable", "what was seen", box=None, pad_edge=False)
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    seen: list[CheckResult] = []
+    with Live(table, console=console, auto_refresh=False) as live:
+        for finding in findings:
+            seen.append(finding)
+            table.add_row(*_row(finding))
+            live.refresh()
+    faults = sum(not finding.ok for finding in seen)
+    console.print()
+    console.print(
+        f"[red]{faults} of {len(seen)} checks failed[/]"
+        if faults
+        else f"[green]all {len(seen)} checks passed[/]"
+    )
+    return seen
+
+
+def _row(finding: CheckResult) -> tuple[str, ...]:
+    mark = "[green]ok[/]" if finding.ok else "[red]FAIL[/]"
+    times = [
+        f"{finding.milliseconds[stage]:.0f} ms" if stage in finding.milliseconds else ""
+        for stage in ("captured", "masked", "queryable")
+    ]
+    return mark, escape(finding.check), *times, escape(finding.detail)

@@ -1,0 +1,40 @@
+"""A question to a server and its answer, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+import psycopg
+from confluent_kafka import KafkaException
+
+from dataflix_clients import kafka
+from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A question that its server did not answer."""
+
+    fault: str
+
+
+def ask(question: Callable[[Settings], T], settings: Settings) -> T | Unknown:
+    """The answer, or why there is none."""
+    try:
+        return question(settings)
+    except KafkaException as fault:
+        return Unknown(kafka.reason(fault))
+    except (psycopg.Error, httpx.HTTPError, LookupError, Fault) as fault:
+        return Unknown(first_line(fault))
+
+
+def first_line(fault: BaseException) -> str:
+    """The fault in one line."""
+    lines = str(fault).splitlines()
+    return lines[0] if lines else type(fault).__name__

@@ -1,0 +1,231 @@
+"""Kafka: clients that log in, how far consumers are, topics read to their end, and its errors in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
+from dataflix_contract.terminal import cannot_use
+
+_TIMEOUT_S = 20.0
+_POLL_S = 0.5
+_CHECK_S = 3.0
+_BATCH = 1000
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """First and next offset of a partition."""
+
+    first: int
+    next: int
+
+    @property
+    def records(self) -> int:
+        """How many records it keeps, by its offsets; compaction may have taken some of them."""
+        return self.next - self.first
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """A client that gives up within seconds and does not chatter on stderr."""
+    return AdminClient(settings.kafka_client | {"log_level": 0})
+
+
+def open_consumer(settings: Settings, group: str) -> Consumer:
+    """A consumer for partitions that are assigned by hand: it never commits an offset, nor joins its group.
+
+    Args:
+        settings: where Kafka is, and the login where it asks for one.
+        group: the program's name, by which Kafka's rights know it.
+    """
+    return Consumer(
+        settings.kafka_client
+        | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "socket.timeout.ms": 10_000,
+            "log_level": 0,  # what matters is raised
+        }
+    )
+
+
+def check(settings: Settings) -> None:
+    """The broker hands out metadata and knows its controller.
+
+    Raises:
+        KafkaException: it does not answer.
+        LookupError: it knows no controller yet.
+    """
+    if admin_client(settings).list_topics(timeout=_CHECK_S).controller_id < 0:
+        raise LookupError("no controller yet")
+
+
+def away(settings: Settings, error: KafkaException) -> Fault:
+    """What to tell people when Kafka does not answer."""
+    return Fault(cannot_use("Kafka", settings.kafka_bootstrap, reason(error)))
+
+
+def reason(error: KafkaException) -> str:
+    """The error as people write."""
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)
+
+
+def read_bounds(
+    admin: AdminClient, topics: Collection[str], timeout_s: float = _TIMEOUT_S
+) -> dict[Partition, Bounds]:
+    """The bounds of every partition of the topics.
+
+    Raises:
+        Fault: Kafka does not answer, or has no such topic.
+    """
+    try:
+        metadata = admin.list_topics(timeout=timeout_s).topics
+        if missing := [topic for topic in topics if topic not in metadata]:
+            raise Fault(f"Kafka has no topic {', '.join(missing)}: run dataflix-connector topics")
+        partitions = [(topic, number) for topic in topics for number in metadata[topic].partitions]
+        first = read_offsets(admin, partitions, OffsetSpec.earliest(), timeout_s)
+        last = read_offsets(admin, partitions, OffsetSpec.latest(), timeout_s)
+    except KafkaException as error:
+        raise Fault(f"Kafka does not say how long its topics are: {reason(error)}") from error
+    return {one: Bounds(first[one].offset, last[one].offset) for one in partitions}
+
+
+def read_offsets(
+    admin: AdminClient, partitions: Collection[Partition], spec: OffsetSpec, timeout_s: float = _TIMEOUT_S
+) -> dict[Partition, Any]:
+    """What Kafka says of a place in each partition: its ``offset`` and ``timestamp``.
+
+    Raises:
+        KafkaException: it does not answer.
+    """
+    if not partitions:
+        return {}
+    # The library's type hints know neither the result's attributes nor the default arguments.
+    futures: dict[TopicPartition, Any] = admin.list_offsets(
+        {TopicPartition(*partition): spec for partition in partitions},
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=timeout_s,
+    )
+    return {(one.topic, one.partition): future.result(timeout=timeout_s) for one, future in futures.items()}
+
+
+def read_committed(
+    admin: AdminClient, group: str, partitions: Collection[Partition], timeout_s: float = _TIMEOUT_S
+) -> dict[Partition, int]:
+    """The offsets that a group has committed; -1001 where it has none.
+
+    Raises:
+        Fault: Kafka does not answer.
+    """
+    if not partitions:
+        return {}
+    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*partition) for partition in partitions])
+    try:
+        [future] = admin.list_consumer_group_offsets([wanted], request_timeout=timeout_s).values()
+        answer = future.result(timeout=timeout_s)
+    except KafkaException as error:
+        raise Fault(f"Kafka does not say how far group {group} is: {reason(error)}") from error
+    return {(entry.topic, entry.partition): entry.offset for entry in answer.topic_partitions}
+
+
+def behind(bounds: Mapping[Partition, Bounds], committed: Mapping[Partition, int]) -> int:
+    """How many messages a group has yet to consume of those within the bounds."""
+    return sum(
+        max(0, bound.next - max(committed.get(partition, 0), bound.first))
+        for partition, bound in bounds.items()
+    )
+
+
+def wait_until_consumed(
+    admin: AdminClient,
+    group: str,
+    bounds: Mapping[Partition, Bounds],
+    timeout_s: float,
+    report: Callable[[str], None],
+) -> None:
+    """Wait until the group has committed past the bounds.
+
+    Raises:
+        Fault: it did not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while missing := behind(bounds, read_committed(admin, group, bounds.keys())):
+        if time.monotonic() > deadline:
+            raise Fault(f"group {group} is still {missing} messages behind after {timeout_s:.0f} s")
+        report(f"waiting for {group}: {missing} messages to go")
+        time.sleep(_POLL_S)
+
+
+def end_positions(consumer: Consumer, topics: Collection[str]) -> Iterator[TopicPartition]:
+    """Each partition of ``topics`` with the offset that its next record will have.
+
+    Asking for the offset now, rather than assigning ``OFFSET_END``, makes sure that a
+    record written right after this call is seen.
+    """
+    for topic in topics:
+        metadata = consumer.list_topics(topic, timeout=10).topics[topic]
+        for partition in metadata.partitions:
+            here = TopicPartition(topic, partition, OFFSET_END)
+            _, high = consumer.get_watermark_offsets(here, timeout=10)
+            yield TopicPartition(topic, partition, high)
+
+
+def read_to_end(consumer: Consumer, starts: list[TopicPartition], patience_s: float) -> Iterator[Message]:
+    """Read from these positions on, until each partition has been read to its end.
+
+    Args:
+        consumer: of :func:`open_consumer`; the partitions are assigned to it, and stay so.
+        starts: where to begin.
+        patience_s: how long to wait for a next message.
+
+    Raises:
+        KafkaException: Kafka does not answer, or not in time.
+    """
+    consumer.assign(starts)
+    unread = {(start.topic, start.partition) for start in starts}
+    heard = time.monotonic()
+    while unread:
+        if time.monotonic() - heard > patience_s:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
+        for message in consumer.consume(_BATCH, timeout=0.1):
+            heard = time.monotonic()
+            if is_end(message):
+                unread.discard((str(message.topic()), message.partition() or 0))
+            else:
+                yield message
+
+
+def is_end(message: Message) -> bool:
+    """Whether it is no record, but says that its partition has been read to its end.
+
+    Raises:
+        KafkaException: it is an error.
+    """
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        return True
+    raise KafkaException(error)

@@ -1,0 +1,57 @@
+"""PostgreSQL: log in with one of the settings' roles, and put what it says into words."""
+
+from __future__ import annotations
+
+import psycopg
+
+from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
+from dataflix_contract.postgres import parameters
+from dataflix_contract.settings import Login
+
+_CONNECT_SECONDS = 5
+
+#: A session in autocommit mode.
+Connection = psycopg.Connection
+
+
+class ConnectionFault(Fault, psycopg.OperationalError):
+    """PostgreSQL is away, or refuses the login: a fault for people, and an error for who waits for it."""
+
+
+def connect(settings: Settings, login: Login, *, program: str = "dataflix", database: str = "") -> Connection:
+    """Log in; each statement is committed unless a transaction is opened.
+
+    Args:
+        settings: where PostgreSQL is.
+        login: the role, such as the settings' ``postgres_debezium``.
+        program: names the session in ``pg_stat_activity``.
+        database: another one than the source's.
+
+    Raises:
+        ConnectionFault: PostgreSQL is away or refuses the role.
+    """
+    try:
+        return psycopg.connect(
+            **parameters(
+                settings.postgres_server,
+                login.user,
+                login.password,
+                program=program,
+                connect_seconds=_CONNECT_SECONDS,
+                database=database or settings.postgres_db,
+            ),
+            autocommit=True,
+        )
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionFault(
+            f"cannot log in to PostgreSQL as {login.user}: {reason}\n"
+            "is PostgreSQL running (./run.sh starts it, bin/dataflix-status shows what runs),"
+            " did dataflix-migrate run, are host, port and password in .env right?"
+        ) from error
+
+
+def describe(error: psycopg.Error) -> str:
+    """An error of PostgreSQL in words; never its details, which quote values of rows."""
+    return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
