@@ -89,7 +89,7 @@ class _Dbt:
 
     def _outcome(self, target: Path, *command: str) -> Any:
         # here, so that the process already dies with its parent while this is loaded
-        from dbt.cli.main import dbtRunner
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
         # dbt makes its folder of logs even when it writes none, and a container's project is read-only
         printing = ["--no-use-colors", "--log-level-file", "none", "--log-path", str(target)]

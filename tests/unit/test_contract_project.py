@@ -40,14 +40,14 @@ def test_each_folder_has_an_extra_and_a_place_on_the_path() -> None:
     assert set(PACKAGES) <= set(DOCUMENT["tool"]["mypy"]["mypy_path"])
 
 
-def test_each_folder_is_in_an_environment_and_in_one_only() -> None:
+def test_each_folder_is_in_an_environment_and_what_others_are_not_built_on_in_one_only() -> None:
     assert folders(["services"]) | folders(["batch"]) == set(PACKAGES)
-    assert folders(["services"]) & folders(["batch"]) == {CONTRACT}
+    assert folders(["services"]) & folders(["batch"]) == {CONTRACT, "clients"}
     assert folders(["core"]) < folders(["services"])
 
 
 def test_what_is_built_on_another_folder_has_that_ones_too() -> None:
-    assert folders(["backend"]) == {"backend", "checker", "connectors", "contract", "recommender"}
+    assert folders(["backend"]) == {"backend", "clients", "contract", "recommender"}
     assert folders(["kafka_ui"]) == folders(["kafka-ui"]) == {"contract", "kafka_ui"}
 
 
