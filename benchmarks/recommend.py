@@ -31,7 +31,7 @@ from flask import Flask
 from psycopg import sql
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from dataflix_backend import metrics
+from dataflix_backend import api_metrics
 from dataflix_backend.database import make_pool
 from dataflix_backend.recommendations import serving
 from dataflix_backend.recommendations.catalogue import read_films
@@ -111,7 +111,7 @@ def serve(*, anew: bool = False) -> None:
 
     configure_logging("backend")
     settings = load_settings()
-    metrics.clear(settings.service_folder("backend") / "metrics")
+    api_metrics.clear(settings.service_folder("backend") / "metrics")
     _WithBare(settings).run()
 
 

@@ -19,7 +19,7 @@ from dataflix_clickhouse import warehouse as clickhouse
 from dataflix_clients import postgres
 from dataflix_clients.connect import ConnectClient
 from dataflix_contract import Masking, PiiClass, Settings, Table, tables
-from dataflix_reconciliation import statements, warehouse
+from dataflix_reconciliation import statements, warehouse_staging
 from dataflix_reconciliation.masked_batches import Masker
 from dataflix_reconciliation.source_snapshot import take_snapshot
 from figures import report
@@ -128,8 +128,8 @@ def _comparison_mb(settings: Settings, table: Table) -> float:
 def _loaded(settings: Settings, table: Table) -> Iterator[tuple[Client, int]]:
     """A table's rows in staging; yields how many."""
     masker = Masker(table, Masking(settings.masking_key.get_secret_value(), settings.masking_key_id))
-    with warehouse.connected(settings) as client:
-        staging = warehouse.Staging(client, table, _TOKEN)
+    with warehouse_staging.connected(settings) as client:
+        staging = warehouse_staging.Staging(client, table, _TOKEN)
         try:
             with take_snapshot(settings, table) as snapshot:
                 rows = staging.load(masker.schema, map(masker.mask, snapshot.blocks))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dataflix_airflow import environment
-from dataflix_airflow.programs import run_command
+from dataflix_airflow.program_runs import run_command
 from dataflix_contract import load_settings
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from dataflix_airflow.dbt import run_dbt
-from dataflix_airflow.programs import run_program
+from dataflix_airflow.program_runs import run_program
 from dataflix_contract import load_settings
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from flask import Response, current_app
 from pydantic import BaseModel
 
+from dataflix_backend.api_metrics import Metrics
 from dataflix_backend.database import Pool
-from dataflix_backend.metrics import Metrics
 from dataflix_contract import Settings
 
 

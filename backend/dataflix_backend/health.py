@@ -13,7 +13,7 @@ from psycopg import Error, OperationalError
 from psycopg.errors import LockNotAvailable
 from psycopg_pool import PoolTimeout
 
-from dataflix_backend import metrics
+from dataflix_backend import api_metrics
 from dataflix_backend.access import public
 from dataflix_backend.context import context, reply
 from dataflix_backend.database import blocked_tables, session_warnings, unlike_the_contract
@@ -73,7 +73,7 @@ def ready() -> tuple[Response, int]:
 @public
 def show_metrics() -> Response:
     """What all processes count, summed, for Prometheus to fetch."""
-    return Response(metrics.render(), content_type=CONTENT_TYPE_LATEST)
+    return Response(api_metrics.render(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _look() -> tuple[Status, list[str]]:

@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from dataflix_backend import metrics, recommendations
+from dataflix_backend import api_metrics, recommendations
 from dataflix_backend.context import Context
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
 from dataflix_backend.web import create_app
@@ -85,7 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Make the application, in the worker process."""
         place = self._worker.place if self._worker else 0
-        counts = metrics.count_as(place)
+        counts = api_metrics.count_as(place)
         self._pool = make_pool(self._settings)
         self._pool.open()
         app = create_app(Context(self._settings, self._pool, counts, place))
@@ -136,7 +136,7 @@ def main() -> int:
         sys.stderr.write(f"dataflix-backend: {fault}\n")
         return 1
     _configure_logging(settings)
-    metrics.clear(counts)
+    api_metrics.clear(counts)
     Server(settings).run()
     return 0
 

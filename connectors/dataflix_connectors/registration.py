@@ -19,7 +19,7 @@ from dataflix_clients.replication_slot import (
     read_wal_position,
     slot_health,
 )
-from dataflix_connectors.config import fence_of, render_config
+from dataflix_connectors.connector_config import fence_of, render_config
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import HEARTBEAT_QUERY, PUBLICATION, SLOT

@@ -10,7 +10,7 @@ from dataflix_clients import postgres
 from dataflix_clients.connect import ConnectClient
 from dataflix_clients.fence import take_fence
 from dataflix_clients.kafka import Partition, admin_client, read_bounds, wait_until_consumed
-from dataflix_connectors.config import render_config
+from dataflix_connectors.connector_config import render_config
 from dataflix_connectors.ghosts import sweep_ghosts
 from dataflix_connectors.registration import Report, start_afresh, wait_until_streaming
 from dataflix_contract import Settings, Table, tables

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflix_contract import Settings
-from dataflix_dbt import warehouse
+from dataflix_dbt import clickhouse_access
 from dataflix_dbt.folders import PROJECT, Folders
 from dataflix_dbt.results import describe_failures, node_results, source_results
 from dataflix_dbt.runs import NodeResult, Run, Status
@@ -44,7 +44,7 @@ def execute(run: Run, folders: Folders, settings: Settings, stopping: threading.
     with folders.log(run.id).open("ab") as log:
         process = subprocess.Popen(
             _command(run, folders),
-            env=os.environ | warehouse.dbt_environment(settings),
+            env=os.environ | clickhouse_access.dbt_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -115,8 +115,8 @@ def _reason(results: tuple[NodeResult, ...], log: Path, settings: Settings) -> s
     """Why a run failed, with what to do about it where that is known."""
     what = describe_failures(results) or _last_line(log)
     try:
-        warehouse.check(settings)
-    except warehouse.UnreachableError as fault:
+        clickhouse_access.check(settings)
+    except clickhouse_access.UnreachableError as fault:
         return f"{fault}. Start it and ask again, the next run builds everything anew ({what})"
     return what
 

@@ -11,7 +11,7 @@ from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.web_server import GunicornLog, address
 from dataflix_dbt.folders import Folders
-from dataflix_dbt.metrics import Metrics
+from dataflix_dbt.run_metrics import Metrics
 from dataflix_dbt.store import Store
 from dataflix_dbt.web import Service, create_app
 from dataflix_dbt.worker import Worker

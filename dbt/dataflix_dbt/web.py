@@ -29,9 +29,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from dataflix_contract import Settings
 from dataflix_contract.web_server import NOT_UTF8, PROBLEM, problem_document, query_is_utf8, sends_token
-from dataflix_dbt import warehouse
+from dataflix_dbt import clickhouse_access
 from dataflix_dbt.folders import Folders
-from dataflix_dbt.metrics import Metrics
+from dataflix_dbt.run_metrics import Metrics
 from dataflix_dbt.runs import (
     KeyReusedError,
     QueueFullError,
@@ -192,8 +192,8 @@ def _faults(service: Service) -> list[str]:
     except sqlite3.Error as fault:
         faults.append(f"the database of runs cannot be written to: {fault}")
     try:
-        warehouse.check(service.settings)
-    except warehouse.UnreachableError as fault:
+        clickhouse_access.check(service.settings)
+    except clickhouse_access.UnreachableError as fault:
         faults.append(str(fault))
     return faults
 

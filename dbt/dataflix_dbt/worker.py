@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from dataflix_contract import Settings
 from dataflix_dbt.execution import Outcome, execute
 from dataflix_dbt.folders import Folders
-from dataflix_dbt.metrics import Metrics
+from dataflix_dbt.run_metrics import Metrics
 from dataflix_dbt.runs import Run, Status
 from dataflix_dbt.store import Store
 

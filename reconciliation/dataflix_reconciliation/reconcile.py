@@ -21,11 +21,11 @@ from dataflix_clients.orphans import count_orphans
 from dataflix_contract import Masking, Settings, Table
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import Progress
-from dataflix_reconciliation import source_snapshot, warehouse
+from dataflix_reconciliation import source_snapshot, warehouse_staging
 from dataflix_reconciliation.masked_batches import Masker
 from dataflix_reconciliation.report import Counts, Report, Stream
 from dataflix_reconciliation.stream_catchup import announce, follow, stages
-from dataflix_reconciliation.warehouse import Staging
+from dataflix_reconciliation.warehouse_staging import Staging
 
 _TOKEN_BYTES = 4
 
@@ -51,7 +51,7 @@ def reconcile(
     """
     with (
         postgres.connect(settings, settings.postgres_debezium, program=source_snapshot.PROGRAM) as source,
-        warehouse.connected(settings) as client,
+        warehouse_staging.connected(settings) as client,
     ):
         source_snapshot.lock(source, table)
         staging = Staging(client, table, secrets.token_hex(_TOKEN_BYTES))
@@ -78,8 +78,8 @@ class _Attempt:
         """Everything between the lock and the cleaning up."""
         began = dt.datetime.now(dt.UTC)
         catch_up(self.client, self.settings, "ops.reconciliations")
-        killed = warehouse.unfinished(self.client, self.run_id, self.table)
-        last_shape = warehouse.last_shape(self.client, self.table)
+        killed = warehouse_staging.unfinished(self.client, self.run_id, self.table)
+        last_shape = warehouse_staging.last_shape(self.client, self.table)
         fence = take_fence(self.source, self.timeouts.fence_s, self.progress.tell)
         with source_snapshot.take_snapshot(self.settings, self.table) as snapshot:
             rows = self._load(snapshot)
@@ -105,11 +105,11 @@ class _Attempt:
         if killed:  # it may have repaired what it found, which is a finding of this run all the same
             report = report.with_earlier(*killed)
         if verdict.counts.total:
-            warehouse.record(self.client, report, done=False)
+            warehouse_staging.record(self.client, report, done=False)
             self.staging.prepare_repair(fence, verdict.wal, snapshot.taken_at)
             self.staging.apply()
             report = replace(report, seconds=_seconds_since(began))
-        warehouse.record(self.client, report, done=True)
+        warehouse_staging.record(self.client, report, done=True)
         try:
             announce(self.settings, self.table, fence, snapshot.taken_at)
         except Fault as fault:  # the tables are equal all the same

@@ -14,8 +14,8 @@ from pathlib import Path
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_stack.clickhouse_server import render_container_config
-from dataflix_stack.config import Inside, server_files
 from dataflix_stack.paths import Layout
+from dataflix_stack.server_config import Inside, server_files
 
 #: Where each server's container has its own part of what is rendered.
 INSIDE = Layout(Path("/var/lib/dataflix"))

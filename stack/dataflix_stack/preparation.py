@@ -15,8 +15,8 @@ from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import data_folder
 from dataflix_stack.accounts import Account, make_passable
-from dataflix_stack.config import kafka_log_dir
 from dataflix_stack.paths import Layout
+from dataflix_stack.server_config import kafka_log_dir
 from dataflix_stack.servers import Servers
 
 _BYTES_NEEDED = 2**30

@@ -21,7 +21,7 @@ from dataflix_contract import Settings, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
-from dataflix_stack import config, port_conflicts, preparation, processes, versitygw
+from dataflix_stack import port_conflicts, preparation, processes, server_config, versitygw
 from dataflix_stack.accounts import Account, postgres_account
 from dataflix_stack.code_digest import digest_of
 from dataflix_stack.launch import end_family
@@ -192,7 +192,7 @@ def _supervise(stack: Stack, described: Sequence[Service]) -> None:
 
 
 def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
-    files = config.server_files(stack.settings, stack.layout)
+    files = server_config.server_files(stack.settings, stack.layout)
     everything = json.dumps(
         {name: _plain(value) for name, value in stack.settings.model_dump().items()}, sort_keys=True
     )
@@ -201,17 +201,17 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
         texts = files.get(service.name, {})
         preparation.write_files(texts, service.account)
         spec_file = stack.layout.run / f"{service.name}.launch.json"
-        spec = config.launch_spec(service, stack.layout)
+        spec = server_config.launch_spec(service, stack.layout)
         preparation.write_files({spec_file: spec})
         decides = [
             spec,
             digest_of(repo_root(), service.package),
             *(texts.values() if texts else [everything]),
         ]
-        programs.append(config.program(service, sys.executable, spec_file, decides))
+        programs.append(server_config.program(service, sys.executable, spec_file, decides))
     supervisor = stack.supervisor
     user = "root" if os.geteuid() == 0 else None
-    text = config.supervisor_file(programs, stack.layout, supervisor.socket, user)
+    text = server_config.supervisor_file(programs, stack.layout, supervisor.socket, user)
     preparation.write_files({supervisor.config_file: text})
 
 

@@ -27,7 +27,7 @@ from dataflix_contract.schema import MASKER_GROUP
 from dataflix_contract.settings import KAFKA_SASL_MECHANISM
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
 from dataflix_stream_processors.health import add_pages, topic_faults
-from dataflix_stream_processors.metrics import Metrics
+from dataflix_stream_processors.masker_metrics import Metrics
 from dataflix_stream_processors.poll_consumer import PollTransport
 from dataflix_stream_processors.processing import Processor
 

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, Table
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
-from dataflix_stream_processors.metrics import Metrics
+from dataflix_stream_processors.masker_metrics import Metrics
 from dataflix_stream_processors.poll_consumer import PollConsumer
 
 

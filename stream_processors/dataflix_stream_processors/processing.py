@@ -14,8 +14,8 @@ from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, Table
 from dataflix_stream_processors.dead_letters import dead_letter
 from dataflix_stream_processors.delivery import Delivery
 from dataflix_stream_processors.drift import DriftLog
+from dataflix_stream_processors.masker_metrics import Metrics
 from dataflix_stream_processors.message_masker import Masked, Refused, TableMasker
-from dataflix_stream_processors.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_clients.connect import ConnectClient
 from dataflix_contract import Settings
-from dataflix_reconciliation import warehouse as staging
+from dataflix_reconciliation import warehouse_staging as staging
 from support.equality import differences
 from support.stack import ROOT, Stack
 from support.waiting import wait_until

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from dataflix_backend.metrics import Metrics as BackendMetrics
-from dataflix_backend.metrics import ModelMetrics
+from dataflix_backend.api_metrics import Metrics as BackendMetrics
+from dataflix_backend.api_metrics import ModelMetrics
 from dataflix_checker import metrics_command
 from dataflix_clients.answers import Unknown
 from dataflix_clients.batch import Batch, LastRun, Reconciled
@@ -23,9 +23,9 @@ from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
 from dataflix_clients.source_facts import SourceFacts
 from dataflix_clients.topic_states import Backlog, CaptureTopics
 from dataflix_contract import Settings
-from dataflix_dbt.metrics import Metrics as DbtMetrics
+from dataflix_dbt.run_metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status
-from dataflix_stream_processors.metrics import Metrics as MaskerMetrics
+from dataflix_stream_processors.masker_metrics import Metrics as MaskerMetrics
 from support.source_facts import SOUND, with_publication, with_slot
 from support.stack import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 from dataflix_contract import Settings
 from dataflix_contract.settings import ENV_PREFIX
 from dataflix_stack import compose as rendering
-from dataflix_stack.config import Inside
+from dataflix_stack.server_config import Inside
 from support.containers import COMPOSE_FILE, Compose, command_of, environment, references, variable
 from support.readers import programs, settings_read
 from support.stack import ROOT

@@ -1,6 +1,6 @@
 """The connector's configuration."""
 
-from dataflix_connectors.config import fence_of, render_config
+from dataflix_connectors.connector_config import fence_of, render_config
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from dataflix_contract import Settings
 from dataflix_dbt.folders import Folders
-from dataflix_dbt.metrics import Metrics
+from dataflix_dbt.run_metrics import Metrics
 from dataflix_dbt.runs import MOST_QUEUED, RunRequest, Status
 from dataflix_dbt.store import Store
 from dataflix_dbt.web import Service, create_app

@@ -1,6 +1,6 @@
 """What Prometheus reads."""
 
-from dataflix_stream_processors.metrics import Metrics
+from dataflix_stream_processors.masker_metrics import Metrics
 
 
 def test_the_build_is_told() -> None:

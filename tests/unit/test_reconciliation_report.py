@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dataflix_reconciliation.cli import app
+from dataflix_reconciliation.reconcile_command import app
 from dataflix_reconciliation.report import Counts, Report, Stream, tabulate
 
 REPORT = Report(

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import dataflix_connectors.cli
+import dataflix_connectors.connector_command
 import dataflix_connectors.topics
 from dataflix_checker import pipeline_command, trace_command
 from dataflix_clickhouse import apply
@@ -20,7 +20,7 @@ from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
 from dataflix_postgres import migrate, seed
-from dataflix_reconciliation import cli as reconciliation
+from dataflix_reconciliation import reconcile_command as reconciliation
 from dataflix_stream_processors import dead_letter_topic, delivery, dlq
 
 #: Nothing listens here.
@@ -36,9 +36,9 @@ _PROGRAMS = {
     "seed": (seed.app, [], "PostgreSQL"),
     "dlq list": (dlq.app, ["list"], "Kafka"),
     "dlq replay": (dlq.app, ["replay", "--all"], "Kafka"),
-    "connector topics": (dataflix_connectors.cli.app, ["topics"], "Kafka"),
-    "connector preflight": (dataflix_connectors.cli.app, ["preflight"], "PostgreSQL"),
-    "connector status": (dataflix_connectors.cli.app, ["status"], "Kafka Connect"),
+    "connector topics": (dataflix_connectors.connector_command.app, ["topics"], "Kafka"),
+    "connector preflight": (dataflix_connectors.connector_command.app, ["preflight"], "PostgreSQL"),
+    "connector status": (dataflix_connectors.connector_command.app, ["status"], "Kafka Connect"),
 }
 
 
@@ -52,7 +52,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("DATAFLIX_BACKEND_PORT", "2")  # a server is known by its address
     monkeypatch.setattr(dead_letter_topic, "_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(dataflix_connectors.topics, "_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(dataflix_connectors.cli, "_STATUS_PATIENCE_S", 0.1)
+    monkeypatch.setattr(dataflix_connectors.connector_command, "_STATUS_PATIENCE_S", 0.1)
     monkeypatch.setattr(delivery, "_PING_SECONDS", 0.1)
     return monkeypatch
 
@@ -119,7 +119,7 @@ def other_server(nobody_listens: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("program", "arguments"),
-    [(pipeline_command.app, ["status"]), (dataflix_connectors.cli.app, ["status"])],
+    [(pipeline_command.app, ["status"]), (dataflix_connectors.connector_command.app, ["status"])],
     ids=["pipeline status", "connector status"],
 )
 def test_a_program_says_that_another_server_answers(

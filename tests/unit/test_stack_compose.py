@@ -8,8 +8,8 @@ import pytest
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import compose
-from dataflix_stack.config import Inside, server_files
 from dataflix_stack.paths import Layout
+from dataflix_stack.server_config import Inside, server_files
 
 CONF = compose.INSIDE.conf
 

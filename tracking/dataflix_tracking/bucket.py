@@ -7,7 +7,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from dataflix_contract import Settings
-from dataflix_tracking.config import REGION
+from dataflix_tracking.mlflow_config import REGION
 
 _SECONDS = 5
 _THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}

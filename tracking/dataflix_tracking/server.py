@@ -9,7 +9,7 @@ import sys
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
-from dataflix_tracking.config import backend_uri, environment
+from dataflix_tracking.mlflow_config import backend_uri, environment
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from dataflix_backend.api_metrics import ModelMetrics
 from dataflix_backend.database import Pool
-from dataflix_backend.metrics import ModelMetrics
 from dataflix_backend.recommendations.catalogue import Catalogue, read_popularity
 from dataflix_backend.recommendations.champion import Note
 from dataflix_backend.recommendations.model_store import ModelStore

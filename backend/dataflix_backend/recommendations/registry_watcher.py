@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
-from dataflix_backend.metrics import ModelMetrics
+from dataflix_backend.api_metrics import ModelMetrics
 from dataflix_backend.recommendations.champion import Champion, Note
 from dataflix_backend.recommendations.model_store import ModelStore
 from dataflix_clients import mlflow

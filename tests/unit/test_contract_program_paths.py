@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_contract.programs import find_program
+from dataflix_contract.program_paths import find_program
 
 
 def _install(home: Path, environment: str, name: str) -> str:

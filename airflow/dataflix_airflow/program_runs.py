@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from dataflix_contract.processes import die_with_parent
-from dataflix_contract.programs import find_program
+from dataflix_contract.program_paths import find_program
 
 log = logging.getLogger(__name__)
 

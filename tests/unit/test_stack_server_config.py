@@ -9,7 +9,7 @@ import pytest
 
 from dataflix_clients.readiness import probes
 from dataflix_contract import Settings
-from dataflix_stack import config
+from dataflix_stack import server_config
 from dataflix_stack.accounts import Account
 from dataflix_stack.code_digest import digest_of
 from dataflix_stack.paths import Layout
@@ -42,22 +42,24 @@ def properties(text: str) -> dict[str, str]:
 
 
 def supervisor_config(chosen: Settings) -> configparser.RawConfigParser:
-    programs = [config.program(one, "/env/bin/python", Path("/x.json"), []) for one in described(chosen)]
-    text = config.supervisor_file(programs, LAYOUT, LAYOUT.run / "s.sock", None)
+    programs = [
+        server_config.program(one, "/env/bin/python", Path("/x.json"), []) for one in described(chosen)
+    ]
+    text = server_config.supervisor_file(programs, LAYOUT, LAYOUT.run / "s.sock", None)
     parser = configparser.RawConfigParser()
     parser.read_string(text)
     return parser
 
 
 def test_kafka_listens_where_the_settings_say() -> None:
-    files = config.server_files(settings(bind="127.0.0.2", kafka_port=21092), LAYOUT)["kafka"]
+    files = server_config.server_files(settings(bind="127.0.0.2", kafka_port=21092), LAYOUT)["kafka"]
     kafka = properties(files[LAYOUT.conf / "kafka.properties"])
     assert kafka["listeners"].startswith("PLAINTEXT://127.0.0.2:21092,")
     assert kafka["auto.create.topics.enable"] == "false"
 
 
 def test_connect_names_the_password_variable_and_not_the_password() -> None:
-    files = config.server_files(settings(), LAYOUT)["connect"]
+    files = server_config.server_files(settings(), LAYOUT)["connect"]
     connect = files[LAYOUT.conf / "connect.properties"]
     assert properties(connect)["config.providers.env.param.allowlist.pattern"] == "DATAFLIX_DEBEZIUM_PASSWORD"
     assert "the-secret" not in connect
@@ -66,7 +68,7 @@ def test_connect_names_the_password_variable_and_not_the_password() -> None:
 
 
 def test_postgresql_logs_nothing_of_what_clients_send() -> None:
-    files = config.server_files(settings(), LAYOUT)["postgres"]
+    files = server_config.server_files(settings(), LAYOUT)["postgres"]
     lines = files[LAYOUT.conf / "postgresql.conf"].splitlines()
     assert {
         "log_error_verbosity = terse",
@@ -82,8 +84,8 @@ def test_postgresql_logs_nothing_of_what_clients_send() -> None:
     [("127.0.0.1", "127.0.0.1/32"), ("localhost", "127.0.0.1/32"), ("0.0.0.0", "0.0.0.0/0")],
 )
 def test_postgresql_lets_in_whom_it_listens_for(bind: str, first: str) -> None:
-    assert config.allowed_networks(bind)[0] == first
-    hba = config.server_files(settings(bind=bind), LAYOUT)["postgres"][LAYOUT.conf / "pg_hba.conf"]
+    assert server_config.allowed_networks(bind)[0] == first
+    hba = server_config.server_files(settings(bind=bind), LAYOUT)["postgres"][LAYOUT.conf / "pg_hba.conf"]
     assert f"host all all {first} scram-sha-256" in hba
     assert "trust" not in hba
 
@@ -100,14 +102,14 @@ def test_percent_signs_survive_the_supervisor() -> None:
 
 
 def test_only_postgresql_changes_the_account() -> None:
-    specs = {one.name: json.loads(config.launch_spec(one, LAYOUT)) for one in described(settings())}
+    specs = {one.name: json.loads(server_config.launch_spec(one, LAYOUT)) for one in described(settings())}
     assert specs["postgres"]["account"] == {"name": "postgres", "uid": 999, "gid": 998}
     assert [name for name, spec in specs.items() if "account" in spec] == ["postgres"]
 
 
 def test_a_changed_setting_changes_the_fingerprint() -> None:
     [kafka] = [one for one in described(settings()) if one.name == "kafka"]
-    one, same, other = (config.program(kafka, "python", Path("x"), [text]) for text in ("a", "a", "b"))
+    one, same, other = (server_config.program(kafka, "python", Path("x"), [text]) for text in ("a", "a", "b"))
     assert one.fingerprint == same.fingerprint != other.fingerprint
     assert shlex.split(one.command)[1:3] == ["-m", "dataflix_stack.launch"]
 
@@ -129,7 +131,9 @@ def test_every_service_has_a_probe_and_everything_needed_is_a_step(profile: str)
 
 
 def test_the_batch_makes_way_for_the_stream() -> None:
-    nice = {one.name: json.loads(config.launch_spec(one, LAYOUT))["nice"] for one in described(settings())}
+    nice = {
+        one.name: json.loads(server_config.launch_spec(one, LAYOUT))["nice"] for one in described(settings())
+    }
     assert {name for name, value in nice.items() if value > 0} == BATCH
 
 

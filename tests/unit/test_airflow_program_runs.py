@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_airflow.programs import ProgramError, program_path, readable, run_program
+from dataflix_airflow.program_runs import ProgramError, program_path, readable, run_program
 from support.waiting import wait_until
 
 
@@ -81,7 +81,7 @@ def sleeper(programs: Path, tmp_path: Path) -> tuple["subprocess.Popen[bytes]", 
     mark = tmp_path / "pid"
     body = f'open({str(mark)!r}, "w").write(f"{{os.getpid()}} ")\ntime.sleep(600)'
     write(programs, "sleeper", body)
-    code = "from dataflix_airflow.programs import run_program; run_program('sleeper')"
+    code = "from dataflix_airflow.program_runs import run_program; run_program('sleeper')"
     runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     wait_until(lambda: mark.exists() and mark.read_text().endswith(" "), "the program is at work")
     return runner, int(mark.read_text())
@@ -112,7 +112,7 @@ def test_a_program_that_will_not_end_is_killed(programs: Path, tmp_path: Path) -
         f'open({str(mark)!r}, "w").write(f"{{os.getpid()}} ")\ntime.sleep(600)'
     )
     write(programs, "stubborn", body)
-    code = "from dataflix_airflow.programs import run_program; run_program('stubborn')"
+    code = "from dataflix_airflow.program_runs import run_program; run_program('stubborn')"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as runner:
         wait_until(lambda: mark.exists() and mark.read_text().endswith(" "), "the program is at work")
         runner.terminate()

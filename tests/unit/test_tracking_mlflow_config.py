@@ -8,7 +8,7 @@ import pytest
 
 from dataflix_contract import Settings
 
-_FILE = Path(__file__).parents[2] / "tracking" / "dataflix_tracking" / "config.py"
+_FILE = Path(__file__).parents[2] / "tracking" / "dataflix_tracking" / "mlflow_config.py"
 
 
 @pytest.fixture(scope="module")
