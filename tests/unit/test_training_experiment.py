@@ -13,12 +13,15 @@ from dataflix_recommender import NO_TITLE, digest
 from dataflix_training.ease import co_ratings, covered_items, ease, strongest
 from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.fitting import title_digests, with_films
-from dataflix_training.gate import Champion, decide, same_data, sample
+from dataflix_training.gate import Champion, Decision, decide, same_data, sample
+from dataflix_training.new_people import COUNTS, evaluate_new_people, leave_out
 from dataflix_training.plots import draw, top_movies
 from dataflix_training.ratings import Ratings, in_order, split_latest
 from dataflix_training.recipe import Recipe
-from dataflix_training.scores import Scores, errors, ranking_scores
+from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
 from dataflix_training.synthetic import synthetic_ratings
+from dataflix_training.tuning import MOST_EPOCHS
+from support.ratings import movielens_ratings, sample_ratings, with_permuted_films, with_shuffled_stars
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,16 @@ def test_the_latest_of_everybody_is_held_out(ratings: Ratings) -> None:
     last = pd.Series(rest.rated_at).groupby(rest.user_ids).max()
     first = pd.Series(test.rated_at).groupby(test.user_ids).min()
     assert (last.loc[first.index] <= first).all()
+
+
+def test_films_rated_at_one_moment_are_held_out_by_chance_and_each_time_the_same() -> None:
+    users, movies = np.repeat(np.arange(1, 101), 20), np.tile(np.arange(1, 21), 100)
+    at_once = np.ones(2000, np.int64)
+    _, test = split_latest(in_order(users, movies, np.full(2000, 3.0), at_once, 1), 0.2)
+    assert np.array_equal(np.bincount(test.user_ids)[1:], np.full(100, 4))
+    assert np.unique(test.movie_ids).tolist() == list(range(1, 21)), "not only those with the highest ids"
+    turned = in_order(users[::-1], movies[::-1], np.full(2000, 3.0), at_once, 1)
+    assert np.array_equal(split_latest(turned, 0.2)[1].movie_ids, test.movie_ids)
 
 
 def test_who_has_rated_little_stays_whole() -> None:
@@ -79,40 +92,136 @@ def test_metrics_as_worked_out_by_hand() -> None:
     assert (rmse, mae) == pytest.approx((np.sqrt(2.5), 1.5))
     shown = [np.arange(10), np.arange(10, 20)]
     liked = [np.asarray([0, 2, 99]), np.asarray([5])]
-    ndcg, recall, coverage = ranking_scores(shown, liked, 40)
+    found = ranking_scores(shown, liked, 40)
     ideal = 1 + 1 / np.log2(3) + 1 / 2
-    assert ndcg == pytest.approx((1 + 1 / 2) / ideal / 2)
-    assert recall == pytest.approx((2 / 3 + 0) / 2)
-    assert coverage == 0.5
+    assert gain(shown[0], liked[0]) == pytest.approx((1 + 1 / 2) / ideal)
+    assert found.gains.estimate().value == pytest.approx((1 + 1 / 2) / ideal / 2)
+    assert found.recall == pytest.approx((2 / 3 + 0) / 2)
+    assert found.coverage == 0.5
 
 
-GOOD = Scores(0.85, 0.6, 0.2, 0.1, 0.3)
-POPULAR, MEAN = Scores(1.0, 0.8, 0.1, 0.05, 0.01), Scores(1.05, 0.8, None, None, None)
+def test_a_standard_error_counts_people_and_not_cases() -> None:
+    rng = np.random.default_rng(0)
+    figures = rng.normal(0.3, 0.2, 400)
+    once = ByPerson(figures, np.ones(400)).estimate()
+    assert (once.value, once.error) == pytest.approx((figures.mean(), figures.std(ddof=1) / 20))
+    thrice = ByPerson(3 * figures, np.full(400, 3.0)).estimate()
+    assert (thrice.value, thrice.error) == pytest.approx((once.value, once.error))
+    # of the same people what differs by little is seen
+    a_little_better = ByPerson(figures + rng.normal(0.005, 0.01, 400), np.ones(400))
+    assert a_little_better.less(ByPerson(figures, np.ones(400))).estimate().beyond_noise()
+    assert not ByPerson(np.asarray([5.0]), np.ones(1)).estimate().beyond_noise(), "one person says nothing"
+
+
+def test_new_people_are_in_no_fit_and_judged_by_what_comes_later(ratings: Ratings) -> None:
+    new = leave_out(ratings, ratings, 0)
+    assert new
+    people = np.unique(new.own.user_ids)
+    assert not set(people) & set(new.others.user_ids)
+    assert len(new.own) + len(new.others) == len(ratings)
+    other = leave_out(ratings, ratings, 1)
+    assert other
+    assert not set(people) & set(other.own.user_ids)
+    found = evaluate_new_people(run_experiment(new.others).model, new)
+    assert list(found.by_count) == list(COUNTS)
+    assert found.gains.cases.max() == len(COUNTS)
+    assert leave_out(few := people_with(20, people=30), few, 0) is None, "six people are too few"
+
+
+def judged(rmse: float, ndcg: float | None = None, new_ndcg: float | None = None) -> Judgement:
+    """A model of which a hundred people think alike, but for a little that is everybody's own."""
+    own = np.linspace(-0.01, 0.01, 100)
+    means = {"rmse": rmse**2, "ndcg_at_10": ndcg, "new_ndcg_at_10": new_ndcg}
+    people = {name: ByPerson(mean + own, np.ones(100)) for name, mean in means.items() if mean is not None}
+    errors = {f"{name}_error": 0.01 for name in people}
+    return Judgement(Scores(rmse=rmse, ndcg_at_10=ndcg, new_ndcg_at_10=new_ndcg, **errors), people)
+
+
+BASELINES = {"popularity": judged(1.0, 0.1, 0.2), "global_mean": judged(1.05)}
+GOOD = judged(0.85, 0.2, 0.3)
+
+
+def decided(new: Judgement, recipe: Judgement | None, rows: int = 1000, **recorded: float) -> Decision:
+    """Against a champion of 1,000 ratings."""
+    return decide(new, rows, BASELINES, Champion(7, 1000, recorded, recipe))
 
 
 def test_the_first_model_must_beat_the_baselines() -> None:
-    assert decide(GOOD, 1000, POPULAR, MEAN, None).alias == "champion"
-    poor = decide(replace(GOOD, ndcg_at_10=0.05), 1000, POPULAR, MEAN, None)
+    assert decide(GOOD, 1000, BASELINES, None).alias == "champion"
+    poor = decide(judged(0.85, 0.05), 1000, BASELINES, None)
     assert (poor.alias, poor.reasons) == ("challenger", ("nDCG@10 is worse than that of popularity",))
 
 
 @pytest.mark.parametrize(
-    ("champion", "alias"),
+    ("recipe", "alias"),
     [
         (GOOD, "champion"),
-        (replace(GOOD, rmse=0.86, ndcg_at_10=0.19), "champion"),
-        (replace(GOOD, rmse=0.84), "challenger"),
-        (replace(GOOD, ndcg_at_10=0.21), "challenger"),
+        (None, "champion"),
+        (judged(0.86, 0.19, 0.29), "champion"),
+        (judged(0.84, 0.2, 0.3), "challenger"),
+        (judged(0.85, 0.21, 0.3), "challenger"),
+        (judged(0.85, 0.2, 0.31), "challenger"),
     ],
 )
-def test_the_champion_gives_way_to_better_or_equal_on_both(champion: Scores, alias: str) -> None:
-    assert decide(GOOD, 1000, POPULAR, MEAN, Champion(1000, champion)).alias == alias
+def test_the_champion_gives_way_to_what_is_nowhere_worse_than_its_recipe(
+    recipe: Judgement | None, alias: str
+) -> None:
+    assert decided(GOOD, recipe).alias == alias
+
+
+def test_a_difference_within_its_standard_error_is_none() -> None:
+    noisy = GOOD.people["ndcg_at_10"].sums + np.tile([0.3, -0.28], 50)
+    people = GOOD.people | {"ndcg_at_10": ByPerson(noisy, np.ones(100))}
+    assert decided(GOOD, Judgement(GOOD.scores, people)).alias == "champion"
+
+
+def test_figures_far_below_those_that_the_champion_recorded_are_refused_and_told() -> None:
+    assert decided(GOOD, GOOD, rmse=0.82, ndcg_at_10=0.23, new_ndcg_at_10=0.33).alias == "champion"
+    fallen = decided(GOOD, GOOD, rmse=0.85, ndcg_at_10=0.25)
+    assert (fallen.alias, fallen.fell) == ("challenger", True)
+    assert "nDCG@10 0.2000 is far worse than the 0.2500 that version 7 recorded" in fallen.reasons[0]
+    assert "dataflix-model promote" in fallen.reasons[0]
+    assert decided(GOOD, GOOD, ndcg_at_10=0.25, ndcg_at_10_error=0.05).alias == "champion"
+    sure = replace(GOOD.scores, rmse_error=1e-5)
+    assert decided(Judgement(sure, GOOD.people), GOOD, rmse=0.845, rmse_error=1e-5).alias == "champion"
 
 
 def test_far_fewer_ratings_than_the_champion_had_are_no_reason_to_replace_it() -> None:
-    decision = decide(GOOD, 700, POPULAR, MEAN, Champion(1000, GOOD))
-    assert decision.alias == "challenger"
+    decision = decided(GOOD, GOOD, rows=700)
+    assert (decision.alias, decision.fell) == ("challenger", False)
     assert "far fewer" in decision.reasons[0]
+
+
+@pytest.fixture(scope="module")
+def sample_data() -> Ratings:
+    return sample_ratings(300, 30)
+
+
+def test_shuffled_stars_and_permuted_films_are_refused(sample_data: Ratings) -> None:
+    """What is fitted with the champion's recipe on the same data is as bad: only what it recorded tells."""
+    good = run_experiment(sample_data)
+    recorded = good.scores["dataflix"].known()
+    for damaged in (with_shuffled_stars(sample_data, 0.6), with_permuted_films(sample_data, 0.3)):
+        known = sample(sample_data.hashes(sample_data.movie_ids))
+        assert same_data(known, len(sample_data), damaged.hashes(damaged.movie_ids))
+        found = run_experiment(damaged, good.recipe)
+        champion = Champion(1, len(sample_data), recorded, found.champion)
+        decision = decide(found.judgements["dataflix"], len(damaged), found.judgements, champion)
+        assert (decision.alias, decision.fell) == ("challenger", True), decision.reasons
+    again = run_experiment(sample_data, good.recipe)
+    champion = Champion(1, len(sample_data), recorded, again.champion)
+    decision = decide(again.judgements["dataflix"], len(sample_data), again.judgements, champion)
+    assert decision.alias == "champion"
+
+
+def test_what_is_held_out_for_the_test_does_not_choose_the_recipe(sample_data: Ratings) -> None:
+    _, test = split_latest(sample_data, 0.2)
+    held_out = np.isin(sample_data.hashes(sample_data.movie_ids), test.hashes(test.movie_ids))
+    stars = sample_data.stars.copy()
+    stars[held_out] = np.random.default_rng(3).permutation(stars[held_out])
+    found = [run_experiment(ratings) for ratings in (sample_data, replace(sample_data, stars=stars))]
+    assert found[0].recipe == found[1].recipe
+    assert found[0].scores["dataflix"].rmse != found[1].scores["dataflix"].rmse
 
 
 def test_a_recipe_survives_its_tag() -> None:
@@ -133,12 +242,13 @@ def test_the_champions_recipe_is_kept_unless_another_is_clearly_better(ratings: 
     told: list[float] = []
     again = run_experiment(ratings, tuned, lambda _text, share: told.append(share))
     assert again.recipe == tuned
-    assert again.champion == again.scores["dataflix"]
+    assert again.champion is again.judgements["dataflix"]
+    assert max(len(curve.validation) for curve in again.tuning.curves) < MOST_EPOCHS
     assert told == sorted(told)
     other = run_experiment(ratings, replace(tuned, learning_rate=1e-5))
     assert other.recipe.learning_rate > 1e-5
     assert other.champion
-    assert (other.champion.rmse or 0) > (other.scores["dataflix"].rmse or 0)
+    assert (other.champion.scores.rmse or 0) > (other.scores["dataflix"].rmse or 0)
 
 
 def test_the_deployed_model_knows_every_rating(ratings: Ratings) -> None:
@@ -231,12 +341,10 @@ def test_a_champion_of_other_data_is_no_rival(ratings: Ratings) -> None:
     fewer = others[np.arange(2000)]
     assert not same_data(champions, len(ratings), fewer.hashes(titled(fewer))), "a smaller set"
     assert not same_data(champions, len(ratings), ratings.hashes(titled(ratings, "Other"))), "other films"
-    decision = decide(GOOD, 100, POPULAR, MEAN, None, other_data=True)
+    decision = decide(GOOD, 100, BASELINES, None, other_data=True)
     assert decision.alias == "champion"
     assert "other data" in decision.reasons[0]
-    assert decide(replace(GOOD, ndcg_at_10=0.05), 100, POPULAR, MEAN, None, other_data=True).alias == (
-        "challenger"
-    )
+    assert decide(judged(0.85, 0.05), 100, BASELINES, None, other_data=True).alias == "challenger"
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -269,11 +377,7 @@ def test_a_model_is_told_which_films_it_is_of(ratings: Ratings) -> None:
 
 
 def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:
-    frame = pd.read_csv(movielens / "ratings.csv")
-    users, movies, stars, at = (
-        frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
-    )
-    scores = run_experiment(in_order(users, movies, stars, at, 1)).scores
+    scores = run_experiment(movielens_ratings(movielens)).scores
     ours, svd, popularity = (scores[name].known() for name in ("dataflix", "surprise_svd", "popularity"))
     assert ours["rmse"] <= svd["rmse"]
     assert ours["ndcg_at_10"] >= 2 * svd["ndcg_at_10"]

@@ -225,13 +225,20 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     if champion := result["baselines"].get("champion_recipe"):
         rows["the champion's recipe"] = champion
     title = f"version {result['model_version']}: {result['alias']} ({'; '.join(result['reasons'])})"
-    table = Table(
-        "judged on held-out ratings", "RMSE", "MAE", "nDCG@10", "Recall@10", "coverage", title=title
-    )
+    columns = {
+        "rmse": "RMSE",
+        "mae": "MAE",
+        "ndcg_at_10": "nDCG@10",
+        "recall_at_10": "Recall@10",
+        "coverage": "coverage",
+        "new_ndcg_at_10": "new people's nDCG@10",
+    }
+    style = "bold red" if result["fell"] else None
+    table = Table("judged on held-out ratings", *columns.values(), title=title, title_style=style)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, scores in rows.items():
-        figures = (scores.get(key) for key in ("rmse", "mae", "ndcg_at_10", "recall_at_10", "coverage"))
+        figures = map(scores.get, columns)
         table.add_row(name, *("" if figure is None else f"{figure:.4f}" for figure in figures))
     console = Console()
     console.print(table)

@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 from dataflix_recommender import Model, damped_means, rank
 from dataflix_training.fitting import Factors, rating_sums
 from dataflix_training.ratings import Ratings
-from dataflix_training.scores import SHOWN, Scores, errors, ranking_scores
+from dataflix_training.scores import (
+    LIKED,
+    SHOWN,
+    Judgement,
+    NewCases,
+    Ranked,
+    errors,
+    judgement,
+    ranking_scores,
+    squared_errors,
+)
 
-#: A film rated so or better was a good recommendation.
-LIKED = 4.0
 #: Rankings are judged by so many people at most, evenly spread over their ids.
 MOST_PEOPLE = 3000
 #: The prior of the popularity baseline's stars, in ratings at the global mean.
@@ -56,19 +64,22 @@ def holdout_users(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) ->
     )
 
 
-def evaluate_ranker(model: Model, holdout: HoldoutUsers) -> tuple[float, float, float]:
-    """nDCG@10, Recall@10 and coverage of a model's rankings, made as serving makes them."""
+def evaluate_ranker(model: Model, holdout: HoldoutUsers) -> Ranked:
+    """A model's rankings, made as serving makes them."""
     shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in holdout.user_ids]
     return ranking_scores(shown, holdout.liked, len(holdout.catalogue))
 
 
-def evaluate_model(model: Model, factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
-    """Stars and rankings of the whole package."""
-    stars = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
-    return Scores(*stars, *evaluate_ranker(model, holdout))
+def evaluate_model(
+    model: Model, factors: Factors, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
+) -> Judgement:
+    """Stars and rankings of the whole package, and what it was to new people."""
+    return _judged(
+        factors.predict(held_out.user_ids, held_out.movie_ids), held_out, evaluate_ranker(model, holdout), new
+    )
 
 
-def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
+def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Judgement:
     """Stars of an SVD, and the rankings that come of ordering by its stars."""
     shown: list[Ints] = []
     users = np.searchsorted(factors.user_ids, holdout.user_ids)
@@ -77,11 +88,13 @@ def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> 
         stars = factors.item_bias + factors.user_factors[some] @ factors.item_factors.T
         for row, seen in zip(stars, holdout.seen[first : first + _PEOPLE_AT_ONCE], strict=True):
             shown.append(holdout.catalogue[_best(row, seen)])
-    stars_errors = errors(factors.predict(held_out.user_ids, held_out.movie_ids), held_out.stars)
-    return Scores(*stars_errors, *ranking_scores(shown, holdout.liked, len(holdout.catalogue)))
+    ranked = ranking_scores(shown, holdout.liked, len(holdout.catalogue))
+    return _judged(factors.predict(held_out.user_ids, held_out.movie_ids), held_out, ranked)
 
 
-def evaluate_popularity(model: Model, known: Ratings, holdout: HoldoutUsers, held_out: Ratings) -> Scores:
+def evaluate_popularity(
+    model: Model, known: Ratings, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
+) -> Judgement:
     """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
     shown = [holdout.catalogue[_best(model.popularity, seen)] for seen in holdout.seen]
     items = np.searchsorted(holdout.catalogue, known.movie_ids)
@@ -90,15 +103,19 @@ def evaluate_popularity(model: Model, known: Ratings, holdout: HoldoutUsers, hel
     places = np.minimum(np.searchsorted(holdout.catalogue, held_out.movie_ids), len(means) - 1)
     is_known = holdout.catalogue[places] == held_out.movie_ids
     stars = np.where(is_known, means[places], known.stars.mean())
-    return Scores(
-        *errors(stars, held_out.stars), *ranking_scores(shown, holdout.liked, len(holdout.catalogue))
-    )
+    return _judged(stars, held_out, ranking_scores(shown, holdout.liked, len(holdout.catalogue)), new)
 
 
-def evaluate_mean(known: Ratings, held_out: Ratings) -> Scores:
+def evaluate_mean(known: Ratings, held_out: Ratings) -> Judgement:
     """The global mean for everyone and everything: it orders nothing."""
-    stars = np.full(len(held_out), known.stars.mean())
-    return Scores(*errors(stars, held_out.stars), None, None, None)
+    return _judged(np.full(len(held_out), known.stars.mean()), held_out)
+
+
+def _judged(
+    stars: NDArray[np.float64], held_out: Ratings, ranked: Ranked | None = None, new: NewCases | None = None
+) -> Judgement:
+    squares = squared_errors(stars, held_out.stars, held_out.user_ids)
+    return judgement(squares, errors(stars, held_out.stars)[1], ranked, new)
 
 
 def _best(values: NDArray[Any], seen: Ints) -> Ints:

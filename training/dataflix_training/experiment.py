@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dataflix_contract.faults import Fault
 from dataflix_recommender import Model
 from dataflix_training import evaluation
-from dataflix_training.fitting import Factors, RankerData, assemble, fit_ranker, fit_svd
+from dataflix_training.evaluation import HoldoutUsers
+from dataflix_training.fitting import Factors, assemble, fit_ranker, fit_svd
+from dataflix_training.new_people import (
+    NewPeople,
+    evaluate_new_people,
+    evaluate_popularity_for_new_people,
+    leave_out,
+)
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.recipe import Recipe
-from dataflix_training.scores import Scores, errors
+from dataflix_training.scores import Judgement, Scores
+from dataflix_training.tuning import VALIDATION_SHARE, Progress, Tuned, tune
 
-#: Of everybody's ratings the latest fifth is held out for the test; of the rest, an eighth for tuning.
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.125
-#: What is tried beside the champion's recipe: factors, learning rate, penalty.
-SVD_GRID = ((100, 0.01, 0.1), (100, 0.01, 0.05), (50, 0.01, 0.1))
-RANKER_GRID = (100.0, 300.0, 1000.0)
-MOST_EPOCHS = 50
-#: Epochs without a better RMSE after which a candidate is given up.
-PATIENCE = 3
-#: A recipe must be better by this share than the champion's to replace it: noise is no reason.
-WORTH_CHANGING = 0.001
+#: Of everybody's ratings the latest fifth is held out for the test.
+TEST_SHARE = 0.2
 FEWEST_RATINGS, FEWEST_HOLDOUT_USERS = 1000, 20
 
 _MEANWHILE = (
@@ -32,30 +31,8 @@ _MEANWHILE = (
     " more ratings (dataflix-import, dataflix-seed)"
 )
 
-#: How many pairs, at most, the errors after each epoch are taken from.
-_TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
-_TUNING_PEOPLE = 1500
-
-#: Called with what goes on and how much of the work is done, from 0 to 1.
-Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """RMSE after each epoch of one candidate."""
-
-    recipe: Recipe
-    training: list[float]
-    validation: list[float]
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch, from 1, with the lowest validation RMSE."""
-        return int(np.argmin(self.validation)) + 1
-
-    def at(self, epochs: int) -> float:
-        """The validation RMSE after so many epochs, or the last when it was given up before."""
-        return self.validation[min(epochs, len(self.validation)) - 1]
+#: Who is taken for new in the test.
+_TEST_DRAW = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +42,25 @@ class Experiment:
     Attributes:
         model: fitted on all ratings with the tuned recipe: what is deployed.
         recipe: the tuned one.
-        scores: by name; ``dataflix`` is the tuned recipe, fitted on what precedes the test.
-        champion: scores of the champion's recipe on the same parts; None without a champion.
-        curves: of the candidates, the chosen one first.
-        ranker_ndcg: validation nDCG@10 by the ranker's penalty.
+        judgements: by name; ``dataflix`` is the tuned recipe, fitted on what precedes the test.
+        champion: the champion's recipe, judged on the same parts; None without a champion.
+        tuning: how the recipe was chosen.
         error_by_count: rows of (least ratings of the film, held-out ratings, RMSE).
         parts: how many ratings trained, tuned and tested.
     """
 
     model: Model
     recipe: Recipe
-    scores: dict[str, Scores]
-    champion: Scores | None
-    curves: list[Curve]
-    ranker_ndcg: dict[float, float]
+    judgements: dict[str, Judgement]
+    champion: Judgement | None
+    tuning: Tuned
     error_by_count: list[tuple[int, int, float]]
     parts: dict[str, int]
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """The figures of each judgement."""
+        return {name: judged.scores for name, judged in self.judgements.items()}
 
 
 def why_not(ratings: Ratings) -> str:
@@ -124,95 +104,54 @@ def run_experiment(
     if why := why_not(ratings):
         raise Fault(why)
     rest, test = split_latest(ratings, TEST_SHARE)
-    holdout = evaluation.holdout_users(rest, test)
-    tuned, curves, ranker_ndcg = _tune(rest, champion, progress)
+    tuning = tune(rest, champion, progress)
+    tuned = tuning.recipe
     progress("judging", 0.6)
+    judge = _Judge(rest, test, evaluation.holdout_users(rest, test), leave_out(rest, ratings, _TEST_DRAW))
     factors, model = _fit(rest, tuned)
-    scores = {"dataflix": evaluation.evaluate_model(model, factors, holdout, test)}
+    judgements = {"dataflix": judge.package(tuned, factors, model)}
     progress("judging Surprise's SVD and the baselines", 0.7)
-    defaults = fit_svd(rest, Recipe(seed=tuned.seed))
-    scores["surprise_svd"] = evaluation.evaluate_svd(defaults, holdout, test)
-    scores["popularity"] = evaluation.evaluate_popularity(model, rest, holdout, test)
-    scores["global_mean"] = evaluation.evaluate_mean(rest, test)
+    judgements |= judge.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
     progress("judging the champion's recipe", 0.8)
-    champion_scores = scores["dataflix"] if champion else None
+    champion_judged = judgements["dataflix"] if champion else None
     if champion and champion != tuned:
-        its_factors, its_model = _fit(rest, champion)
-        champion_scores = evaluation.evaluate_model(its_model, its_factors, holdout, test)
+        champion_judged = judge.package(champion, *_fit(rest, champion))
     progress("fitting on all ratings", 0.9)
-    rmse = scores["dataflix"].rmse or 1.0
+    rmse = judgements["dataflix"].scores.rmse or 1.0
     final = assemble(ratings, fit_svd(ratings, tuned), fit_ranker(ratings, tuned), rmse**2)
     return Experiment(
         final,
         tuned,
-        scores,
-        champion_scores,
-        curves,
-        ranker_ndcg,
+        judgements,
+        champion_judged,
+        tuning,
         _error_by_count(factors, rest, test),
         {"rows_trained": len(rest), "rows_tested": len(test)},
     )
 
 
-def _tune(
-    rest: Ratings, champion: Recipe | None, progress: Progress
-) -> tuple[Recipe, list[Curve], dict[float, float]]:
-    """The best recipe by validation; the SVD's part by RMSE, the ranker's by nDCG@10."""
-    train, validation = split_latest(rest, VALIDATION_SHARE)
-    base = champion or Recipe()
-    recipes = _candidates(base)
-    curves = []
-    for number, recipe in enumerate(recipes):
-        progress(f"tuning the SVD, {number + 1} of {len(recipes)}", 0.4 * number / len(recipes))
-        curves.append(_curve(train, validation, recipe))
-    best = min(curves, key=lambda curve: min(curve.validation))
-    tuned = replace(best.recipe, epochs=best.best_epoch)
-    if champion and curves[0].at(champion.epochs) <= min(best.validation) * (1 + WORTH_CHANGING):
-        best, tuned = curves[0], champion
-    curves.sort(key=lambda curve: curve is not best)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What models are judged by: the held-out part, and people who are left out as a whole."""
 
-    data = RankerData(train, base)
-    factors = fit_svd(train, replace(tuned, epochs=1))  # the ranking does not look at stars
-    holdout = evaluation.holdout_users(train, validation, _TUNING_PEOPLE)
-    ndcg = {}
-    penalties = list(dict.fromkeys([base.ranker_penalty, *RANKER_GRID]))
-    for number, penalty in enumerate(penalties):
-        progress(f"tuning the ranker, {number + 1} of {len(penalties)}", 0.4 + 0.2 * number / len(penalties))
-        model = assemble(train, factors, data.fit(penalty), 1.0)
-        ndcg[penalty] = evaluation.evaluate_ranker(model, holdout)[0]
-    highest = max(ndcg, key=lambda penalty: ndcg[penalty])
-    keep = ndcg[base.ranker_penalty] >= ndcg[highest] * (1 - WORTH_CHANGING)
-    return replace(tuned, ranker_penalty=base.ranker_penalty if keep else highest), curves, ndcg
+    rest: Ratings
+    test: Ratings
+    holdout: HoldoutUsers
+    new: NewPeople | None
 
+    def package(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
+        """Judge a recipe: what was fitted with it on ``rest``, and a fit without the new people."""
+        cases = evaluate_new_people(_fit(self.new.others, recipe)[1], self.new) if self.new else None
+        return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 
-def _candidates(base: Recipe) -> list[Recipe]:
-    """The base first, then the grid; each once."""
-    grid = [
-        replace(base, factors=factors, learning_rate=rate, penalty=penalty)
-        for factors, rate, penalty in SVD_GRID
-    ]
-    return list(dict.fromkeys([base, *grid]))
-
-
-def _curve(train: Ratings, validation: Ratings, recipe: Recipe) -> Curve:
-    """Fit for as long as it gets better, and note the errors after each epoch."""
-    training_pairs, validation_pairs = _sample(train, _TRAINING_PAIRS), _sample(validation, _VALIDATION_PAIRS)
-    curve = Curve(recipe, [], [])
-
-    def after_epoch(factors: Factors, _done: int) -> bool:
-        for pairs, errors_so_far in ((training_pairs, curve.training), (validation_pairs, curve.validation)):
-            errors_so_far.append(errors(factors.predict(pairs.user_ids, pairs.movie_ids), pairs.stars)[0])
-        return len(curve.validation) - curve.best_epoch >= PATIENCE
-
-    fit_svd(train, replace(recipe, epochs=MOST_EPOCHS), after_epoch)
-    return curve
-
-
-def _sample(ratings: Ratings, most: int) -> Ratings:
-    """At most so many, evenly spread."""
-    if len(ratings) <= most:
-        return ratings
-    return ratings[np.linspace(0, len(ratings) - 1, most).astype(np.int64)]
+    def baselines(self, svd: Factors, model: Model) -> dict[str, Judgement]:
+        """Judge Surprise's SVD, and what knows nothing of anybody's taste."""
+        cases = evaluate_popularity_for_new_people(self.new) if self.new else None
+        return {
+            "surprise_svd": evaluation.evaluate_svd(svd, self.holdout, self.test),
+            "popularity": evaluation.evaluate_popularity(model, self.rest, self.holdout, self.test, cases),
+            "global_mean": evaluation.evaluate_mean(self.rest, self.test),
+        }
 
 
 def _fit(ratings: Ratings, recipe: Recipe) -> tuple[Factors, Model]:

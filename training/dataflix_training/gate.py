@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_contract.schema import CHAMPION
-from dataflix_training.scores import Scores
+from dataflix_training.scores import Judgement, Scores
 
 CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]
@@ -17,6 +18,18 @@ Alias = Literal["champion", "challenger"]
 #: Today's ratings must be at least so many of those that the champion was trained with: half a load of the
 #: warehouse would otherwise train a model that is good at half of the ratings.
 LEAST_SHARE_OF_ROWS = 0.8
+#: Figures that are worse than those that the champion has recorded by so many standard errors are no chance.
+FAR = 3.0
+#: They must be worse by this share too: the standard error of millions of ratings is smaller than what one
+#: day changes.
+FAR_SHARE = 0.01
+#: What is compared: the score, what it is called, and whether lower is better.
+_COMPARED = (
+    ("rmse", "RMSE", True),
+    ("ndcg_at_10", "nDCG@10", False),
+    ("new_rmse", "new people's RMSE", True),
+    ("new_ndcg_at_10", "new people's nDCG@10", False),
+)
 #: Of two trainings with the same data, one has seen at least this share of what the other has seen.
 LEAST_SHARED = 0.5
 #: How many ratings a version's sample has: it fits into a tag, and tells shares apart by a few hundredths.
@@ -28,20 +41,31 @@ class Champion:
     """What the gate knows of the champion.
 
     Attributes:
+        version: its number.
         rows: how many ratings it was trained with.
-        scores: of its recipe, fitted and judged on the same data as the new one.
+        recorded: the scores that its own training found, by name.
+        recipe: its recipe, judged on the same data as the new model; None: it cannot be made again.
     """
 
+    version: int
     rows: int
-    scores: Scores
+    recorded: Mapping[str, float]
+    recipe: Judgement | None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The alias that the new version gets, and why, in words."""
+    """The alias that the new version gets, and why, in words.
+
+    Attributes:
+        alias: champion or challenger.
+        reasons: in words.
+        fell: the figures fell far below those that the champion recorded: the data may be damaged.
+    """
 
     alias: Alias
     reasons: tuple[str, ...]
+    fell: bool = False
 
 
 def sample(hashes: NDArray[np.uint64]) -> tuple[int, ...]:
@@ -66,41 +90,49 @@ def same_data(champions: tuple[int, ...], rows: int, hashes: NDArray[np.uint64])
     return max(kept, kept * rows / max(1, len(hashes))) >= LEAST_SHARED
 
 
-def decide(  # noqa: PLR0913 - the last one is by name
-    new: Scores,
+def decide(
+    new: Judgement,
     rows: int,
-    popularity: Scores,
-    mean: Scores,
+    baselines: Mapping[str, Judgement],
     champion: Champion | None,
     *,
     other_data: bool = False,
 ) -> Decision:
-    """Champion, if better or equal on both RMSE and nDCG@10 than the champion, and than the baselines.
+    """Champion, if better than the baselines, and not worse than the champion beyond noise.
+
+    The champion is compared twice. Its recipe on today's data, person by person, tells whether the new recipe
+    is better. What it recorded when it was trained tells whether the data are as good as they were then: both
+    recipes are fitted on today's, and damage would make both worse alike.
 
     Args:
-        new: the new model's scores.
+        new: the new model.
         rows: how many ratings it was trained with.
-        popularity: the scores of the most popular films.
-        mean: the scores of the global mean.
+        baselines: ``popularity`` and ``global_mean``.
         champion: the rival; None: there is none.
         other_data: there is a champion that is no rival, because it was trained with other data.
     """
-    objections = [
-        *_worse(new.rmse, mean.rmse, "RMSE", "the global mean"),
-        *_worse(popularity.ndcg_at_10, new.ndcg_at_10, "nDCG@10", "popularity"),
-    ]
+    fallen = _fallen(new.scores, champion) if champion else []
+    objections = fallen + _below_baselines(new.scores, baselines)
     if champion:
-        objections += _worse(new.rmse, champion.scores.rmse, "RMSE", "the champion")
-        objections += _worse(champion.scores.ndcg_at_10, new.ndcg_at_10, "nDCG@10", "the champion")
+        if champion.recipe:
+            objections += _paired(new, champion.recipe)
         if rows < LEAST_SHARE_OF_ROWS * champion.rows:
             objections.append(f"{rows} ratings are far fewer than the champion's {champion.rows}")
     if objections:
-        return Decision(CHALLENGER, tuple(objections))
+        return Decision(CHALLENGER, tuple(objections), bool(fallen))
     if champion:
-        return Decision(CHAMPION, ("better or equal on RMSE and nDCG@10",))
+        return Decision(CHAMPION, ("not worse than the champion on stars and rankings",))
     if other_data:
         return Decision(CHAMPION, ("the champion was trained with other data, and is no rival",))
     return Decision(CHAMPION, ("no champion to compare with",))
+
+
+def _below_baselines(new: Scores, baselines: Mapping[str, Judgement]) -> list[str]:
+    popularity, mean = baselines["popularity"].scores, baselines["global_mean"].scores
+    return [
+        *_worse(new.rmse, mean.rmse, "RMSE", "the global mean"),
+        *_worse(popularity.ndcg_at_10, new.ndcg_at_10, "nDCG@10", "popularity"),
+    ]
 
 
 def _worse(lower: float | None, higher: float | None, metric: str, than: str) -> list[str]:
@@ -108,3 +140,33 @@ def _worse(lower: float | None, higher: float | None, metric: str, than: str) ->
     if lower is not None and higher is not None and lower <= higher:
         return []
     return [f"{metric} is worse than that of {than}"]
+
+
+def _paired(new: Judgement, recipe: Judgement) -> list[str]:
+    """What is worse than with the champion's recipe, on the same cases of the same people, beyond noise."""
+    objections = []
+    for score, name, lower_is_better in _COMPARED:
+        if score in new.people and score in recipe.people:
+            loss = new.people[score].less(recipe.people[score]).estimate()
+            loss = loss if lower_is_better else loss.negative()
+            if loss.beyond_noise():
+                objections.append(f"{name} is worse than that of the champion's recipe")
+    return objections
+
+
+def _fallen(new: Scores, champion: Champion) -> list[str]:
+    """What is worse than the champion recorded by more than chance, or one day, explains."""
+    figures, objections = new.known(), []
+    for score, name, lower_is_better in _COMPARED:
+        if score not in figures or score not in champion.recorded:
+            continue
+        now, then, error = figures[score], champion.recorded[score], figures[f"{score}_error"]
+        # a champion from before errors were recorded is taken to be as sure as the new model
+        error = float(np.hypot(error, champion.recorded.get(f"{score}_error", error)))
+        if (now - then if lower_is_better else then - now) > max(FAR * error, FAR_SHARE * then):
+            objections.append(
+                f"{name} {now:.4f} is far worse than the {then:.4f} that version {champion.version} recorded"
+                f" (standard error {error:.4f}): the ratings or the films' ids may be damaged. Look at them;"
+                " if they are right, dataflix-model promote puts this version in service"
+            )
+    return objections

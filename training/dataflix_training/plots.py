@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dataflix_training.experiment import Curve, Experiment
+from dataflix_training.experiment import Experiment
+from dataflix_training.tuning import Curve
 
 _TOP = 20
 
@@ -28,7 +29,7 @@ def draw(experiment: Experiment, titles: Mapping[int, str], folder: Path) -> Non
         titles: of the films in :func:`top_movies`; a film without one is called by its id.
         folder: is there.
     """
-    _learning_curve(experiment.curves).savefig(folder / "learning_curve.png")
+    _learning_curve(experiment.tuning.curves).savefig(folder / "learning_curve.png")
     _error_by_count(experiment.error_by_count).savefig(folder / "error_by_rating_count.png")
     _top_movies(experiment, titles).savefig(folder / "top_movies.png")
 

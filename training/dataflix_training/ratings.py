@@ -18,7 +18,7 @@ FEWEST_TO_SPLIT = 5
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """Columns of equal length, in the order of ``user_ids``, ``rated_at``, ``movie_ids``.
+    """Columns of equal length, in the order of ``user_ids`` and ``rated_at``; :func:`by_chance` where equal.
 
     Attributes:
         user_ids: int64.
@@ -52,21 +52,29 @@ class Ratings:
         return hashed.hexdigest()
 
     def hashes(self, titles: Ints) -> NDArray[np.uint64]:
-        """64 bits for each rating: who gave how many stars to which film.
+        """64 bits for each rating: who rated which film when. The stars are left out: they may be damaged.
 
         Args:
             titles: for each rating a digest of the film's title, so that one id of two films is not one film.
         """
-        halves = np.rint(2 * self.stars).astype(np.int64)
-        mixed = np.zeros(len(self), np.uint64)
-        for column in (self.user_ids, self.movie_ids, titles, halves):
-            mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
-        return mixed
+        return by_chance(self.user_ids, self.movie_ids, self.rated_at, titles)
+
+
+def by_chance(*columns: Ints) -> NDArray[np.uint64]:
+    """For each row 64 bits that follow from nothing but its numbers, and from these without any order."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
+    return mixed
 
 
 def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max_version: int) -> Ratings:
-    """Ratings from columns in any order."""
-    order = np.lexsort((movie_ids, rated_at, user_ids))
+    """Ratings from columns in any order.
+
+    People rate several films at one moment. Which of these come first is left to chance, the same each time:
+    in the order of ids the oldest films would be learnt from, and the newest be held out.
+    """
+    order = np.lexsort((by_chance(user_ids, movie_ids), rated_at, user_ids))
     return Ratings(user_ids[order], movie_ids[order], stars[order], rated_at[order], max_version)
 
 

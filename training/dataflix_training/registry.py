@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +22,8 @@ PREVIOUS = "previous-champion"
 RUN_TAG = "dataflix.run_id"
 RECIPE_TAG = "dataflix.recipe"
 ROWS_TAG = "dataflix.rows"
-SAMPLE_TAG = "dataflix.sample"
+SCORES_TAG = "dataflix.scores"
+SAMPLE_TAG = "dataflix.rated"
 REPLACED_TAG = "dataflix.replaced"
 
 
@@ -140,6 +143,13 @@ class Registry:
             token = page.token
             if not token:
                 return found
+
+
+def recorded_scores(tags: Mapping[str, str]) -> dict[str, float]:
+    """What a version's training found; of versions from before all of it was noted, two figures."""
+    if SCORES_TAG in tags:
+        return {name: float(value) for name, value in json.loads(tags[SCORES_TAG]).items()}
+    return {name: float(tags[name]) for name in ("rmse", "ndcg_at_10") if name in tags}
 
 
 def _version(one: ModelVersion, aliases: list[str]) -> Version:

@@ -44,8 +44,10 @@ from dataflix_training.registry import (
     ROWS_TAG,
     RUN_TAG,
     SAMPLE_TAG,
+    SCORES_TAG,
     Registry,
 )
+from dataflix_training.scores import Scores
 
 log = structlog.get_logger()
 
@@ -192,6 +194,7 @@ class Tracking:
             RECIPE_TAG: outcome["recipe"],
             ROWS_TAG: str(outcome["rows"]),
             MODEL_DIGEST_TAG: outcome["model_sha256"],
+            SCORES_TAG: json.dumps({name: outcome[name] for name in Scores.names() if name in outcome}),
             "rmse": str(outcome["rmse"]),
             "ndcg_at_10": str(outcome["ndcg_at_10"]),
         }
@@ -261,7 +264,7 @@ def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
     scores = {name: score.known() for name, score in experiment.scores.items()}
     own = scores.pop("dataflix")
     if experiment.champion:
-        scores["champion_recipe"] = experiment.champion.known()
+        scores["champion_recipe"] = experiment.champion.scores.known()
     return {
         "run_id": run_id,
         "mlflow_run_id": mlflow_run,
@@ -269,6 +272,7 @@ def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
         "model_sha256": digest(experiment.model),
         "alias": decision.alias,
         "reasons": list(decision.reasons),
+        "fell": decision.fell,
         **own,
         "rows": len(ratings),
         "max_version": ratings.max_version,
@@ -276,11 +280,14 @@ def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
         "recipe": experiment.recipe.to_json(),
         "seconds": round(seconds, 1),
         "baselines": scores,
+        "new_people": {
+            name: judged.by_count for name, judged in experiment.judgements.items() if judged.by_count
+        },
     }
 
 
 def _metrics(experiment: Experiment) -> list[Metric]:
-    chosen = experiment.curves[0]
+    chosen = experiment.tuning.curves[0]
     rows = [
         *((key, value, 0) for key, value in experiment.scores["dataflix"].known().items()),
         *(
@@ -294,7 +301,10 @@ def _metrics(experiment: Experiment) -> list[Metric]:
         *(("curve.training_rmse", value, epoch) for epoch, value in enumerate(chosen.training, 1)),
     ]
     if experiment.champion:
-        rows += [(f"champion_recipe.{key}", value, 0) for key, value in experiment.champion.known().items()]
+        champion = experiment.champion.scores.known()
+        rows += [(f"champion_recipe.{key}", value, 0) for key, value in champion.items()]
+    for name, judged in experiment.judgements.items():
+        rows += [(f"{name}.new_people.ndcg_at_10", value, count) for count, value in judged.by_count.items()]
     now = int(1000 * time.time())
     return [Metric(key, value, now, step) for key, value, step in rows]
 

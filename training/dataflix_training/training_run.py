@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ import structlog
 from numpy.typing import NDArray
 
 from dataflix_contract import Settings
-from dataflix_training.experiment import Progress, run_experiment, why_not
+from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.fitting import title_digests, with_films
 from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.marts import read_films, read_ratings
 from dataflix_training.recipe import Recipe
-from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG
+from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tracking import Tracking, outcome
+from dataflix_training.tuning import Progress
 
 log = structlog.get_logger()
 
@@ -28,13 +30,17 @@ class _Rival:
     """The model in service, as far as the new one competes with it.
 
     Attributes:
-        recipe: how it was made; None: there is no rival.
+        recipe: how it was made; None: there is no rival, or its recipe cannot be made again.
+        version: its number; 0: there is no rival.
         rows: how many ratings it was trained with.
+        recorded: the scores of its own training.
         other_data: there is a champion, and it was trained with other data.
     """
 
     recipe: Recipe | None = None
+    version: int = 0
     rows: int = 0
+    recorded: Mapping[str, float] = field(default_factory=dict)
     other_data: bool = False
 
 
@@ -63,17 +69,13 @@ def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progres
             ratings, rival.recipe, lambda text, share: progress(text, 0.05 + 0.8 * share)
         )
         experiment = replace(experiment, model=with_films(experiment.model, films))
-        scores = experiment.scores
-        champion = Champion(rival.rows, experiment.champion) if experiment.champion else None
-        decision = decide(
-            scores["dataflix"],
-            len(ratings),
-            scores["popularity"],
-            scores["global_mean"],
-            champion,
-            other_data=rival.other_data,
-        )
-        log.info("judged", alias=decision.alias, reasons=decision.reasons)
+        judged = experiment.judgements
+        champion = None
+        if rival.version:
+            champion = Champion(rival.version, rival.rows, rival.recorded, experiment.champion)
+        decision = decide(judged["dataflix"], len(ratings), judged, champion, other_data=rival.other_data)
+        tell = log.warning if decision.fell else log.info
+        tell("judged", alias=decision.alias, reasons=decision.reasons)
         progress("uploading", 0.85)
         titles = {movie_id: film[0] for movie_id, film in films.items()}
         tracking.record(mlflow_run, ratings, experiment, titles, _source(settings))
@@ -94,18 +96,19 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
     if version is None:
         return _Rival()
     tags = version.tags
-    try:
-        recipe, rows = Recipe.from_json(tags[RECIPE_TAG]), int(tags[ROWS_TAG])
-    except (KeyError, ValueError) as error:
-        # one that another program has registered, or an older one of ours: nothing to compare with
-        log.warning(
-            "the champion has no recipe that can be made again", version=version.version, why=str(error)
-        )
-        return _Rival()
+    rows = int(tags.get(ROWS_TAG, 0))
     if SAMPLE_TAG in tags and not same_data(tuple(json.loads(tags[SAMPLE_TAG])), rows, hashes):
         log.info("the champion was trained with other data", version=version.version)
         return _Rival(other_data=True)
-    return _Rival(recipe, rows)
+    recipe = None
+    try:
+        recipe = Recipe.from_json(tags[RECIPE_TAG])
+    except (KeyError, ValueError) as error:
+        # one that another program has registered: only what it has recorded can be compared with
+        log.warning(
+            "the champion has no recipe that can be made again", version=version.version, why=str(error)
+        )
+    return _Rival(recipe, int(version.version), rows, recorded_scores(tags))
 
 
 def _source(settings: Settings) -> str:

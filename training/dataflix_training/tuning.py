@@ -1,0 +1,150 @@
+"""Choose a recipe by ratings that are held out from the fits. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataflix_training import evaluation
+from dataflix_training.fitting import Factors, RankerData, assemble, fit_svd
+from dataflix_training.ratings import Ratings, split_latest
+from dataflix_training.recipe import Recipe
+from dataflix_training.scores import ByPerson, errors, squared_errors
+
+#: Of everybody's ratings but those of the test, the latest eighth is held out.
+VALIDATION_SHARE = 0.125
+#: What is tried beside the champion's recipe: factors, learning rate, penalty.
+SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
+RANKER_GRID = (100.0, 300.0, 1000.0)
+#: Where a fit ends that still gets better; none has come near it.
+MOST_EPOCHS = 300
+#: A candidate is given up when it has not got better by this share in so many epochs.
+LEAST_GAIN, PATIENCE = 1e-4, 3
+
+#: How many pairs, at most, the errors after each epoch are taken from.
+_TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
+_TUNING_PEOPLE = 1500
+
+#: Called with what goes on and how much of the work is done, from 0 to 1.
+Progress = Callable[[str, float], None]
+
+
+@dataclass(slots=True)
+class Curve:
+    """Errors after each epoch of one candidate.
+
+    Attributes:
+        recipe: the candidate.
+        training: RMSE on what it learns from.
+        validation: RMSE on what it is chosen by.
+        best_epoch: the last one, from 1, that made the validation better.
+        best: squared errors of the validation after that epoch.
+        own: after the recipe's own number of epochs, or the last when it was given up before.
+    """
+
+    recipe: Recipe
+    training: list[float]
+    validation: list[float]
+    best_epoch: int
+    best: ByPerson
+    own: ByPerson
+
+    @property
+    def lowest(self) -> float:
+        """The validation RMSE after the best epoch."""
+        return self.validation[self.best_epoch - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The recipe that was chosen, and what it was chosen from.
+
+    Attributes:
+        recipe: the best one, or the champion's where no other is better beyond noise.
+        curves: of the SVD's candidates, the chosen one first.
+        ranker_ndcg: validation nDCG@10 by the ranker's penalty.
+    """
+
+    recipe: Recipe
+    curves: list[Curve]
+    ranker_ndcg: dict[float, float]
+
+
+def tune(rest: Ratings, champion: Recipe | None, progress: Progress) -> Tuned:
+    """The best recipe by validation; the SVD's part by RMSE, the ranker's by nDCG@10.
+
+    The champion's recipe stays unless another is better beyond noise: by more than one standard error of the
+    paired difference, over people.
+
+    Args:
+        rest: all ratings but those of the test.
+        champion: the recipe of the model in service; None: there is none.
+        progress: told what goes on.
+    """
+    train, validation = split_latest(rest, VALIDATION_SHARE)
+    base = champion or Recipe()
+    recipes = _candidates(base)
+    curves = []
+    for number, recipe in enumerate(recipes):
+        progress(f"tuning the SVD, {number + 1} of {len(recipes)}", 0.4 * number / len(recipes))
+        curves.append(_curve(train, validation, recipe))
+    best = min(curves, key=lambda curve: curve.lowest)
+    tuned = replace(best.recipe, epochs=best.best_epoch)
+    if champion and not curves[0].own.less(best.best).estimate().beyond_noise():
+        best, tuned = curves[0], champion
+    curves.sort(key=lambda curve: curve is not best)
+
+    data = RankerData(train, base)
+    factors = fit_svd(train, replace(tuned, epochs=1))  # the ranking does not look at stars
+    holdout = evaluation.holdout_users(train, validation, _TUNING_PEOPLE)
+    gains: dict[float, ByPerson] = {}
+    penalties = list(dict.fromkeys([base.ranker_penalty, *RANKER_GRID]))
+    for number, penalty in enumerate(penalties):
+        progress(f"tuning the ranker, {number + 1} of {len(penalties)}", 0.4 + 0.2 * number / len(penalties))
+        model = assemble(train, factors, data.fit(penalty), 1.0)
+        gains[penalty] = evaluation.evaluate_ranker(model, holdout).gains
+    ndcg = {penalty: found.estimate().value for penalty, found in gains.items()}
+    highest = max(ndcg, key=lambda penalty: ndcg[penalty])
+    if champion and not gains[highest].less(gains[champion.ranker_penalty]).estimate().beyond_noise():
+        highest = champion.ranker_penalty
+    return Tuned(replace(tuned, ranker_penalty=highest), curves, ndcg)
+
+
+def _candidates(base: Recipe) -> list[Recipe]:
+    """The base first, then the grid; each once."""
+    grid = [
+        replace(base, factors=factors, learning_rate=rate, penalty=penalty)
+        for factors, rate, penalty in SVD_GRID
+    ]
+    return list(dict.fromkeys([base, *grid]))
+
+
+def _curve(train: Ratings, validation: Ratings, recipe: Recipe) -> Curve:
+    """Fit for as long as it gets better, and note the errors after each epoch."""
+    training_pairs, validation_pairs = _sample(train, _TRAINING_PAIRS), _sample(validation, _VALIDATION_PAIRS)
+    nothing = ByPerson(np.zeros(0), np.zeros(0))
+    curve = Curve(recipe, [], [], 1, nothing, nothing)
+
+    def after_epoch(factors: Factors, done: int) -> bool:
+        predicted = factors.predict(training_pairs.user_ids, training_pairs.movie_ids)
+        curve.training.append(errors(predicted, training_pairs.stars)[0])
+        predicted = factors.predict(validation_pairs.user_ids, validation_pairs.movie_ids)
+        curve.validation.append(errors(predicted, validation_pairs.stars)[0])
+        squares = squared_errors(predicted, validation_pairs.stars, validation_pairs.user_ids)
+        if done == 1 or curve.validation[-1] < curve.lowest * (1 - LEAST_GAIN):
+            curve.best_epoch, curve.best = done, squares
+        if done <= recipe.epochs:
+            curve.own = squares
+        return done - curve.best_epoch >= PATIENCE
+
+    fit_svd(train, replace(recipe, epochs=MOST_EPOCHS), after_epoch)
+    return curve
+
+
+def _sample(ratings: Ratings, most: int) -> Ratings:
+    """At most so many, evenly spread."""
+    if len(ratings) <= most:
+        return ratings
+    return ratings[np.linspace(0, len(ratings) - 1, most).astype(np.int64)]
