@@ -66,6 +66,8 @@ class Model:
         item_titles: (I,) int64, digests of the films' titles; None in models made before these were kept. See
             :mod:`dataflix_recommender.catalogue`.
         item_years: (I,) int16, the films' years of release; None as above.
+        watched: what a rating at someone's own mean says in favour of similar films, in stars; None in models
+            made before it was tuned.
     """
 
     user_ids: IntArray
@@ -89,6 +91,7 @@ class Model:
     max_version: int
     item_titles: IntArray | None = None
     item_years: IntArray | None = None
+    watched: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.

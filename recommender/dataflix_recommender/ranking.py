@@ -12,10 +12,11 @@ from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Pro
 
 #: How many ratings at the global mean everyone's own mean starts from.
 MEAN_PRIOR = 5
-#: What a rating at someone's own mean says in favour, in stars: to have watched is a liking in itself.
+#: What a rating at someone's own mean says in favour, in stars, where the model does not say: to have watched
+#: is a liking in itself.
 WATCHED = 0.5
-#: How much popularity counts beside a row of the ranker: enough to order what the ranker leaves equal.
-POPULARITY = 1e-3
+#: How much popularity counts for someone who has rated nothing, and after how many ratings half as much.
+POPULARITY, POPULARITY_HALF = 0.2, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class Ranking:
 def weights(model: Model, profile: Profile) -> FloatArray:
     """What each rating of a profile says, in stars: for similar films above 0, against them below.
 
-    The rating less the person's own mean (drawn towards the global one while there are few), plus
-    :data:`WATCHED`. So a 5 lifts similar films and a 0.5 lowers them, for kind and for harsh raters.
+    The rating less the person's own mean (drawn towards the global one while there are few), plus what it
+    says to have watched a film. So a 5 lifts similar films and a 0.5 lowers them, for kind and for harsh
+    raters.
     """
     shrunk = profile.ratings.sum() + MEAN_PRIOR * model.global_mean
     mean = shrunk / (len(profile.ratings) + MEAN_PRIOR)
-    return np.asarray(profile.ratings - mean + WATCHED)
+    watched = WATCHED if model.watched is None else model.watched
+    return np.asarray(profile.ratings - mean + watched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ def votes(model: Model, profile: Profile) -> Votes:
 
 
 def scores(model: Model, profile: Profile, given: Votes | None = None) -> FloatArray:
-    """The ranker's score of every film: (I,), the sum of the votes.
+    """The ranker's score of every film: (I,), the sum of the votes and of popularity, which is the prior.
 
-    Popularity orders what the ranker leaves equal, and everything for someone who has rated nothing.
+    For someone who has rated nothing popularity is all there is, and the fewer ratings someone has, the more
+    it counts: a few votes alone order worse than popularity does.
     """
     given = given or votes(model, profile)
     total = np.bincount(given.items, given.values, len(model.item_ids))
-    return np.asarray(total + POPULARITY * model.popularity)
+    before = POPULARITY / (1 + len(profile.items) / POPULARITY_HALF)
+    return np.asarray(total + before * model.popularity)
 
 
 def rank(  # noqa: PLR0913 - the last four are by name

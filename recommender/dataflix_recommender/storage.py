@@ -17,16 +17,17 @@ from dataflix_recommender.model import Model, ModelError
 #: The model's file, and where MLflow keeps it among the files of a version.
 MODEL_FILE = "model.npz"
 MODEL_PATH = f"data/{MODEL_FILE}"
-#: Format 1 has no titles and years of the films. It is read, and no longer written.
-FORMAT = 2
-_FORMAT_WITHOUT_TITLES = 1
-_OPTIONAL = frozenset({"item_titles", "item_years"})
+#: Files of earlier formats are read: they lack what came later.
+FORMAT = 3
+#: With which format what a model may lack came.
+_SINCE = {"item_titles": 2, "item_years": 2, "watched": 3}
 _FORMAT, _DIGEST = "format", "sha256"
 _SCALARS: dict[str, type[int | float]] = {
     "global_mean": float,
     "rating_min": float,
     "rating_max": float,
     "max_version": int,
+    "watched": float,
 }
 
 
@@ -84,7 +85,7 @@ def load_unpacked(folder: Path) -> Model:
             # as plain arrays: indexing a memmap makes memmaps, which takes longer
             field.name: np.asarray(np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False))
             for field in fields(Model)
-            if field.name not in _OPTIONAL or (folder / f"{field.name}.npy").exists()
+            if field.name not in _SINCE or (folder / f"{field.name}.npy").exists()
         }
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no unpacked model: {error}") from error
@@ -101,15 +102,14 @@ def digest(model: Model) -> str:
 
 
 def _format(model: Model) -> int:
-    return _FORMAT_WITHOUT_TITLES if model.item_titles is None else FORMAT
+    return max([since for name, since in _SINCE.items() if getattr(model, name) is not None], default=1)
 
 
 def _checked(arrays: Mapping[str, NDArray[Any]], path: Path) -> Model:
     found = int(arrays[_FORMAT]) if _FORMAT in arrays else None
-    if found not in {FORMAT, _FORMAT_WITHOUT_TITLES}:
-        raise ModelError(f"{path} has the format {found}, this program reads {FORMAT}: train again")
-    optional = _OPTIONAL if found == _FORMAT_WITHOUT_TITLES else set()
-    missing = sorted({field.name for field in fields(Model)} - arrays.keys() - optional)
+    if found is None or not 1 <= found <= FORMAT:
+        raise ModelError(f"{path} has the format {found}, this program reads 1 to {FORMAT}: train again")
+    missing = sorted({field.name for field in fields(Model)} - arrays.keys() - _SINCE.keys())
     if missing:
         raise ModelError(f"{path} lacks {', '.join(missing)}")
     model = _model(arrays)

@@ -170,6 +170,10 @@ def test_a_model_knows_its_films_by_title_and_year(tmp_path: Path) -> None:
     )
     with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
         assert int(archive["format"]) == 2
+    save(replace(model, watched=0.25), tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
+        assert int(archive["format"]) == 3
+    assert load(tmp_path / "model.npz").watched == 0.25
     with pytest.raises(ModelError, match="belong together"):
         replace(model, item_years=None)
     with pytest.raises(ModelError, match="item_titles has the shape"):

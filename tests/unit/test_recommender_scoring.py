@@ -1,10 +1,14 @@
 """Stars, fold-in, order and reasons, against figures worked out by hand or in another way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dataflix_recommender import (
     Model,
+    Profile,
+    Votes,
     because,
     fold_in,
     predict_stars,
@@ -12,6 +16,7 @@ from dataflix_recommender import (
     scores,
     similar,
 )
+from dataflix_recommender.model import FloatArray
 from dataflix_training.experiment import run_experiment
 from dataflix_training.synthetic import synthetic_ratings
 from support.recommender import small_model
@@ -90,7 +95,21 @@ def test_scores_are_weights_times_rows() -> None:
     mean = (8.0 + 5 * 3.5) / 7
     liked, less = 5.0 - mean + 0.5, 3.0 - mean + 0.5
     expected = [0, 0.1 * liked, 0.4 * liked + 0.3 * less, -0.2 * liked]
-    assert np.allclose(scores(model, model.profile(1)) - 1e-3 * model.popularity, expected)
+    prior = 0.2 / (1 + 2 / 10) * model.popularity
+    assert np.allclose(scores(model, model.profile(1)) - prior, expected)
+    tuned = replace(model, watched=2.0)
+    assert np.allclose(scores(tuned, tuned.profile(1)) - prior, np.add(expected, [0, 0.15, 1.05, -0.3]))
+
+
+def test_the_fewer_ratings_the_more_popularity_counts() -> None:
+    model = small_model()
+    none = np.zeros(0, np.int64)
+    silent = Votes(none, none.astype(np.float64), none, none.astype(np.bool_))
+    apart = [
+        np.ptp(scores(model, model.profile(77, fresh=dict.fromkeys(rated, 3.0)), silent))
+        for rated in ([], [10], [10, 20, 30])
+    ]
+    assert apart == pytest.approx([0.2, 0.2 / 1.1, 0.2 / 1.3])
 
 
 def test_a_ranking_leaves_out_what_was_rated_or_excluded() -> None:
@@ -139,10 +158,15 @@ def test_a_five_lifts_similar_films_and_a_half_lowers_them(trained: Model) -> No
             history = trained.profile(user)
             if place in history.items:
                 continue
-            before = scores(trained, history)
-            loved = scores(trained, trained.profile(user, {movie: 5.0}))
-            hated = scores(trained, trained.profile(user, {movie: 0.5}))
+            before = liking(trained, history)
+            loved = liking(trained, trained.profile(user, {movie: 5.0}))
+            hated = liking(trained, trained.profile(user, {movie: 0.5}))
             assert loved[near].mean() > before[near].mean() > hated[near].mean()
+
+
+def liking(model: Model, profile: Profile) -> FloatArray:
+    """The scores without the prior, which is the less the more ratings there are."""
+    return scores(model, profile) - 0.2 / (1 + len(profile.items) / 10) * model.popularity
 
 
 def test_equal_scores_come_in_the_order_of_ids(trained: Model) -> None:

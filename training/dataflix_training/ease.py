@@ -1,4 +1,9 @@
-"""The ranker: EASE, a linear item-item model in closed form (Steck 2019, arXiv:1905.03375)."""
+"""The ranker: RLAE, a linear item-item model in closed form.
+
+It is EASE (Steck 2019, "Embarrassingly shallow autoencoders for sparse data", arXiv:1905.03375) with a
+relaxed diagonal (Moon, Kim and Lee 2023, "It's enough: relaxing diagonal constraints in linear autoencoders
+for recommendation", arXiv:2305.12922).
+"""
 
 from __future__ import annotations
 
@@ -59,10 +64,8 @@ def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: in
     return np.asarray(gram, np.float64, order="F")
 
 
-def ease(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """The weights B that best rebuild each column of X from the others: B = I - P diag(1 / diag P).
-
-    P is (X'X + penalty I)^-1. Row i says what i speaks for; the diagonal is zero.
+def inverse(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """(X'X + penalty I)^-1, of which :func:`item_weights` are made.
 
     Args:
         gram: X'X, its upper triangle; left as it is.
@@ -71,14 +74,30 @@ def ease(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     regularised = gram.copy(order="F")
     regularised[np.diag_indices_from(regularised)] += penalty
     factor, failed = lapack.dpotrf(regularised, overwrite_a=1)
-    inverse, failed_too = lapack.dpotri(factor, overwrite_c=1)
+    found, failed_too = lapack.dpotri(factor, overwrite_c=1)
     if failed or failed_too:
         raise ArithmeticError("the matrix of common ratings is not positive definite")
-    inverse = np.triu(inverse)
-    inverse += np.triu(inverse, 1).T
-    inverse /= -np.diag(inverse).copy()
-    np.fill_diagonal(inverse, 0)
-    return np.asarray(inverse)
+    found = np.triu(found)
+    found += np.triu(found, 1).T
+    return np.asarray(found)
+
+
+def item_weights(
+    inverted: NDArray[np.float64], penalty: float, most_self: float = 0.0
+) -> NDArray[np.float64]:
+    """The weights B that best rebuild each column of X from all, B's diagonal being ``most_self`` at most.
+
+    With P the inverse, B = I - P diag(max(penalty, (1 - most_self) / diag P)). Row i says what i speaks for;
+    the diagonal is then left out, since nobody is recommended a film for that film's sake.
+
+    Args:
+        inverted: P, of :func:`inverse`; left as it is.
+        penalty: P's.
+        most_self: 0: EASE.
+    """
+    weights = inverted * -np.maximum(penalty, (1 - most_self) / np.diag(inverted))
+    np.fill_diagonal(weights, 0)
+    return np.asarray(weights)
 
 
 def strongest(

@@ -118,7 +118,7 @@ def run_experiment(
         champion_judged = judge.package(champion, *_fit(rest, champion))
     progress("fitting on all ratings", 0.9)
     rmse = judgements["dataflix"].scores.rmse or 1.0
-    final = assemble(ratings, fit_svd(ratings, tuned), fit_ranker(ratings, tuned), rmse**2)
+    final = assemble(ratings, fit_svd(ratings, tuned), fit_ranker(ratings, tuned), rmse**2, tuned.watched)
     return Experiment(
         final,
         tuned,
@@ -156,7 +156,7 @@ class _Judge:
 
 def _fit(ratings: Ratings, recipe: Recipe) -> tuple[Factors, Model]:
     factors = fit_svd(ratings, recipe)
-    return factors, assemble(ratings, factors, fit_ranker(ratings, recipe), 1.0)
+    return factors, assemble(ratings, factors, fit_ranker(ratings, recipe), 1.0, recipe.watched)
 
 
 def _error_by_count(factors: Factors, rest: Ratings, test: Ratings) -> list[tuple[int, int, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_recommender import Model, identities, popularity
-from dataflix_training.ease import SparseRows, co_ratings, covered_items, ease, strongest
+from dataflix_training.ease import SparseRows, co_ratings, covered_items, inverse, item_weights, strongest
 from dataflix_training.ratings import Ratings
 from dataflix_training.recipe import Recipe
 from dataflix_training.svd import SVD, ArrayTrainset
@@ -94,7 +94,7 @@ def fit_svd(ratings: Ratings, recipe: Recipe, after_epoch: AfterEpoch | None = N
 
 
 class RankerData:
-    """What fitting rankers on the same ratings needs: counted once, solved for each penalty."""
+    """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
 
     def __init__(self, ratings: Ratings, recipe: Recipe) -> None:
         _, users = np.unique(ratings.user_ids, return_inverse=True)
@@ -102,23 +102,28 @@ class RankerData:
         self._n_items = len(item_ids)
         self._covered = covered_items(items, self._n_items, recipe.ranker_fewest, recipe.ranker_most)
         self._gram = co_ratings(users, items, self._covered, self._n_items)
-        self._row = recipe.ranker_row
+        self._inverse = np.zeros((0, 0))
+        self._penalty: float | None = None
 
-    def fit(self, penalty: float) -> SparseRows:
+    def fit(self, recipe: Recipe) -> SparseRows:
         """The ranker's rows, for all films in the order of rising ids."""
         if not len(self._covered):
             return SparseRows(
                 np.zeros(self._n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
             )
-        return strongest(ease(self._gram, penalty), self._covered, self._n_items, self._row)
+        if recipe.ranker_penalty != self._penalty:
+            self._inverse = inverse(self._gram, recipe.ranker_penalty)
+            self._penalty = recipe.ranker_penalty
+        weights = item_weights(self._inverse, recipe.ranker_penalty, recipe.ranker_self)
+        return strongest(weights, self._covered, self._n_items, recipe.ranker_row)
 
 
 def fit_ranker(ratings: Ratings, recipe: Recipe) -> SparseRows:
     """Fit the ranker alone."""
-    return RankerData(ratings, recipe).fit(recipe.ranker_penalty)
+    return RankerData(ratings, recipe).fit(recipe)
 
 
-def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: float) -> Model:
+def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: float, watched: float) -> Model:
     """Put a model together.
 
     Args:
@@ -126,6 +131,7 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         factors: the SVD.
         ranker: its rows.
         noise: variance of a held-out rating around its prediction, in stars squared.
+        watched: the recipe's.
     """
     items = np.searchsorted(factors.item_ids, ratings.movie_ids)
     users = np.searchsorted(factors.user_ids, ratings.user_ids)
@@ -152,6 +158,7 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         rating_min=RATING_MIN,
         rating_max=RATING_MAX,
         max_version=ratings.max_version,
+        watched=watched,
     )
 
 

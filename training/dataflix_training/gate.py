@@ -112,7 +112,7 @@ def decide(
         other_data: there is a champion that is no rival, because it was trained with other data.
     """
     fallen = _fallen(new.scores, champion) if champion else []
-    objections = fallen + _below_baselines(new.scores, baselines)
+    objections = fallen + _below_baselines(new, baselines)
     if champion:
         if champion.recipe:
             objections += _paired(new, champion.recipe)
@@ -127,12 +127,16 @@ def decide(
     return Decision(CHAMPION, ("no champion to compare with",))
 
 
-def _below_baselines(new: Scores, baselines: Mapping[str, Judgement]) -> list[str]:
-    popularity, mean = baselines["popularity"].scores, baselines["global_mean"].scores
-    return [
-        *_worse(new.rmse, mean.rmse, "RMSE", "the global mean"),
-        *_worse(popularity.ndcg_at_10, new.ndcg_at_10, "nDCG@10", "popularity"),
+def _below_baselines(new: Judgement, baselines: Mapping[str, Judgement]) -> list[str]:
+    popularity, mean = baselines["popularity"], baselines["global_mean"].scores
+    objections = [
+        *_worse(new.scores.rmse, mean.rmse, "RMSE", "the global mean"),
+        *_worse(popularity.scores.ndcg_at_10, new.scores.ndcg_at_10, "nDCG@10", "popularity"),
     ]
+    score = "new_ndcg_at_10"
+    if score in new.people and popularity.people[score].less(new.people[score]).estimate().beyond_noise():
+        objections.append("new people's nDCG@10 is worse than that of popularity")
+    return objections
 
 
 def _worse(lower: float | None, higher: float | None, metric: str, than: str) -> list[str]:

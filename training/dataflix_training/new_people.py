@@ -71,16 +71,22 @@ def evaluate_new_people(model: Model, new: NewPeople) -> NewCases:
     """Rankings and stars of a model that was fitted on the others' ratings, as serving makes them."""
     people = len(np.unique(new.own.user_ids))
     squares, cases = np.zeros(people), np.zeros(people)
+    for case in _cases(new):
+        taste = fold_in(model, model.profile_of(case.user, case.known, case.known_stars))
+        off = predict_stars(model, taste, case.later) - case.later_stars
+        squares[case.place] += off @ off
+        cases[case.place] += len(off)
+    return NewCases(COUNTS, rank_new_people(model, new), ByPerson(squares, cases))
+
+
+def rank_new_people(model: Model, new: NewPeople) -> Floats:
+    """The table of :class:`NewCases` alone, without stars."""
 
     def show(case: _Case) -> Ints:
         profile = model.profile_of(case.user, case.known, case.known_stars)
-        off = predict_stars(model, fold_in(model, profile), case.later) - case.later_stars
-        squares[case.place] += off @ off
-        cases[case.place] += len(off)
         return rank(model, profile, SHOWN).item_ids
 
-    gains, by_count = _gains(new, show)
-    return NewCases(gains, by_count, ByPerson(squares, cases))
+    return _gains(new, show)
 
 
 def evaluate_popularity_for_new_people(new: NewPeople) -> NewCases:
@@ -93,22 +99,17 @@ def evaluate_popularity_for_new_people(new: NewPeople) -> NewCases:
         first = popular[: SHOWN + case.count]
         return first[~np.isin(first, case.known)]
 
-    return NewCases(*_gains(new, show))
+    return NewCases(COUNTS, _gains(new, show))
 
 
-def _gains(new: NewPeople, show: Callable[[_Case], Ints]) -> tuple[ByPerson, dict[int, float]]:
-    """nDCG@10 of what is shown: by person, and its mean by the number of ratings."""
-    people = len(np.unique(new.own.user_ids))
-    sums, cases = np.zeros(people), np.zeros(people)
-    found: dict[int, list[float]] = {}
+def _gains(new: NewPeople, show: Callable[[_Case], Ints]) -> Floats:
+    """nDCG@10 of what is shown: a row for each person, a column for each number of ratings."""
+    table = np.full((len(np.unique(new.own.user_ids)), len(COUNTS)), np.nan)
     for case in _cases(new):
         liked = case.later[case.later_stars >= LIKED]
         if len(liked):
-            one = gain(show(case), liked)
-            sums[case.place] += one
-            cases[case.place] += 1
-            found.setdefault(case.count, []).append(one)
-    return ByPerson(sums, cases), {count: float(np.mean(gains)) for count, gains in found.items()}
+            table[case.place, COUNTS.index(case.count)] = gain(show(case), liked)
+    return table
 
 
 def _cases(new: NewPeople) -> Iterator[_Case]:

@@ -16,6 +16,8 @@ class Recipe:
         learning_rate: of all parameters of the SVD.
         penalty: regularisation of all parameters of the SVD.
         ranker_penalty: regularisation of the ranker (EASE's lambda).
+        ranker_self: how much of itself a film may explain (RLAE's xi); more lifts films that few have rated.
+        watched: what a rating at someone's own mean says in favour of similar films, in stars.
         ranker_fewest: a film with fewer ratings is not ranked but by popularity.
         ranker_most: the ranker learns this many films at most, the most rated ones: its cost is cubic.
         ranker_row: how many weights of each film are kept.
@@ -26,7 +28,9 @@ class Recipe:
     epochs: int = 20
     learning_rate: float = 0.005
     penalty: float = 0.02
-    ranker_penalty: float = 300.0
+    ranker_penalty: float = 200.0
+    ranker_self: float = 0.2
+    watched: float = 0.5
     ranker_fewest: int = 5
     ranker_most: int = 5000
     ranker_row: int = 200

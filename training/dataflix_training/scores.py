@@ -26,9 +26,9 @@ class Estimate:
     value: float
     error: float
 
-    def beyond_noise(self) -> bool:
-        """Whether it is above zero by more than its standard error."""
-        return self.value > self.error
+    def beyond_noise(self, errors: float = 1.0) -> bool:
+        """Whether it is above zero by more than so many standard errors."""
+        return self.value > errors * self.error
 
     def negative(self) -> Estimate:
         """Of the opposite."""
@@ -115,14 +115,25 @@ class NewCases:
     """What was found about new people after each number of ratings.
 
     Attributes:
-        gains: nDCG@10, a case for each number of ratings.
-        by_count: its mean over people, by the number of ratings.
+        counts: (C,) the numbers of ratings.
+        table: (P, C) nDCG@10; not a number where someone has too few ratings.
         squares: squared errors of stars; None: none are predicted.
     """
 
-    gains: ByPerson
-    by_count: dict[int, float]
+    counts: tuple[int, ...]
+    table: Floats
     squares: ByPerson | None = None
+
+    @property
+    def gains(self) -> ByPerson:
+        """nDCG@10, a case for each number of ratings."""
+        return ByPerson(np.nansum(self.table, axis=1), np.isfinite(self.table).sum(axis=1).astype(float))
+
+    @property
+    def by_count(self) -> dict[int, float]:
+        """Mean nDCG@10 by the number of ratings, for the numbers that anybody has."""
+        columns = zip(self.counts, self.table.T, strict=True)
+        return {count: float(np.nanmean(column)) for count, column in columns if np.isfinite(column).any()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflix_training import evaluation
-from dataflix_training.fitting import Factors, RankerData, assemble, fit_svd
+from dataflix_training.fitting import Factors, fit_svd
+from dataflix_training.ranker_tuning import tune_ranker
 from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.recipe import Recipe
 from dataflix_training.scores import ByPerson, errors, squared_errors
@@ -17,7 +17,6 @@ from dataflix_training.scores import ByPerson, errors, squared_errors
 VALIDATION_SHARE = 0.125
 #: What is tried beside the champion's recipe: factors, learning rate, penalty.
 SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
-RANKER_GRID = (100.0, 300.0, 1000.0)
 #: Where a fit ends that still gets better; none has come near it.
 MOST_EPOCHS = 300
 #: A candidate is given up when it has not got better by this share in so many epochs.
@@ -25,7 +24,6 @@ LEAST_GAIN, PATIENCE = 1e-4, 3
 
 #: How many pairs, at most, the errors after each epoch are taken from.
 _TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
-_TUNING_PEOPLE = 1500
 
 #: Called with what goes on and how much of the work is done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -62,21 +60,19 @@ class Tuned:
     """The recipe that was chosen, and what it was chosen from.
 
     Attributes:
-        recipe: the best one, or the champion's where no other is better beyond noise.
+        recipe: the best one, or the one that was tried first where no other is better beyond noise.
         curves: of the SVD's candidates, the chosen one first.
-        ranker_ndcg: validation nDCG@10 by the ranker's penalty.
     """
 
     recipe: Recipe
     curves: list[Curve]
-    ranker_ndcg: dict[float, float]
 
 
 def tune(rest: Ratings, champion: Recipe | None, progress: Progress) -> Tuned:
     """The best recipe by validation; the SVD's part by RMSE, the ranker's by nDCG@10.
 
-    The champion's recipe stays unless another is better beyond noise: by more than one standard error of the
-    paired difference, over people.
+    The champion's recipe, or the default one, stays unless another is better beyond noise, by the paired
+    difference over people.
 
     Args:
         rest: all ratings but those of the test.
@@ -92,24 +88,13 @@ def tune(rest: Ratings, champion: Recipe | None, progress: Progress) -> Tuned:
         curves.append(_curve(train, validation, recipe))
     best = min(curves, key=lambda curve: curve.lowest)
     tuned = replace(best.recipe, epochs=best.best_epoch)
-    if champion and not curves[0].own.less(best.best).estimate().beyond_noise():
-        best, tuned = curves[0], champion
+    if not curves[0].own.less(best.best).estimate().beyond_noise():
+        best, tuned = curves[0], base
     curves.sort(key=lambda curve: curve is not best)
-
-    data = RankerData(train, base)
-    factors = fit_svd(train, replace(tuned, epochs=1))  # the ranking does not look at stars
-    holdout = evaluation.holdout_users(train, validation, _TUNING_PEOPLE)
-    gains: dict[float, ByPerson] = {}
-    penalties = list(dict.fromkeys([base.ranker_penalty, *RANKER_GRID]))
-    for number, penalty in enumerate(penalties):
-        progress(f"tuning the ranker, {number + 1} of {len(penalties)}", 0.4 + 0.2 * number / len(penalties))
-        model = assemble(train, factors, data.fit(penalty), 1.0)
-        gains[penalty] = evaluation.evaluate_ranker(model, holdout).gains
-    ndcg = {penalty: found.estimate().value for penalty, found in gains.items()}
-    highest = max(ndcg, key=lambda penalty: ndcg[penalty])
-    if champion and not gains[highest].less(gains[champion.ranker_penalty]).estimate().beyond_noise():
-        highest = champion.ranker_penalty
-    return Tuned(replace(tuned, ranker_penalty=highest), curves, ndcg)
+    tuned = tune_ranker(
+        train, validation, tuned, lambda share: progress("tuning the ranker", 0.4 + 0.2 * share)
+    )
+    return Tuned(tuned, curves)
 
 
 def _candidates(base: Recipe) -> list[Recipe]:
