@@ -40,6 +40,7 @@ CMD ["python", "-m", "dataflix_stack.compose", "/config", "127.0.0.1"]
 
 # --- postgres: sets PostgreSQL up: dataflix-migrate, dataflix-databases, dataflix-seed, dataflix-import
 FROM build AS build-postgres
+COPY clients clients
 COPY postgres postgres
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:postgres && scripts/slim .dataflix/envs
 

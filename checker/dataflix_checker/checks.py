@@ -22,10 +22,9 @@ from dataflix_clients.readiness import probes
 from dataflix_clients.replication_slot import SLOT_SUBJECT
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
-from dataflix_clients.stack_status import read_capture
+from dataflix_clients.stack_status import read_capture, read_source
 from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import tables
-from dataflix_contract.schema import SOURCE_SCHEMA
 
 if TYPE_CHECKING:
     from dataflix_contract import Settings
@@ -225,13 +224,14 @@ def _ingest_errors(settings: Settings, before: int) -> tuple[bool, str]:
 
 def _drift(settings: Settings) -> tuple[bool, str]:
     """Columns that the contract does not know are not forwarded: safe, and somebody's task."""
-    with postgres.connect(settings, settings.postgres_owner) as source:
-        live = source.execute(
-            "SELECT table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema = %s AND table_name = ANY(%s) ORDER BY table_name, ordinal_position",
-            [SOURCE_SCHEMA, list(tables())],
-        ).fetchall()
-    unknown = [f"{table}.{column}" for table, column in live if column not in tables()[table].columns]
+    found = read_source(settings).tables
+    unknown = [
+        f"{name}.{column}"
+        for name, table in tables().items()
+        if name in found
+        for column in found[name].columns
+        if column not in table.columns
+    ]
     if unknown:
         return True, f"not forwarded until tables.toml has a class for it: {', '.join(unknown)}"
     return True, "none: the contract knows every column"

@@ -11,6 +11,16 @@ from dataflix_contract.settings import Login
 
 _CONNECT_SECONDS = 5
 
+_ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
+    (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (
+        ". The tables are not those of Dataflix: bin/dataflix-migrate makes what is missing, and"
+        " bin/dataflix-connector preflight names what is otherwise"
+    ),
+    (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory): (
+        ". Make room on PostgreSQL's machine, then run the same again"
+    ),
+}
+
 #: A session in autocommit mode.
 Connection = psycopg.Connection
 
@@ -46,12 +56,16 @@ def connect(settings: Settings, login: Login, *, program: str = "dataflix", data
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise ConnectionFault(
-            f"cannot log in to PostgreSQL as {login.user}: {reason}\n"
+            f"cannot log in to PostgreSQL at {settings.postgres_host}:{settings.postgres_port}"
+            f" as {login.user}: {reason}\n"
             "is PostgreSQL running (./run.sh starts it, bin/dataflix-status shows what runs),"
-            " did dataflix-migrate run, are host, port and password in .env right?"
+            " did dataflix-migrate make database and roles, are host, port and password in .env right?"
         ) from error
 
 
 def describe(error: psycopg.Error) -> str:
-    """An error of PostgreSQL in words; never its details, which quote values of rows."""
-    return f"PostgreSQL says: {error.diag.message_primary or type(error).__name__}"
+    """An error of PostgreSQL in words, and what to do; never its details, which quote values of rows."""
+    if not error.diag.message_primary:  # it does not come from the server, and quotes no row
+        return f"PostgreSQL: {' '.join(str(error).split()) or type(error).__name__}"
+    advice = next((text for kinds, text in _ADVICE.items() if isinstance(error, kinds)), "")
+    return f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate}){advice}"

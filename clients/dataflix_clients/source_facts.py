@@ -31,7 +31,7 @@ class TableFacts:
     """A table as the database has it, and what the replication role may do with it.
 
     Attributes:
-        key: the columns of its primary key.
+        key: the columns of its primary key, in its order.
         partitioned: whether its rows are kept in partitions.
         partitions: each partition that holds rows, with its schema, and whether its replica identity is FULL.
         children: the tables that inherit from it and are no partitions, with their schemas.
@@ -42,7 +42,7 @@ class TableFacts:
     readable: bool
     updatable: bool
     columns: Mapping[str, ColumnFacts]
-    key: frozenset[str]
+    key: tuple[str, ...]
     partitioned: bool = False
     partitions: Mapping[str, bool] = field(default_factory=dict)
     children: tuple[str, ...] = ()
@@ -170,7 +170,7 @@ def _table(cursor: Cursor, name: str, role: str) -> TableFacts | None:
     children = cursor.execute(_CHILDREN_QUERY, [oid]).fetchall()
     return TableFacts(
         **row,
-        key=frozenset(key),
+        key=tuple(key),
         columns={column.pop("name"): ColumnFacts(**column) for column in columns},
         partitions={one["name"]: one["full_identity"] for one in partitions},
         children=tuple(one["name"] for one in children),
@@ -235,6 +235,7 @@ _TABLE_QUERY: LiteralString = """
                SELECT a.attname::text FROM pg_index i
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
                WHERE i.indrelid = c.oid AND i.indisprimary
+               ORDER BY array_position(i.indkey::smallint[], a.attnum)
            ) AS key,
            EXISTS (
                SELECT FROM pg_trigger t

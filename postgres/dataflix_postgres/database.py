@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 import psycopg
-from pydantic import SecretStr
 
+from dataflix_clients import postgres
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.postgres import parameters
 from dataflix_contract.schema import ADVANCE_IDENTITIES
 
-_CONNECT_SECONDS = 10
-_ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
-    (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (
-        ". The tables are not those of Dataflix: bin/dataflix-migrate makes what is missing, and"
-        " bin/dataflix-connector preflight names what is otherwise"
-    ),
-    (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory): (
-        ". Make room on PostgreSQL's machine, then run the same again"
-    ),
-}
+_PROGRAM = "dataflix-postgres"
 
 
 def connect_owner(settings: Settings) -> psycopg.Connection:
-    """Connect to the database as the owner of its tables.
+    """Connect to the database as the owner of its tables; each transaction is to be committed.
 
     Raises:
-        Fault: the server does not answer or does not let us in.
+        ConnectionFault: the server does not answer or does not let us in.
     """
-    return _connect(settings, settings.postgres_db, settings.postgres_user, settings.postgres_password)
+    connection = postgres.connect(settings, settings.postgres_owner, program=_PROGRAM)
+    connection.autocommit = False
+    return connection
 
 
 def connect_admin(settings: Settings) -> psycopg.Connection:
     """Connect to the server's ``postgres`` database as the superuser, in autocommit mode.
 
     Raises:
-        Fault: the server does not answer or does not let us in.
+        ConnectionFault: the server does not answer or does not let us in.
     """
-    connection = _connect(
-        settings, "postgres", settings.postgres_admin_user, settings.postgres_admin_password
-    )
-    connection.autocommit = True
-    return connection
-
-
-def _connect(settings: Settings, database: str, user: str, password: SecretStr) -> psycopg.Connection:
-    try:
-        return psycopg.connect(
-            **parameters(
-                settings.postgres_server,
-                user,
-                password,
-                program="dataflix-postgres",
-                connect_seconds=_CONNECT_SECONDS,
-                database=database,
-            )
-        )
-    except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        raise Fault(
-            f"cannot connect to PostgreSQL at {settings.postgres_host}:{settings.postgres_port}"
-            f" as {user}: {reason}\nIs it running (./run.sh), and are the settings POSTGRES_ and"
-            " DATAFLIX_POSTGRES_ right? The database and its owner are made by dataflix-migrate."
-        ) from error
+    return postgres.connect(settings, settings.postgres_admin, program=_PROGRAM, database="postgres")
 
 
 def take_lock(connection: psycopg.Connection, number: int, seconds: int, program: str) -> None:
@@ -90,13 +57,5 @@ def advance_identities(connection: psycopg.Connection) -> None:
 
 
 def describe(error: Exception, _settings: Settings) -> str | None:
-    """An error of PostgreSQL in words, as a program ends with it; never its DETAIL, which quotes rows.
-
-    None: it is an error in the program.
-    """
-    if not isinstance(error, psycopg.Error):
-        return None
-    if not error.diag.message_primary:
-        return str(error)
-    advice = next((text for kinds, text in _ADVICE.items() if isinstance(error, kinds)), "")
-    return f"PostgreSQL says: {error.diag.message_primary} (SQLSTATE {error.sqlstate}){advice}"
+    """An error of PostgreSQL in words, as a program ends with it; None: it is an error in the program."""
+    return postgres.describe(error) if isinstance(error, psycopg.Error) else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from dataflix_contract import Settings, tables
+from dataflix_clients.contract_drift import judge_tables
+from dataflix_clients.source_facts import read_facts
+from dataflix_contract import Settings
 from dataflix_contract.faults import program_settings
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.bootstrap import (
@@ -15,7 +17,6 @@ from dataflix_postgres.bootstrap import (
     sole_migration,
 )
 from dataflix_postgres.database import connect_admin, connect_owner, describe
-from dataflix_postgres.drift import differences, live_tables
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
 
 make_output_safe()
@@ -52,4 +53,4 @@ def set_up(settings: Settings) -> tuple[tuple[Migration, ...], list[str]]:
             applied = migrate(owner, shipped_migrations())
             grant_replication_rights(owner, settings)
             grant_api_rights(owner, settings)
-            return applied, differences(tables(), live_tables(owner, tables()))
+            return applied, [finding.text for finding in judge_tables(read_facts(owner, settings), settings)]

@@ -8,11 +8,12 @@ import pytest
 from pydantic import SecretStr
 
 from dataflix_backend.database import make_pool
+from dataflix_clients.contract_drift import judge_tables
+from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import ADVANCE_IDENTITIES, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
 from dataflix_postgres.database import connect_admin
-from dataflix_postgres.drift import differences, live_tables
 from dataflix_postgres.migrate import set_up
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
 
@@ -47,11 +48,11 @@ def test_two_runs_at_once_do_not_collide(unmigrated: Settings) -> None:
     assert sorted(len(applied) for applied, _ in results) == [0, 0, 0, len(shipped_migrations())]
 
 
-def test_the_database_is_what_the_contract_says(empty: psycopg.Connection) -> None:
-    assert differences(tables(), live_tables(empty, tables())) == []
+def test_the_database_is_what_the_contract_says(migrated: Settings, empty: psycopg.Connection) -> None:
+    assert judge_tables(read_facts(empty, migrated), migrated) == []
     empty.execute("ALTER TABLE users ADD COLUMN phone text")
-    found = differences(tables(), live_tables(empty, tables()))
-    assert found == ["users.phone is not in the contract: it is not forwarded"]
+    [found] = judge_tables(read_facts(empty, migrated), migrated)
+    assert found.text.startswith("column public.users.phone is not in the contract: it is not forwarded")
 
 
 def test_a_changed_file_stops_the_run(migrated: Settings, empty: psycopg.Connection) -> None:
@@ -70,7 +71,7 @@ def test_a_failing_file_leaves_nothing_behind(empty: psycopg.Connection) -> None
 
 def test_an_unreachable_server_is_named(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"postgres_port": 1})
-    with pytest.raises(Fault, match=r"cannot connect to PostgreSQL at .*:1 .*\n.*run.sh"):
+    with pytest.raises(Fault, match=r"cannot log in to PostgreSQL at .*:1 .*\n.*run.sh"):
         set_up(nowhere)
 
 

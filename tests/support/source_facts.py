@@ -22,11 +22,11 @@ def sound_table(name: str) -> TableFacts:
         readable=True,
         updatable=False,
         columns=columns,
-        key=frozenset(tables()[name].key),
+        key=tables()[name].key,
     )
 
 
-HEARTBEAT = TableFacts(full_identity=False, readable=True, updatable=True, columns={}, key=frozenset({"id"}))
+HEARTBEAT = TableFacts(full_identity=False, readable=True, updatable=True, columns={}, key=("id",))
 SOUND = SourceFacts(
     wal_level="logical",
     max_slots=10,

@@ -62,7 +62,7 @@ def test_a_sound_source_has_no_findings() -> None:
         (with_table("ratings", full_identity=False), "table public.ratings", "REPLICA IDENTITY FULL"),
         (with_column("name", ColumnFacts("bytea", nullable=True)), "column public.users.name", "agree"),
         (
-            with_table("ratings", key=frozenset()),
+            with_table("ratings", key=()),
             "table public.ratings",
             "ADD PRIMARY KEY (user_id, movie_id)",
         ),
@@ -100,6 +100,7 @@ def test_each_fault_is_named_with_its_cure(facts: SourceFacts, subject: str, cur
         ),
         (with_slot(wal_status="unreserved"), "slot dataflix"),
         (with_table("ratings", foreign_keys_off=True), "table public.ratings"),
+        (with_table("ratings", key=("movie_id", "user_id")), "table public.ratings"),
     ],
 )
 def test_what_still_works_is_a_warning(facts: SourceFacts, subject: str) -> None:

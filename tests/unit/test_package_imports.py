@@ -15,6 +15,7 @@ ONE_SERVER = {
     "postgres": {"psycopg"},
     "source_facts": {"psycopg"},
     "replication_slot": {"psycopg"},
+    "contract_drift": {"psycopg"},
     "preflight": {"psycopg"},
     "fence": {"psycopg"},
     "orphans": {"psycopg"},
