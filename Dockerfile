@@ -60,6 +60,7 @@ CMD ["dataflix-connector", "topics"]
 
 # --- masker
 FROM build AS build-masker
+COPY clients clients
 COPY stream_processors stream_processors
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs services:stream-processors && scripts/slim .dataflix/envs
 

@@ -152,6 +152,8 @@ class ConnectClient:
         deadline = time.monotonic() + self._patience_s
         while True:
             answer = self._try(method, path, body)
+            if method == "POST" and _exists(answer):
+                return {}  # made by an earlier try, whose answer came too late
             if isinstance(answer, httpx.Response) and not _passing(answer, missing_ok=missing_ok):
                 return self._read(answer, missing_ok=missing_ok)
             if time.monotonic() > deadline:
@@ -242,6 +244,15 @@ def _passing(answer: httpx.Response, *, missing_ok: bool) -> bool:
         return not missing_ok
     return answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE) or (
         answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    )
+
+
+def _exists(answer: httpx.Response | httpx.TransportError) -> bool:
+    """Whether Connect will not make a connector because it is there."""
+    return (
+        isinstance(answer, httpx.Response)
+        and answer.status_code == httpx.codes.CONFLICT
+        and "already exists" in _excuse(answer)
     )
 
 

@@ -15,18 +15,12 @@ from types import TracebackType
 from typing import Self
 
 import orjson
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
+from dataflix_clients.kafka import admin_client, is_end, open_consumer, read_committed, read_to_end
+from dataflix_contract import Settings
 from dataflix_contract.polling import poll
-from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, MAX_MESSAGE_BYTES, RECONCILED_TOPIC
+from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, RECONCILED_TOPIC
 from dataflix_stream_processors.dead_letters import DeadLetter
 from dataflix_stream_processors.delivery import Delivery
 
@@ -34,7 +28,6 @@ _TIMEOUT_SECONDS = 10.0
 #: How long the masker gets to decide on what was sent again; it has other messages to mask as well.
 _MASKING_SECONDS = 30.0
 _POLL_SECONDS = 0.2
-_BATCH = 1000
 _REPLAYED = "replayed_ms"
 _MARKER = f'{{"{_REPLAYED}":'.encode()
 
@@ -126,25 +119,12 @@ def judge(
 
 
 class DeadLetterBox:
-    """Reads dead letters and replays their originals.
+    """Reads dead letters and replays their originals."""
 
-    Args:
-        client: how the broker is reached: ``Settings.kafka_client``.
-    """
-
-    def __init__(self, client: Mapping[str, str]) -> None:
-        self._delivery = Delivery(client, "dataflix-dlq")
-        self._admin = AdminClient({**client, "log_level": 0})
-        self._consumer = Consumer(
-            {
-                **client,
-                "group.id": "dataflix-dlq",  # never joined: partitions are assigned by hand
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
-                "log_level": 0,  # faults come as exceptions
-            }
-        )
+    def __init__(self, settings: Settings) -> None:
+        self._delivery = Delivery(settings.kafka_client, "dataflix-dlq")
+        self._admin = admin_client(settings)
+        self._consumer = open_consumer(settings, "dataflix-dlq")
 
     def __enter__(self) -> Self:
         return self
@@ -203,7 +183,7 @@ class DeadLetterBox:
             The new letters of those that were refused, and how many were not decided on in time.
 
         Raises:
-            KafkaException: the broker does not answer.
+            KafkaException: the broker does not answer; so for :class:`~dataflix_contract.faults.Fault`.
         """
         sent = list(sent)
         poll(lambda: not self._undecided(sent), _MASKING_SECONDS, _POLL_SECONDS)
@@ -230,12 +210,7 @@ class DeadLetterBox:
         partitions = {(one.letter.position.topic, one.letter.position.partition) for one in sent}
         if not partitions:
             return 0
-        asked = ConsumerGroupTopicPartitions(MASKER_GROUP, [TopicPartition(*one) for one in partitions])
-        [answer] = self._admin.list_consumer_group_offsets([asked]).values()
-        done = {
-            (one.topic, one.partition): one.offset
-            for one in answer.result(timeout=_TIMEOUT_SECONDS).topic_partitions
-        }
+        done = read_committed(self._admin, MASKER_GROUP, partitions, _TIMEOUT_SECONDS)
         return sum(
             done[one.letter.position.topic, one.letter.position.partition] < one.offsets.stop for one in sent
         )
@@ -257,11 +232,10 @@ class DeadLetterBox:
         if not low <= offset < high:
             raise NotKeptError
         self._consumer.assign([TopicPartition(topic, partition, offset)])
-        try:
-            message = _checked(self._consumer.poll(_TIMEOUT_SECONDS))
-        finally:
-            self._consumer.unassign()
-        if message.offset() != offset:
+        message = self._consumer.poll(_TIMEOUT_SECONDS)
+        if message is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
+        if is_end(message) or message.offset() != offset:
             raise NotKeptError
         return message
 
@@ -269,32 +243,5 @@ class DeadLetterBox:
         listed = self._consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic]
         if listed.error is not None:
             raise KafkaException(listed.error)
-        for partition in sorted(listed.partitions):
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS
-            )
-            yield from self._messages(topic, partition, low, high)
-
-    def _messages(self, topic: str, partition: int, low: int, high: int) -> Iterator[Message]:
-        if low >= high:
-            return
-        where = TopicPartition(topic, partition, low)
-        self._consumer.assign([where])
-        try:
-            position = low
-            while position < high:
-                # A compacted topic's last offsets may be empty: the position tells.
-                for message in self._consumer.consume(_BATCH, 0.5):
-                    yield _checked(message)
-                position = max(position, self._consumer.position([where])[0].offset)
-        finally:
-            self._consumer.unassign()
-
-
-def _checked(message: Message | None) -> Message:
-    if message is None:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-    error = message.error()
-    if error is not None:
-        raise KafkaException(error)
-    return message
+        starts = [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in listed.partitions]
+        yield from read_to_end(self._consumer, starts, _TIMEOUT_SECONDS)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from dataflix_clients import kafka
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 from dataflix_contract.terminal import cannot_use
 
@@ -91,9 +92,7 @@ class Delivery:
         try:
             topics = self._producer.list_topics(timeout=_PING_SECONDS).topics
         except KafkaException as error:
-            cause = error.args[0]
-            reason = cause.str() if isinstance(cause, KafkaError) else str(cause)
-            raise DeliveryError(cannot_use("Kafka", self._address, reason)) from error
+            raise DeliveryError(cannot_use("Kafka", self._address, kafka.reason(error))) from error
         return {name: len(topic.partitions) for name, topic in topics.items()}
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:

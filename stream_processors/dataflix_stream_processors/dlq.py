@@ -9,15 +9,16 @@ from typing import Annotated
 
 import orjson
 import typer
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from rich.markup import escape
 from rich.table import Column
 from rich.table import Table as RichTable
 
+from dataflix_clients import kafka
 from dataflix_contract import Settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import fail, program_settings
-from dataflix_contract.terminal import cannot_use, make_output_safe, visible
+from dataflix_contract.terminal import make_output_safe, visible
 from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
 from dataflix_stream_processors.refusals import cure
@@ -135,13 +136,11 @@ def _print(entries: list[Entry]) -> None:
 @contextmanager
 def _opened() -> Iterator[DeadLetterBox]:
     """The dead letters; expected faults become a message and exit code 1."""
-    with program_settings(_describe) as settings, DeadLetterBox(settings.kafka_client) as box:
+    with program_settings(_describe) as settings, DeadLetterBox(settings) as box:
         yield box
 
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, KafkaException):
-        cause = error.args[0]
-        reason = cause.str() if isinstance(cause, KafkaError) else str(cause)
-        return cannot_use("Kafka", settings.kafka_bootstrap, reason)
+        return str(kafka.away(settings, error))
     return f"Kafka: {error}" if isinstance(error, DeliveryError | ValueError) else None

@@ -141,3 +141,36 @@ def test_the_status_says_that_another_server_answers(other_server: str) -> None:
         assert f"another server answers at {other_server}" in answer.fault
     with pytest.raises(NOT_READY):
         connect.check(settings)
+
+
+class _Connect(BaseHTTPRequestHandler):
+    """A Kafka Connect that makes the connector, and whose answer is lost on the way."""
+
+    heard = False
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if not type(self).heard:
+            type(self).heard = True
+            self.close_connection = True
+            return
+        answer = b'{"error_code": 409, "message": "Connector dataflix-postgres already exists"}'
+        self.send_response(409)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_a_connector_that_was_made_although_the_answer_was_lost_is_there() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Connect) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        settings = Settings(connect_port=server.server_port)
+        with connect.ConnectClient(settings, patience_s=10) as client:
+            client.create_stopped({})
+        server.shutdown()
+        thread.join()
+    assert _Connect.heard
