@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dataflix_contract import Settings
-from dataflix_contract.postgres import OPTIONS_VARIABLE, options
+from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options
 
 
 def dags_folder() -> Path:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dataflix_contract import Settings
-from dataflix_contract.postgres import parameters
+from dataflix_contract.postgres_sessions import parameters
 
 _DISTRIBUTIONS = ("apache-airflow", "apache-airflow-providers-postgres", "apache-airflow-providers-standard")
 

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from dataflix_contract import Settings, tables
-from dataflix_contract.postgres import parameters
+from dataflix_contract.postgres_sessions import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 
 #: Each process's connections: as many as its threads.

@@ -6,7 +6,7 @@ import psycopg
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.postgres import parameters
+from dataflix_contract.postgres_sessions import parameters
 from dataflix_contract.settings import Login
 
 _CONNECT_SECONDS = 5

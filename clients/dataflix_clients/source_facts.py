@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from dataflix_clients.replication_slot import SlotFacts, read_slot
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault
-from dataflix_contract.postgres import REAL_TYPE
+from dataflix_contract.postgres_sessions import REAL_TYPE
 from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SOURCE_SCHEMA
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from string import Template
 
 from dataflix_contract import Settings
-from dataflix_contract.postgres import options
+from dataflix_contract.postgres_sessions import options
 from dataflix_contract.schema import (
     FENCE_HEADER,
     HEARTBEAT_QUERY,

@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable
 from dataflix_clients.postgres import Connection
 from dataflix_contract import Column, ColumnType, Settings, Table
 from dataflix_contract.faults import Fault
-from dataflix_contract.postgres import parameters
+from dataflix_contract.postgres_sessions import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 
 #: Names the sessions in ``pg_stat_activity``.

@@ -15,7 +15,7 @@ from dataflix_clients.connect import ConnectClient
 from dataflix_clients.fence import take_fence
 from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings, tables
-from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options
+from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, SESSION, options
 from dataflix_contract.schema import HEARTBEAT_TABLE
 from dataflix_postgres.bootstrap import ensure_roles_and_database
 from dataflix_postgres.database import connect_admin, connect_owner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from dataflix_contract import Settings
-from dataflix_contract.postgres import OPTIONS_VARIABLE, options
+from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options
 
 #: versitygw's region unless it is told another one; signatures name it.
 REGION = "us-east-1"

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from dataflix_airflow.environment import airflow_environment
 from dataflix_connectors.connector_config import render_config
 from dataflix_contract import Settings
-from dataflix_contract.postgres import OPTIONS_VARIABLE, SESSION, options, parameters
+from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, SESSION, options, parameters
 from support.stack import ROOT
 
 PACKAGES = [one.parent for one in ROOT.glob("*/dataflix_*")]
@@ -53,7 +53,7 @@ def test_nobody_connects_without_stating_it(package: object) -> None:
         text = file.read_text(encoding="utf-8")
         stated = re.findall(OPENED + r"\s*\*\*parameters\(", text)
         assert len(re.findall(OPENED, text)) == len(stated), (
-            f"{file} opens a session without dataflix_contract.postgres.parameters: use it"
+            f"{file} opens a session without dataflix_contract.postgres_sessions.parameters: use it"
         )
 
 
