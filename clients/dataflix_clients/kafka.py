@@ -50,7 +50,7 @@ def admin_client(settings: Settings) -> AdminClient:
 
 
 def open_consumer(settings: Settings, group: str) -> Consumer:
-    """A consumer for partitions that are assigned by hand: it never commits an offset, nor joins its group.
+    """A consumer for partitions that are assigned by hand; it neither commits offsets nor joins its group.
 
     Args:
         settings: where Kafka is, and the login where it asks for one.
@@ -218,10 +218,10 @@ def read_to_end(consumer: Consumer, starts: list[TopicPartition], patience_s: fl
 
 
 def is_end(message: Message) -> bool:
-    """Whether it is no record, but says that its partition has been read to its end.
+    """Whether a message is no record, but says that its partition has been read to its end.
 
     Raises:
-        KafkaException: it is an error.
+        KafkaException: it says that something went wrong.
     """
     error = message.error()
     if error is None:

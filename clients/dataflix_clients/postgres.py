@@ -26,7 +26,7 @@ Connection = psycopg.Connection
 
 
 class ConnectionFault(Fault, psycopg.OperationalError):
-    """PostgreSQL is away, or refuses the login: a fault for people, and an error for who waits for it."""
+    """PostgreSQL is away or refuses the login: a message for people, and an error that callers can catch."""
 
 
 def connect(settings: Settings, login: Login, *, program: str = "dataflix", database: str = "") -> Connection:

@@ -90,8 +90,8 @@ def read_topics(settings: Settings, wanted: Collection[str] | None = None) -> li
     """Look at the topics, in the order of their names; at all but Kafka's own, or the wanted ones.
 
     Raises:
-        Fault: Kafka does not answer.
-        KafkaException: so from the beginning.
+        KafkaException: Kafka does not answer.
+        Fault: it has stopped to answer, or a topic has just been deleted.
     """
     admin = admin_client(settings)
     there = admin.list_topics(timeout=_SECONDS).topics
@@ -118,7 +118,8 @@ def read_backlog(settings: Settings) -> Backlog:
     """Count what waits in the topics.
 
     Raises:
-        Fault: Kafka does not answer.
+        KafkaException: Kafka does not answer.
+        Fault: it has stopped to answer.
     """
     readers = readers_of_topics()
     states = {state.name: state for state in read_topics(settings, {*readers, DEAD_LETTER_TOPIC})}

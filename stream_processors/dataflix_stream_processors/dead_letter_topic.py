@@ -183,7 +183,8 @@ class DeadLetterBox:
             The new letters of those that were refused, and how many were not decided on in time.
 
         Raises:
-            KafkaException: the broker does not answer; so for :class:`~dataflix_contract.faults.Fault`.
+            KafkaException: the broker does not answer.
+            Fault: it does not say how far the masker is.
         """
         sent = list(sent)
         poll(lambda: not self._undecided(sent), _MASKING_SECONDS, _POLL_SECONDS)

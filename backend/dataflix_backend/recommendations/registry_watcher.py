@@ -67,7 +67,7 @@ class RegistryWatcher:
         before = self._store.note()
         try:
             named = mlflow.ask(client)
-        except httpx.HTTPError as fault:
+        except (httpx.HTTPError, LookupError) as fault:  # away, or another server
             self._unanswered += 1
             if self._unanswered >= _PATIENCE:
                 self._say(before, before.model_copy(update={"registry": "silent"}), why=type(fault).__name__)
