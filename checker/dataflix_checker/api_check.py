@@ -13,11 +13,11 @@ from dataflix_checker.batch_check import check_batch
 from dataflix_checker.canary import Canary
 from dataflix_checker.check_results import CheckResult, guarded
 from dataflix_clients import clickhouse, mlflow, postgres
-from dataflix_clients.answers import first_line
 from dataflix_clients.http_client import open_client
 from dataflix_clients.row_trace import Follower, following
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import tables
+from dataflix_contract.terminal import first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dataflix_checker.check_results import CheckResult, guarded
 from dataflix_checker.leaks import warehouse_tables_with
 from dataflix_clients import airflow, clickhouse, mlflow
-from dataflix_clients.answers import first_line
 from dataflix_clients.server_errors import SERVER_ERRORS
+from dataflix_contract.terminal import first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

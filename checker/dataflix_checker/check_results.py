@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dataflix_clients.answers import first_line
 from dataflix_clients.server_errors import SERVER_ERRORS
+from dataflix_contract.terminal import first_line
 
 
 @dataclass(frozen=True)

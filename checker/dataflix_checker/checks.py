@@ -14,7 +14,6 @@ from dataflix_checker.canary import Canary, play_canary
 from dataflix_checker.check_results import CheckResult, guarded
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
 from dataflix_clients import clickhouse, kafka, postgres
-from dataflix_clients.answers import first_line
 from dataflix_clients.connect import read_connector
 from dataflix_clients.findings import faults
 from dataflix_clients.kafka import end_positions
@@ -25,6 +24,7 @@ from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
 from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import tables
+from dataflix_contract.terminal import first_line
 
 if TYPE_CHECKING:
     from dataflix_contract import Settings

@@ -10,10 +10,10 @@ import typer
 
 from dataflix_cli.client import Api, Document
 from dataflix_clients import clickhouse, kafka
-from dataflix_clients.answers import first_line
 from dataflix_clients.row_trace import Follower, Printer, RowTrace, following
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import SettingsError, load_settings, tables
+from dataflix_contract.terminal import first_line
 
 _FAULTS = (*SERVER_ERRORS, SettingsError)
 _RATINGS = tables()["ratings"]

@@ -11,7 +11,7 @@ from dataflix_clickhouse.plan import Found, Step
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import cannot_use
+from dataflix_contract.terminal import cannot_use, first_line
 
 
 def connect(settings: Settings) -> Client:
@@ -55,8 +55,4 @@ def run(client: Client, step: Step) -> None:
     try:
         client.command(step.sql)
     except ClickHouseError as error:
-        raise Fault(f"could not {step.what}: {_short(error)}") from error
-
-
-def _short(error: ClickHouseError) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+        raise Fault(f"could not {step.what}: {first_line(error).rstrip('.')}") from error

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from dataflix_clients import kafka
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
+from dataflix_contract.terminal import first_line
 
 T = TypeVar("T")
 
@@ -32,9 +33,3 @@ def ask(question: Callable[[Settings], T], settings: Settings) -> T | Unknown:
         return Unknown(kafka.reason(fault))
     except (psycopg.Error, httpx.HTTPError, LookupError, Fault) as fault:
         return Unknown(first_line(fault))
-
-
-def first_line(fault: BaseException) -> str:
-    """The fault in one line."""
-    lines = str(fault).splitlines()
-    return lines[0] if lines else type(fault).__name__

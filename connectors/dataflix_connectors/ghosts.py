@@ -18,6 +18,7 @@ from dataflix_clients.postgres import Connection
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
+from dataflix_contract.terminal import first_line
 
 _BATCH = 10_000
 
@@ -41,8 +42,7 @@ def sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[str
             for name, table in tables().items()
         }
     except ClickHouseError as error:
-        reason = str(error).splitlines()[0]
-        raise Fault(f"ClickHouse did not let the ghosts be swept: {reason}") from error
+        raise Fault(f"ClickHouse did not let the ghosts be swept: {first_line(error)}") from error
 
 
 def _ghosts(warehouse: Client, source: Connection, table: Table, fence: int) -> list[Key]:

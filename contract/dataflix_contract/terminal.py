@@ -52,6 +52,12 @@ def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
     )
 
 
+def first_line(fault: BaseException) -> str:
+    """An error in one line: the first of its message, or its name where it has none."""
+    lines = str(fault).strip().splitlines()
+    return lines[0] if lines else type(fault).__name__
+
+
 def _reason(fault: BaseException) -> str:
     """The system's own words, such as "Connection refused", if they are what the library's say at length."""
     cause: BaseException | None = fault

@@ -19,7 +19,7 @@ from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.progress import progress
-from dataflix_contract.terminal import cannot_use, make_output_safe
+from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
 
@@ -115,15 +115,11 @@ def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, psycopg.Error):
         return postgres.describe(error)
     if isinstance(error, adbc_driver_manager.Error):
-        return f"PostgreSQL did not give the rows: {_first_line(error)}"
+        return f"PostgreSQL did not give the rows: {first_line(error)}"
     if isinstance(error, ClickHouseError):
         address = f"{settings.clickhouse_address} as {settings.clickhouse_batch.user}"
         return cannot_use("ClickHouse", address, error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _say(message: str, style: str = "red") -> None:

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
+from dataflix_contract.terminal import first_line
 from dataflix_training.fitting import Film
 from dataflix_training.ratings import Ratings, in_order
 
@@ -64,10 +65,6 @@ def _reader(settings: Settings) -> Iterator[Client]:
         if "UNKNOWN_TABLE" in str(error) or "UNKNOWN_DATABASE" in str(error):
             raise Fault("the marts are not there: let dbt build them (the DAG elt_pipeline does)") from error
         raise Fault(
-            f"ClickHouse at {settings.clickhouse_address} cannot be read: {_first_line(error)};"
+            f"ClickHouse at {settings.clickhouse_address} cannot be read: {first_line(error)[:200]};"
             " is it running (dataflix-status)?"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
