@@ -25,6 +25,8 @@ from dataflix_stream_processors.dead_letters import DeadLetter
 from dataflix_stream_processors.delivery import Delivery
 
 _TIMEOUT_SECONDS = 10.0
+#: How long to wait for the next message of a topic that is read to its end.
+_PATIENCE_SECONDS = 30.0
 #: How long the masker gets to decide on what was sent again; it has other messages to mask as well.
 _MASKING_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -233,7 +235,10 @@ class DeadLetterBox:
         if not low <= offset < high:
             raise NotKeptError
         self._consumer.assign([TopicPartition(topic, partition, offset)])
-        message = self._consumer.poll(_TIMEOUT_SECONDS)
+        try:
+            message = self._consumer.poll(_TIMEOUT_SECONDS)
+        finally:
+            self._consumer.unassign()
         if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - its public name
         if is_end(message) or message.offset() != offset:
@@ -245,4 +250,7 @@ class DeadLetterBox:
         if listed.error is not None:
             raise KafkaException(listed.error)
         starts = [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in listed.partitions]
-        yield from read_to_end(self._consumer, starts, _TIMEOUT_SECONDS)
+        try:
+            yield from read_to_end(self._consumer, starts, _PATIENCE_SECONDS)
+        finally:
+            self._consumer.unassign()
