@@ -42,6 +42,8 @@ def main() -> None:
     if not arguments and sys.stdin.isatty() and sys.stdout.isatty():
         sys.stdout.write("Dataflix\n")  # a session's libraries take half a second
         sys.stdout.flush()
+    # where click is installed, httpx imports a command line of its own, which takes as long as the rest of it
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     from dataflix_cli.app import run  # noqa: PLC0415 - see above
 
     sys.exit(run(arguments))

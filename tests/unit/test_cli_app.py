@@ -139,7 +139,8 @@ def test_what_must_be_there_at_once_imports_nothing_heavy(arguments: list[str]) 
     code = (
         "import atexit, sys\n"
         f"sys.argv = ['dataflix', *{arguments}]\n"
-        "atexit.register(lambda: print(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+        "loaded = lambda: sorted({name.partition('.')[0] for name, one in sys.modules.items() if one})\n"
+        "atexit.register(lambda: print(loaded()))\n"
         "from dataflix_cli.entry_point import main\n"
         "main()\n"
     )
