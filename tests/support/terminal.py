@@ -1,6 +1,7 @@
 """A program in a terminal of its own: keys go in, and what stands on the screen can be read."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +88,11 @@ class Terminal:
         return True
 
 
+def _heed_ctrl_c() -> None:
+    """As in any terminal, also where the tests themselves run in the background, which ignores the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def terminal(
     *command: str, environ: Mapping[str, str], columns: int = 110, lines: int = 50
@@ -102,7 +108,9 @@ def terminal(
     kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
     env = {**kept, "TERM": "xterm-256color", **environ}
     screen = Screen(columns, lines)
-    child = pexpect.spawn(command[0], list(command[1:]), env=env, dimensions=(lines, columns))
+    child = pexpect.spawn(
+        command[0], list(command[1:]), env=env, dimensions=(lines, columns), preexec_fn=_heed_ctrl_c
+    )
     screen.child = child
     try:
         yield Terminal(child, screen)
