@@ -6,10 +6,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import settings as hypothesis_settings
 
 from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings
 from support.stack import ROOT, Stack, running_stack
+
+# A deadline of 200 ms for an example would fail where the machine has other things to do.
+hypothesis_settings.register_profile("dataflix", deadline=None)
+hypothesis_settings.load_profile("dataflix")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
