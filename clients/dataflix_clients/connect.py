@@ -10,6 +10,7 @@ import httpx
 from dataflix_clients.http_client import http, open_client, parsed
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
+from dataflix_contract.polling import poll
 from dataflix_contract.schema import CONNECTOR
 from dataflix_contract.terminal import cannot_use
 
@@ -206,11 +207,8 @@ def wait_for(condition: Callable[[], bool], timeout_s: float, complaint: str) ->
     Raises:
         Fault: it did not hold in time; the message is the complaint.
     """
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Fault(f"{complaint} (waited {timeout_s:.0f} s)")
-        time.sleep(_POLL_S)
+    if not poll(condition, timeout_s, _POLL_S):
+        raise Fault(f"{complaint} (waited {timeout_s:.0f} s)")
 
 
 def parse_status(answer: Mapping[str, Any] | None) -> ConnectorStatus:

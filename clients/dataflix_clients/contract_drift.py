@@ -5,15 +5,13 @@ The preflight and the status ask here, and so does ``dataflix-migrate``.
 
 from collections.abc import Iterator, Sequence
 
-from dataflix_clients.findings import Finding, fault, warning
+from dataflix_clients.findings import MIGRATE, RECONCILE, Finding, fault, warning
 from dataflix_clients.source_facts import MissingFacts, SourceFacts, TableFacts
 from dataflix_contract import Column, Settings, Table, tables
 from dataflix_contract.schema import HEARTBEAT_TABLE, SOURCE_SCHEMA
 
-_MIGRATE = "run dataflix-migrate"
 # What a finished migration has made it does not make again.
 _RESTORE = "if it was dropped after that, restore it from a backup"
-_RECONCILE = "bin/dataflix-reconcile"
 
 
 def judge_tables(facts: SourceFacts, settings: Settings) -> list[Finding]:
@@ -50,7 +48,7 @@ def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterat
         yield warning(
             f"table {name}",
             "has disabled triggers that enforce foreign keys, as a restore that was broken off leaves it",
-            f"as the superuser ALTER TABLE {name} ENABLE TRIGGER ALL; then {_RECONCILE} counts the rows that"
+            f"as the superuser ALTER TABLE {name} ENABLE TRIGGER ALL; then {RECONCILE} counts the rows that"
             " lack their user or film",
         )
     if found.key != table.key:
@@ -90,12 +88,12 @@ def _missing_table(name: str, facts: SourceFacts, consequence: str = "") -> Find
         if table.name != name:
             steps.append(f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME TO {name}")
         ways_back.append("; ".join(steps))
-    renamed = f"if it was renamed, {' or '.join(ways_back)}, then {_RECONCILE}; " if ways_back else ""
+    renamed = f"if it was renamed, {' or '.join(ways_back)}, then {RECONCILE}; " if ways_back else ""
     problem = f"is a {missing.instead.lower()} and no table" if missing.instead else "does not exist"
     return fault(
         f"table {full_name}",
         f"{problem}{consequence}",
-        f"{renamed}if it was never made, {_MIGRATE}; {_RESTORE}" if renamed else f"{_MIGRATE}; {_RESTORE}",
+        f"{renamed}if it was never made, {MIGRATE}; {_RESTORE}" if renamed else f"{MIGRATE}; {_RESTORE}",
     )
 
 
@@ -143,5 +141,5 @@ def _missing_cure(table: Table, found: TableFacts, column: Column) -> str:
         for name, facts in sorted(found.columns.items())
         if name not in table.columns and column.type.is_spelt(facts.type)
     ]
-    other = f"if it was never made, {_MIGRATE}; if nobody needs it, take it out of tables.toml"
+    other = f"if it was never made, {MIGRATE}; if nobody needs it, take it out of tables.toml"
     return f"if it was renamed, {' or '.join(renamed)}; {other}" if renamed else other

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from dataflix_clients.replication_slot import RESNAPSHOT_CURE
 
+#: Programs that several cures name.
+MIGRATE, RECONCILE = "run dataflix-migrate", "bin/dataflix-reconcile"
+
 
 class Level(enum.Enum):
     """How bad a finding is."""

@@ -66,7 +66,7 @@ def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECO
 
 
 def ask(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
-    """The same, over an open connection."""
+    """The version that an alias stands for, asked over an open connection; see :func:`version_of`."""
     answer = client.get("/api/2.0/mlflow/registered-models/alias", params={"name": MODEL, "alias": alias})
     if answer.is_client_error and parsed(answer).get("error_code") in _NOT_NAMED:
         return None

@@ -6,7 +6,7 @@ The preflight asks before the connector is registered, and the status asks the s
 from collections.abc import Collection, Iterator
 
 from dataflix_clients.contract_drift import judge_heartbeat, judge_tables
-from dataflix_clients.findings import Finding, fault, warning
+from dataflix_clients.findings import MIGRATE, RECONCILE, Finding, fault, warning
 from dataflix_clients.replication_slot import (
     KEEP_WAL_CURE,
     RESNAPSHOT_CURE,
@@ -20,8 +20,6 @@ from dataflix_contract import Settings
 from dataflix_contract.schema import PUBLICATION, SLOT, SOURCE_SCHEMA, published_tables
 
 _PLUGIN = "pgoutput"
-_MIGRATE = "run dataflix-migrate"
-_RECONCILE = "bin/dataflix-reconcile"
 
 
 def judge(facts: SourceFacts, settings: Settings) -> list[Finding]:
@@ -71,7 +69,7 @@ def _judge_server(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
         yield fault(
             f"role {settings.debezium_user}",
             "lacks the REPLICATION attribute",
-            f"{_MIGRATE}, or ALTER ROLE {settings.debezium_user} REPLICATION",
+            f"{MIGRATE}, or ALTER ROLE {settings.debezium_user} REPLICATION",
         )
 
 
@@ -82,7 +80,7 @@ def _judge_sessions(facts: SourceFacts) -> Iterator[Finding]:
             "session_replication_role",
             f"is replica by {statement} SET: triggers and foreign keys are off in the sessions it is for",
             f"as the superuser {statement} RESET session_replication_role{reload}; then let programs connect"
-            f" anew (./stop.sh and ./run.sh), and {_RECONCILE} counts the rows that lack their user or film",
+            f" anew (./stop.sh and ./run.sh), and {RECONCILE} counts the rows that lack their user or film",
         )
 
 
@@ -90,7 +88,7 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     subject = f"publication {PUBLICATION}"
     publication = facts.publication
     if publication is None:
-        yield fault(subject, "does not exist", f"{_MIGRATE}; {_make_anew(facts)}")
+        yield fault(subject, "does not exist", f"{MIGRATE}; {_make_anew(facts)}")
         return
     partitions = _partitions_of(facts)
     wanted = frozenset(published_tables())

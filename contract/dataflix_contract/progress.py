@@ -57,7 +57,10 @@ class Progress:
             self._bars.update(self._task, total=total or None)
 
     def advance(self, amount: int) -> None:
-        """So much more is done; without a terminal, a line every few seconds and at the end says how far."""
+        """Note that so much more is done.
+
+        Without a terminal, a line every few seconds and one at the end say how far the work is.
+        """
         self._done += amount
         if self._bars and self._task is not None:
             self._bars.advance(self._task, amount)

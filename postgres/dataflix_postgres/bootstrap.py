@@ -33,10 +33,13 @@ _LEAST = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
 def sole_migration(admin: psycopg.Connection) -> Iterator[None]:
     """Hold the lock that keeps two migrations apart; it ends with the connection at the latest.
 
+    No later statement of the session waits longer for a lock than this one did.
+
     Raises:
         Fault: another run holds it for longer than a minute.
     """
     take_lock(admin, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-migrate")
+    admin.execute(f"SET lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
     try:
         yield
     finally:

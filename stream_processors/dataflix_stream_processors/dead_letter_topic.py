@@ -189,8 +189,8 @@ class DeadLetterBox:
             Fault: it does not say how far the masker is.
         """
         sent = list(sent)
-        poll(lambda: not self._undecided(sent), _MASKING_SECONDS, _POLL_SECONDS)
-        open_ones = self._undecided(sent)
+        decided = poll(lambda: not self._undecided(sent), _MASKING_SECONDS, _POLL_SECONDS)
+        open_ones = 0 if decided else self._undecided(sent)
         places = {
             (one.letter.position.topic, one.letter.position.partition, offset, one.letter.fingerprint)
             for one in sent

@@ -13,6 +13,7 @@ from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import ADVANCE_IDENTITIES, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
+from dataflix_postgres.bootstrap import sole_migration
 from dataflix_postgres.database import connect_admin
 from dataflix_postgres.migrate import set_up
 from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
@@ -33,6 +34,11 @@ def _connect_debezium(settings: Settings, password: str) -> psycopg.Connection:
 def debezium(migrated: Settings) -> psycopg.Connection:
     """The replication role's connection."""
     return _connect_debezium(migrated, migrated.debezium_password.get_secret_value())
+
+
+def test_no_statement_of_a_migration_waits_for_a_lock_without_end(settings: Settings) -> None:
+    with connect_admin(settings) as admin, sole_migration(admin):
+        assert admin.execute("SHOW lock_timeout").fetchone() == ("1min",)
 
 
 def test_a_second_run_changes_nothing(unmigrated: Settings) -> None:

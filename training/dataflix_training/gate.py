@@ -18,7 +18,7 @@ Alias = Literal["champion", "challenger"]
 #: Today's ratings must be at least so many of those that the champion was trained with: half a load of the
 #: warehouse would otherwise train a model that is good at half of the ratings.
 LEAST_SHARE_OF_ROWS = 0.8
-#: Figures that are worse than those that the champion has recorded by so many standard errors are no chance.
+#: A figure that is worse than the recorded one by more standard errors than this is not so by chance.
 FAR = 3.0
 #: They must be worse by this share too: the standard error of millions of ratings is smaller than what one
 #: day changes.

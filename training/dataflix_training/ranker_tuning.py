@@ -72,7 +72,7 @@ class _RankerJudge:
         return best if gained.beyond_noise(_BEYOND) else base
 
     def _gains(self, recipe: Recipe) -> ByPerson:
-        """nDCG@10 of which each number of ratings makes up the same share, whoever many people have it."""
+        """nDCG@10 in which each number of ratings counts the same, however many people have so many."""
         known = evaluate_ranker(self._known.model(recipe), self._holdout).gains.sums[:, np.newaxis]
         tables = [known]
         if self._new and self._others:

@@ -110,10 +110,10 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
     serving = _serving()
     if movie_id not in serving.films.by_id:
         raise no_movie()
+    if serving.served is None:
+        return _json({"items": [], "model": None})
     with context().pool.connection() as connection:
         watched = _watched(connection, wanted.user_id)
-        if serving.served is None:
-            return _json({"items": [], "model": None})
         scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, watched)
         movies = read_movies(connection, [movie_id, *scores])
     if movie_id not in movies:
@@ -142,7 +142,7 @@ def model() -> Response:
 
 
 def _ids(listed: str) -> tuple[int, ...]:
-    """The ids in a list, rising; what is no id is nobody's."""
+    """The ids in a list, rising. Numbers outside of the range of ids are left out: no film has them."""
     numbers = {int(one) for one in listed.split(",") if one}
     return tuple(sorted(one for one in numbers if LEAST_ID <= one <= MOST_ID))
 
