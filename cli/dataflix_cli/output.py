@@ -159,11 +159,17 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
             str(place + 1),
             *moved,
             f"{escape(titled(one))} [dim]#{one['movie_id']}[/]",
-            f"[yellow]{draw(one['stars'])}[/] {number(one['stars'])}",
+            f"[yellow]{draw(one['stars'])}[/] {_give_or_take(one)}",
             escape(because["title"]) if because else "",
         )
     _print_list(screen, rows, document, "nothing is left to recommend: try another genre")
     line(screen, basis(document), style="dim")
+
+
+def _give_or_take(item: Mapping[str, Any]) -> str:
+    """Predicted stars, and how far off ratings are in two cases of three, where that is known."""
+    deviation = item.get("stars_deviation")
+    return number(item["stars"]) + ("" if deviation is None else f" [dim]±{number(deviation)}[/]")
 
 
 def basis(document: Mapping[str, Any]) -> str:

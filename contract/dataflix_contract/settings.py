@@ -175,6 +175,13 @@ class Settings(BaseSettings):
         "30 3 * * *",
         description="When the daily batch runs by itself: a cron expression, in UTC, or off.",
     )
+    stars_model: Literal["chosen", "svd"] = Field(
+        "chosen",
+        description=(
+            "What predicts the stars: what the training finds to be better (chosen), or always Surprise's\n"
+            "SVD (svd)."
+        ),
+    )
     airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
     airflow_port: int = Field(8080, description="Airflow's pages and API.")
     airflow_user: str = Field("admin", description="Airflow's login.")

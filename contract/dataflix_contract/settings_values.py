@@ -261,6 +261,7 @@ RULES: Mapping[str, Rule] = {
     "backend_workers": _number(1, 32),
     "backend_token": _optional(_TOKEN),
     "backend_rate_limit": _number(0, 1_000_000_000),
+    "stars_model": _one_of("chosen", "svd"),
     "flask_env": _one_of("development", "production"),
     "flask_debug": _yes_or_no,
     "kafka_ui_host": _host,

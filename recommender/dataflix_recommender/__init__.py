@@ -16,7 +16,7 @@ one another cost more than they bring.
 """
 
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
-from dataflix_recommender.foldin import Taste, fold_in, predict_stars
+from dataflix_recommender.foldin import Taste, fold_in, predict_stars, stars_deviation
 from dataflix_recommender.model import Model, ModelError, Profile
 from dataflix_recommender.popular import damped_means, popularity
 from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, similar, votes
@@ -48,6 +48,7 @@ __all__ = [
     "save",
     "scores",
     "similar",
+    "stars_deviation",
     "unpack",
     "votes",
 ]

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile
+from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile, places
 
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """A person in the SVD's terms.
+    """A person in the terms of what predicts stars.
 
     Attributes:
         bias: how much kinder than the mean, in stars.
         factors: (F,).
+        covariance: (F + 1, F + 1) of bias and factors: how little is known of the person. None where the
+            model does not say.
     """
 
     bias: float
     factors: FloatArray
+    covariance: FloatArray | None = None
 
 
 def fold_in(model: Model, profile: Profile) -> Taste:
@@ -38,18 +41,27 @@ def fold_in(model: Model, profile: Profile) -> Taste:
     systems"), with the ridge of probabilistic matrix factorisation (Salakhutdinov and Mnih 2008): noise
     over prior variance.
 
+    Where the model says how little it knows about a film, the film's rows count the less: their noise is then
+    the model's noise and the film's variance. What the sum's second derivative leaves open is the covariance.
+
     With fewer ratings than parameters the same x is found by the smaller system of the two:
     (A'A + D)^-1 A' m = D^-1 A' (A D^-1 A' + I)^-1 m.
     """
     before = _trained(model, profile.user)
     fresh = profile.fresh if profile.user != UNKNOWN else np.ones(len(profile.items), np.bool_)
-    if not fresh.any():
+    if not fresh.any() and model.item_variance is None:
         return Taste(float(before[0]), before[1:])
     rows = _rows(model, profile.items)
     missed = profile.ratings - model.global_mean - model.item_bias[profile.items] - rows @ before
     missed[~fresh] = 0
-    after = before + _pulled(rows, missed, model.ridge)
-    return Taste(float(after[0]), after[1:])
+    if model.item_variance is None or model.noise is None:
+        after = before + _pulled(rows, missed, model.ridge)
+        return Taste(float(after[0]), after[1:])
+    counts = model.noise / (model.noise + model.item_variance[profile.items])
+    counted = rows * counts[:, np.newaxis]
+    inverse = np.linalg.inv(counted.T @ rows + np.diag(model.ridge))
+    after = before + inverse @ (missed @ counted)
+    return Taste(float(after[0]), after[1:], model.noise * inverse)
 
 
 def predict_stars(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray:
@@ -58,11 +70,46 @@ def predict_stars(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray
     mean + person's bias + film's bias + factors' product, as in Surprise's SVD: a film that the model
     does not know gets the mean and the person's bias.
     """
-    places = model.items(item_ids)
-    known = places != UNKNOWN
-    stars = np.full(places.shape, model.global_mean + taste.bias)
-    stars[known] += model.item_bias[places[known]] + model.item_factors[places[known]] @ taste.factors
+    films = _films(model, item_ids)
+    stars = model.global_mean + taste.bias + films.bias + films.factors @ taste.factors
     return np.asarray(np.clip(stars, model.rating_min, model.rating_max))
+
+
+def stars_deviation(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray | None:
+    """Standard deviations of ratings around :func:`predict_stars`: 68 % of them lie within one.
+
+    The noise, what is not known about the film, and what is not known about the person. None: the model does
+    not say.
+    """
+    if model.noise is None or model.calibration is None or taste.covariance is None:
+        return None
+    films = _films(model, item_ids)
+    rows = np.column_stack([np.ones(len(films.factors)), films.factors])
+    of_person = np.einsum("nf,fg,ng->n", rows, taste.covariance, rows)
+    return np.asarray(model.calibration * np.sqrt(model.noise + films.variance + of_person))
+
+
+@dataclass(frozen=True, slots=True)
+class _Films:
+    bias: FloatArray
+    factors: FloatArray
+    variance: FloatArray
+
+
+def _films(model: Model, item_ids: ArrayLike) -> _Films:
+    """What stars of these films are made of: zeros for those that the model knows nothing about."""
+    ids = np.asarray(item_ids, np.int64)
+    found = _Films(np.zeros(len(ids)), np.zeros((len(ids), model.item_factors.shape[1])), np.zeros(len(ids)))
+    kinds = [(model.item_ids, model.item_bias, model.item_factors, model.item_variance)]
+    if model.unrated_ids is not None and model.unrated_bias is not None and model.unrated_factors is not None:
+        kinds.append((model.unrated_ids, model.unrated_bias, model.unrated_factors, model.unrated_variance))
+    for known_ids, bias, factors, variance in kinds:
+        at = places(known_ids, ids)
+        known = at != UNKNOWN
+        found.bias[known], found.factors[known] = bias[at[known]], factors[at[known]]
+        if variance is not None:
+            found.variance[known] = variance[at[known]]
+    return found
 
 
 def _pulled(rows: FloatArray, missed: FloatArray, ridge: FloatArray) -> FloatArray:

@@ -66,6 +66,20 @@ class Model:
         item_titles: (I,) int64, digests of the films' titles; None in models made before these were kept. See
             :mod:`dataflix_recommender.catalogue`.
         item_years: (I,) int16, the films' years of release; None as above.
+        svd_user_bias: (U,) float32; Surprise's SVD, where it is not what predicts the stars; else None.
+        svd_item_bias: (I,) float32; as above.
+        svd_user_factors: (U, S) float32; as above.
+        svd_item_factors: (I, S) float32; as above.
+        item_variance: (I,) float32, in stars squared: what is not known about a film makes of a prediction.
+            None where what predicts the stars does not say.
+        unrated_ids: (N,) int64, rising: films without ratings of which stars are predicted all the same. None
+            as above.
+        unrated_bias: (N,) float32; as ``item_bias``.
+        unrated_factors: (N, F) float32.
+        unrated_variance: (N,) float32.
+        noise: in stars squared: variance of a rating of which all is known. None as above.
+        calibration: what standard deviations are multiplied by, so that 68 % of ratings lie within one. None
+            as above.
         watched: what a rating at someone's own mean says in favour of similar films, in stars; None in models
             made before it was tuned.
     """
@@ -91,6 +105,17 @@ class Model:
     max_version: int
     item_titles: IntArray | None = None
     item_years: IntArray | None = None
+    svd_user_bias: FloatArray | None = None
+    svd_item_bias: FloatArray | None = None
+    svd_user_factors: FloatArray | None = None
+    svd_item_factors: FloatArray | None = None
+    item_variance: FloatArray | None = None
+    unrated_ids: IntArray | None = None
+    unrated_bias: FloatArray | None = None
+    unrated_factors: FloatArray | None = None
+    unrated_variance: FloatArray | None = None
+    noise: float | None = None
+    calibration: float | None = None
     watched: float | None = None
 
     def __post_init__(self) -> None:
@@ -116,6 +141,12 @@ class Model:
             raise ModelError("item_titles and item_years belong together")
         if self.item_titles is not None:
             shapes |= {"item_titles": (items,), "item_years": (items,)}
+        if self.item_variance is not None:
+            shapes |= {"item_variance": (items,)}
+        if self.unrated_ids is not None:
+            unrated = len(self.unrated_ids)
+            shapes |= {"unrated_bias": (unrated,), "unrated_factors": (unrated, factors)}
+            shapes |= {"unrated_variance": (unrated,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ModelError(f"{name} has the shape {getattr(self, name).shape}, not {shape}")
@@ -127,11 +158,11 @@ class Model:
 
     def items(self, ids: ArrayLike) -> IntArray:
         """Places of films in the arrays; -1 for those that the model does not know."""
-        return _places(self.item_ids, np.asarray(ids, np.int64))
+        return places(self.item_ids, np.asarray(ids, np.int64))
 
     def user(self, user_id: int) -> int:
         """Place of a person in the arrays; -1 for someone the model does not know."""
-        return int(_places(self.user_ids, np.asarray([user_id], np.int64))[0])
+        return int(places(self.user_ids, np.asarray([user_id], np.int64))[0])
 
     def profile(self, user_id: int, fresh: Mapping[int, float] | None = None) -> Profile:
         """A person's ratings: those that the model was trained with, and newer ones over them.
@@ -145,17 +176,17 @@ class Model:
         items, ratings = self.history_items[start:end], self.history_halves[start:end] / 2.0
         if not fresh:
             return Profile(user, items, ratings, np.zeros(len(items), np.bool_))
-        places = self.items(list(fresh))
-        known = places != UNKNOWN
-        places, newer = places[known], np.asarray(list(fresh.values()), np.float64)[known]
-        kept = ~np.isin(items, places)
-        merged = np.concatenate([items[kept], places])
+        rated = self.items(list(fresh))
+        known = rated != UNKNOWN
+        rated, newer = rated[known], np.asarray(list(fresh.values()), np.float64)[known]
+        kept = ~np.isin(items, rated)
+        merged = np.concatenate([items[kept], rated])
         order = np.argsort(merged, kind="stable")
         return Profile(
             user,
             merged[order],
             np.concatenate([ratings[kept], newer])[order],
-            np.concatenate([np.zeros(int(kept.sum()), np.bool_), np.ones(len(places), np.bool_)])[order],
+            np.concatenate([np.zeros(int(kept.sum()), np.bool_), np.ones(len(rated), np.bool_)])[order],
         )
 
     def profile_of(self, user_id: int, movie_ids: ArrayLike, stars: ArrayLike) -> Profile:
@@ -170,9 +201,9 @@ class Model:
             movie_ids: each film once; those that the model does not know are passed over.
             stars: the ratings.
         """
-        places = self.items(movie_ids)
-        known = places != UNKNOWN
-        items, ratings = places[known], np.asarray(stars, np.float64)[known]
+        rated = self.items(movie_ids)
+        known = rated != UNKNOWN
+        items, ratings = rated[known], np.asarray(stars, np.float64)[known]
         if np.any(items[1:] < items[:-1]):
             order = np.argsort(items)
             items, ratings = items[order], ratings[order]
@@ -183,7 +214,7 @@ class Model:
         old_items, old_halves = self.history_items[start:end], self.history_halves[start:end]
         if np.array_equal(items, old_items) and np.array_equal(ratings * 2, old_halves):
             return Profile(user, items, ratings, np.zeros(len(items), np.bool_))
-        same = _places(old_items, items)
+        same = places(old_items, items)
         unchanged = same != UNKNOWN
         unchanged[unchanged] = old_halves[same[unchanged]] == ratings[unchanged] * 2
         whole = int(unchanged.sum()) == len(old_items)
@@ -195,11 +226,12 @@ class Model:
         return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
 
-def _places(known: IntArray, ids: IntArray) -> IntArray:
+def places(known: IntArray, ids: IntArray) -> IntArray:
+    """Places of ids among known ones, which rise; -1 where they are not."""
     if not len(known):
         return np.full(ids.shape, UNKNOWN, np.int64)
-    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return np.where(known[places] == ids, places, UNKNOWN)
+    found = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[found] == ids, found, UNKNOWN)
 
 
 def _rises(ids: IntArray) -> bool:

@@ -18,15 +18,23 @@ from dataflix_recommender.model import Model, ModelError
 MODEL_FILE = "model.npz"
 MODEL_PATH = f"data/{MODEL_FILE}"
 #: Files of earlier formats are read: they lack what came later.
-FORMAT = 3
+FORMAT = 4
 #: With which format what a model may lack came.
-_SINCE = {"item_titles": 2, "item_years": 2, "watched": 3}
+_SINCE = {"item_titles": 2, "item_years": 2, "watched": 3} | dict.fromkeys(
+    (
+        *("svd_user_bias", "svd_item_bias", "svd_user_factors", "svd_item_factors", "item_variance"),
+        *("unrated_ids", "unrated_bias", "unrated_factors", "unrated_variance", "noise", "calibration"),
+    ),
+    4,
+)
 _FORMAT, _DIGEST = "format", "sha256"
 _SCALARS: dict[str, type[int | float]] = {
     "global_mean": float,
     "rating_min": float,
     "rating_max": float,
     "max_version": int,
+    "noise": float,
+    "calibration": float,
     "watched": float,
 }
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dataflix_postgres.generator import histories
 from dataflix_postgres.sample_films import catalogue
+from dataflix_training.fitting import Film
 from dataflix_training.ratings import Ints, Ratings, in_order
 
 
@@ -30,6 +31,16 @@ def movielens_ratings(folder: Path) -> Ratings:
         frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
     )
     return in_order(users, movies, stars, at, 1)
+
+
+def movielens_films(folder: Path) -> dict[int, Film]:
+    """Titles, years and genres of a MovieLens release."""
+    frame = pd.read_csv(folder / "movies.csv")
+    years = pd.to_numeric(frame.title.str.extract(r"\((\d{4})\)\s*$")[0])
+    return {
+        int(movie): (title, None if np.isnan(year) else int(year), tuple(genres.split("|")))
+        for movie, title, year, genres in zip(frame.movieId, frame.title, years, frame.genres, strict=True)
+    }
 
 
 def with_shuffled_stars(ratings: Ratings, share: float) -> Ratings:

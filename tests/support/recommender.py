@@ -1,5 +1,7 @@
 """A model small enough to work out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from dataflix_recommender import Model
@@ -30,4 +32,18 @@ def small_model() -> Model:
         rating_min=0.5,
         rating_max=5.0,
         max_version=100,
+    )
+
+
+def uncertain_model() -> Model:
+    """The small model, with what is not known about its films, and with a film 50 that nobody has rated."""
+    return replace(
+        small_model(),
+        item_variance=np.asarray([0.1, 0.2, 0.4, 0.8], np.float32),
+        unrated_ids=np.asarray([50], np.int64),
+        unrated_bias=np.asarray([0.25], np.float32),
+        unrated_factors=np.asarray([[0.5, 0.5]], np.float32),
+        unrated_variance=np.asarray([1.0], np.float32),
+        noise=0.5,
+        calibration=1.1,
     )

@@ -13,7 +13,7 @@ from dataflix_backend.recommendations.recommend import Query, entity_tag, make_r
 from dataflix_backend.recommendations.serving import MOST_REPLIES, Made, Served, Serving, combine
 from dataflix_backend.recommendations.user_films import BIGINTS, SMALLINTS, UserFilms, numbers
 from dataflix_recommender import identities
-from support.recommender import small_model
+from support.recommender import small_model, uncertain_model
 
 GENRES = {10: ["Drama"], 20: ["Comedy"], 30: ["Drama", "Comedy"], 40: [], 50: ["Drama"], 60: []}
 CHAMPION = Champion(
@@ -51,10 +51,18 @@ def test_a_person_of_the_training_gets_films_stars_and_reasons() -> None:
     assert reply["strategy"] == "personal"
     assert reply["based_on"] == {"ratings": 2, "fresh_ratings": 0}
     best = reply["items"][0]
-    assert best["stars"] == 4.25
+    assert (best["stars"], best["stars_deviation"]) == (4.25, None)
     assert best["because"] == {"movie_id": 10, "title": "Film 10"}
     assert (best["title"], best["release_year"], best["genres"]) == ("Film 30", 1990, ["Drama", "Comedy"])
     assert reply["items"][1]["because"] is None
+
+
+def test_stars_come_with_a_standard_deviation_where_the_model_has_one() -> None:
+    serving = combine(catalogue(10, 20, 30, 40, 60), Served(CHAMPION, uncertain_model()), "registry")
+    items = make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(10))["items"]
+    assert [item["movie_id"] for item in items] == [30, 40, 60]
+    assert all(0.7 < item["stars_deviation"] < 2 for item in items[:2])
+    assert items[2]["stars_deviation"] is None, "as its stars"
 
 
 def test_a_fresh_rating_counts_and_is_counted() -> None:

@@ -24,7 +24,14 @@ def drawn(show: Any, document: Any, *, width: int = 100, **options: Any) -> str:
 
 def recommendation(movie_id: int, because: str | None = None) -> dict[str, Any]:
     reason = {"movie_id": 1, "title": because} if because else None
-    return {**MOVIE, "movie_id": movie_id, "stars": 4.4, "score": 1.0, "because": reason}
+    return {
+        **MOVIE,
+        "movie_id": movie_id,
+        "stars": 4.4,
+        "stars_deviation": 0.8,
+        "score": 1.0,
+        "because": reason,
+    }
 
 
 def answer(*movie_ids: int, **changes: Any) -> dict[str, Any]:

@@ -86,6 +86,7 @@ BAD = [
     ("backend_rate_limit", "-1", "from 0 to"),
     ("raw_retention_hours", "9" * 12, "from 1 to"),
     ("profile", "Full", "core or full"),
+    ("stars_model", "vbmf", "chosen or svd"),
     ("flask_env", "prod", "development or production"),
     ("flask_debug", "perhaps", "1 or 0"),
     ("masking_key", "short", "16 characters"),

@@ -20,7 +20,7 @@ from dataflix_recommender import (
     save,
     unpack,
 )
-from support.recommender import small_model
+from support.recommender import small_model, uncertain_model
 
 
 def test_a_saved_model_comes_back_bit_by_bit(tmp_path: Path) -> None:
@@ -174,10 +174,25 @@ def test_a_model_knows_its_films_by_title_and_year(tmp_path: Path) -> None:
     with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
         assert int(archive["format"]) == 3
     assert load(tmp_path / "model.npz").watched == 0.25
+
     with pytest.raises(ModelError, match="belong together"):
         replace(model, item_years=None)
     with pytest.raises(ModelError, match="item_titles has the shape"):
         replace(model, item_titles=np.zeros(1, np.int64))
+
+
+def test_a_model_that_says_what_it_does_not_know_is_kept_whole(tmp_path: Path) -> None:
+    model = uncertain_model()
+    save(model, tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as archive:
+        assert int(archive["format"]) == 4
+    unpack(tmp_path / "model.npz", tmp_path / "unpacked")
+    for found in (load(tmp_path / "model.npz"), load_unpacked(tmp_path / "unpacked")):
+        assert digest(found) == digest(model)
+        assert (found.noise, found.calibration) == (0.5, 1.1)
+    for field in ("item_variance", "unrated_bias", "unrated_factors", "unrated_variance"):
+        with pytest.raises(ModelError, match=f"{field} has the shape"):
+            replace(model, **changed(field, np.zeros(7, np.float32)))
 
 
 def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp_path: Path) -> None:
@@ -189,6 +204,10 @@ def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp
     found = fit(old, *identities([("Film", 1990), None, ("Other", 2000), ("Film", None)]))
     assert found.belongs
     assert found.same.tolist() == found.present.tolist() == [True, False, True, True]
+
+
+def changed(field: str, value: Any) -> dict[str, Any]:
+    return {field: value}
 
 
 FILMS: list[tuple[str, int | None]] = [("The Matrix", 1999), ("Se7en", 1995), ("D@bbe", 2006), ("Up", None)]

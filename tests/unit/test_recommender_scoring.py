@@ -15,16 +15,17 @@ from dataflix_recommender import (
     rank,
     scores,
     similar,
+    stars_deviation,
 )
 from dataflix_recommender.model import FloatArray
 from dataflix_training.experiment import run_experiment
 from dataflix_training.synthetic import synthetic_ratings
-from support.recommender import small_model
+from support.recommender import small_model, uncertain_model
 
 
 @pytest.fixture(scope="module")
 def trained() -> Model:
-    return run_experiment(synthetic_ratings(users=300, items=200, rows=12_000)).model
+    return run_experiment(synthetic_ratings(users=300, items=200, rows=12_000), pin_svd=True).model
 
 
 def test_stars_are_mean_biases_and_product_of_factors() -> None:
@@ -56,6 +57,42 @@ def test_a_stranger_is_folded_in_by_ridge_regression() -> None:
     targets = np.asarray([5.0 - 3.5 - 0.5, 1.0 - 3.5 + 0.5, 0, 0, 0])
     expected = np.linalg.lstsq(stacked, targets, rcond=None)[0]
     assert np.allclose([taste.bias, *taste.factors], expected)
+
+
+def test_a_fold_in_is_the_posterior_where_the_model_says_what_it_does_not_know() -> None:
+    model = uncertain_model()
+    taste = fold_in(model, model.profile(77, fresh={10: 5.0, 30: 1.0}))
+    rows = np.asarray([[1, 0.5, 0], [1, 1, 1]])
+    variances = 0.5 + np.asarray([0.1, 0.4])
+    prior = np.diag(model.ridge) / 0.5  # the ridge is the noise over the prior's variances
+    covariance = np.linalg.inv(prior + rows.T @ np.diag(1 / variances) @ rows)
+    expected = covariance @ rows.T @ (np.asarray([1.0, -2.0]) / variances)
+    assert np.allclose([taste.bias, *taste.factors], expected)
+    assert taste.covariance is not None
+    assert np.allclose(taste.covariance, covariance)
+    deviations = stars_deviation(model, taste, [40, 50, 999])
+    asked = np.asarray([[1, -1, 0], [1, 0.5, 0.5], [1, 0, 0]])
+    unknown = 0.5 + np.asarray([0.8, 1.0, 0]) + np.einsum("nf,fg,ng->n", asked, covariance, asked)
+    assert deviations is not None
+    assert np.allclose(deviations, 1.1 * np.sqrt(unknown))
+
+
+def test_what_is_known_of_someone_is_the_less_the_fewer_ratings_there_are() -> None:
+    model = uncertain_model()
+    found = [
+        stars_deviation(model, fold_in(model, model.profile(77, fresh=fresh)), [30])
+        for fresh in ({}, {10: 4.0}, {10: 4.0, 20: 4.0, 40: 3.0})
+    ]
+    widths = [float(one[0]) for one in found if one is not None]
+    assert len(widths) == 3
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_a_film_without_ratings_has_stars_where_the_model_believes_something_of_it() -> None:
+    model = uncertain_model()
+    taste = fold_in(model, model.profile(77))
+    assert predict_stars(model, taste, [50, 999]).tolist() == [3.75, 3.5]
+    assert stars_deviation(small_model(), fold_in(small_model(), small_model().profile(1)), [10]) is None
 
 
 def test_many_ratings_and_few_give_the_same_minimum(trained: Model) -> None:

@@ -12,16 +12,22 @@ from dataflix_contract.faults import Fault
 from dataflix_recommender import NO_TITLE, digest
 from dataflix_training.ease import co_ratings, covered_items, inverse, item_weights, strongest
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.fitting import title_digests, with_films
+from dataflix_training.fitting import Film, fit_svd, title_digests, with_films
 from dataflix_training.gate import Champion, Decision, decide, same_data, sample
 from dataflix_training.new_people import COUNTS, evaluate_new_people, leave_out
 from dataflix_training.plots import draw, top_movies
 from dataflix_training.ratings import Ratings, in_order, split_latest
-from dataflix_training.recipe import Recipe
+from dataflix_training.recipe import SVD_STARS, VBMF_STARS, Recipe
 from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
 from dataflix_training.synthetic import synthetic_ratings
-from dataflix_training.tuning import MOST_EPOCHS
-from support.ratings import movielens_ratings, sample_ratings, with_permuted_films, with_shuffled_stars
+from dataflix_training.tuning import MOST_EPOCHS, WITHIN_ONE
+from support.ratings import (
+    movielens_films,
+    movielens_ratings,
+    sample_ratings,
+    with_permuted_films,
+    with_shuffled_stars,
+)
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +237,18 @@ def test_shuffled_stars_and_permuted_films_are_refused(sample_data: Ratings) -> 
     assert decision.alias == "champion"
 
 
+def test_stars_come_from_what_is_better_unless_the_svd_is_pinned(sample_data: Ratings) -> None:
+    found = run_experiment(sample_data)
+    pinned = run_experiment(sample_data, found.recipe, pin_svd=True)
+    assert pinned.recipe.stars == SVD_STARS
+    assert (pinned.model.item_variance, pinned.model.svd_item_factors) == (None, None)
+    svd = fit_svd(sample_data, pinned.recipe)
+    assert np.array_equal(pinned.model.item_factors, svd.item_factors.astype(np.float32))
+    if found.recipe.stars == VBMF_STARS:
+        assert found.model.svd_item_factors is not None, "the SVD is in every package"
+        assert np.allclose(found.model.svd_item_factors, fit_svd(sample_data, found.recipe).item_factors)
+
+
 def test_what_is_held_out_for_the_test_does_not_choose_the_recipe(sample_data: Ratings) -> None:
     _, test = split_latest(sample_data, 0.2)
     held_out = np.isin(sample_data.hashes(sample_data.movie_ids), test.hashes(test.movie_ids))
@@ -262,7 +280,8 @@ def test_the_champions_recipe_is_kept_unless_another_is_clearly_better(ratings: 
     assert again.champion is again.judgements["dataflix"]
     assert max(len(curve.validation) for curve in again.tuning.curves) < MOST_EPOCHS
     assert told == sorted(told)
-    other = run_experiment(ratings, replace(tuned, learning_rate=1e-5))
+    slow = replace(tuned, learning_rate=1e-5, stars=SVD_STARS)
+    other = run_experiment(ratings, slow, pin_svd=True)
     assert other.recipe.learning_rate > 1e-5
     assert other.champion
     assert (other.champion.scores.rmse or 0) > (other.scores["dataflix"].rmse or 0)
@@ -340,7 +359,7 @@ def test_ratings_that_differ_a_little_are_enough(ratings: Ratings) -> None:
 
 
 def titled(ratings: Ratings, word: str = "Film") -> Any:
-    return title_digests(ratings, {one: (f"{word} {one}", 2000) for one in range(10_000)})
+    return title_digests(ratings, {one: (f"{word} {one}", 2000, ()) for one in range(10_000)})
 
 
 def test_a_champion_of_other_data_is_no_rival(ratings: Ratings) -> None:
@@ -384,7 +403,7 @@ def test_titles_as_people_type_them_can_be_drawn(ratings: Ratings, tmp_path: Pat
 
 def test_a_model_is_told_which_films_it_is_of(ratings: Ratings) -> None:
     model = run_experiment(ratings).model
-    films = {int(one): (f"Film {one}", 1990) for one in model.item_ids[1:]}
+    films: dict[int, Film] = {int(one): (f"Film {one}", 1990, ()) for one in model.item_ids[1:]}
     named = with_films(model, films)
     assert named.item_titles is not None
     assert named.item_years is not None
@@ -394,7 +413,7 @@ def test_a_model_is_told_which_films_it_is_of(ratings: Ratings) -> None:
 
 
 def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:
-    experiment = run_experiment(movielens_ratings(movielens))
+    experiment = run_experiment(movielens_ratings(movielens), films=movielens_films(movielens))
     by_count = {name: experiment.judgements[name].by_count for name in ("dataflix", "popularity")}
     assert all(by_count["dataflix"][count] >= by_count["popularity"][count] for count in COUNTS), by_count
     scores = experiment.scores
@@ -404,3 +423,6 @@ def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> Non
     assert ours["ndcg_at_10"] > popularity["ndcg_at_10"]
     assert ours["ndcg_at_10"] >= 0.127
     assert ours["coverage"] > 0.055
+    assert experiment.recipe.stars == VBMF_STARS
+    assert ours["rmse"] <= 0.855
+    assert ours["within_deviation"] == pytest.approx(WITHIN_ONE, abs=0.02)

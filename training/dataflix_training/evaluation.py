@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model, damped_means, rank
+from dataflix_recommender import Model, damped_means, fold_in, predict_stars, rank, stars_deviation
 from dataflix_training.fitting import Factors, rating_sums
 from dataflix_training.ratings import Ratings
 from dataflix_training.scores import (
@@ -30,6 +30,7 @@ _BASELINE_PRIOR = 5.0
 _PEOPLE_AT_ONCE = 500
 
 Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,28 @@ def holdout_users(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) ->
     )
 
 
+def in_deviations(model: Model, held_out: Ratings) -> Floats | None:
+    """How far held-out ratings lie from what is predicted, in the standard deviations that replies come with.
+
+    Of :data:`MOST_PEOPLE` people at most. None: the model gives no standard deviations.
+    """
+    people = np.unique(held_out.user_ids)
+    people = people[np.linspace(0, len(people) - 1, min(len(people), MOST_PEOPLE)).astype(np.int64)]
+    found = []
+    for user, movies, stars in zip(
+        people.tolist(),
+        _grouped(held_out, people, held_out.movie_ids),
+        _grouped(held_out, people, held_out.stars),
+        strict=True,
+    ):
+        taste = fold_in(model, model.profile(user))
+        deviation = stars_deviation(model, taste, movies)
+        if deviation is None:
+            return None
+        found.append(np.abs(predict_stars(model, taste, movies) - stars) / deviation)
+    return np.concatenate(found)
+
+
 def evaluate_ranker(model: Model, holdout: HoldoutUsers) -> Ranked:
     """A model's rankings, made as serving makes them."""
     shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in holdout.user_ids]
@@ -74,9 +97,12 @@ def evaluate_model(
     model: Model, factors: Factors, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
 ) -> Judgement:
     """Stars and rankings of the whole package, and what it was to new people."""
-    return _judged(
-        factors.predict(held_out.user_ids, held_out.movie_ids), held_out, evaluate_ranker(model, holdout), new
-    )
+    predicted = factors.predict(held_out.user_ids, held_out.movie_ids)
+    judged = _judged(predicted, held_out, evaluate_ranker(model, holdout), new)
+    apart = in_deviations(model, held_out)
+    if apart is None:
+        return judged
+    return replace(judged, scores=replace(judged.scores, within_deviation=float(np.mean(apart <= 1))))
 
 
 def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Judgement:
@@ -130,7 +156,7 @@ def _top(values: NDArray[Any]) -> Ints:
     return np.asarray(first[np.argsort(-values[first], kind="stable")])
 
 
-def _grouped(ratings: Ratings, people: Ints, values: Ints) -> list[Ints]:
+def _grouped(ratings: Ratings, people: Ints, values: NDArray[Any]) -> list[NDArray[Any]]:
     """The values of each person's ratings."""
     starts = np.searchsorted(ratings.user_ids, people)
     ends = np.searchsorted(ratings.user_ids, people, side="right")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,7 +12,16 @@ from dataflix_contract.faults import Fault
 from dataflix_recommender import Model
 from dataflix_training import evaluation
 from dataflix_training.evaluation import HoldoutUsers
-from dataflix_training.fitting import Factors, assemble, fit_ranker, fit_svd
+from dataflix_training.fitting import (
+    Factors,
+    Film,
+    assemble,
+    fit_ranker,
+    fit_stars,
+    fit_svd,
+    fit_vbmf,
+    with_svd,
+)
 from dataflix_training.new_people import (
     NewPeople,
     evaluate_new_people,
@@ -18,7 +29,7 @@ from dataflix_training.new_people import (
     leave_out,
 )
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
-from dataflix_training.recipe import Recipe
+from dataflix_training.recipe import VBMF_STARS, Recipe
 from dataflix_training.scores import Judgement, Scores
 from dataflix_training.tuning import VALIDATION_SHARE, Progress, Tuned, tune
 
@@ -89,7 +100,12 @@ def why_not(ratings: Ratings) -> str:
 
 
 def run_experiment(
-    ratings: Ratings, champion: Recipe | None = None, progress: Progress = lambda _text, _share: None
+    ratings: Ratings,
+    champion: Recipe | None = None,
+    progress: Progress = lambda _text, _share: None,
+    films: Mapping[int, Film] = MappingProxyType({}),
+    *,
+    pin_svd: bool = False,
 ) -> Experiment:
     """Tune, judge, and fit the model to deploy.
 
@@ -97,6 +113,8 @@ def run_experiment(
         ratings: all of them.
         champion: the recipe of the model in service: tried first, and judged on the same parts.
         progress: told what goes on.
+        films: the catalogue: genres and years say something about films that few have rated.
+        pin_svd: let Surprise's SVD predict the stars, whatever is better.
 
     Raises:
         Fault: no model can be made of these ratings; :func:`why_not` asks before.
@@ -104,21 +122,28 @@ def run_experiment(
     if why := why_not(ratings):
         raise Fault(why)
     rest, test = split_latest(ratings, TEST_SHARE)
-    tuning = tune(rest, champion, progress)
+    tuning = tune(rest, champion, progress, films, pin_svd=pin_svd)
     tuned = tuning.recipe
     progress("judging", 0.6)
-    judge = _Judge(rest, test, evaluation.holdout_users(rest, test), leave_out(rest, ratings, _TEST_DRAW))
-    factors, model = _fit(rest, tuned)
+    new = leave_out(rest, ratings, _TEST_DRAW)
+    judge = _Judge(rest, test, evaluation.holdout_users(rest, test), new, films)
+    factors, model = _fit(rest, tuned, films)
+    if factors.uncertain:
+        model = replace(model, calibration=tuning.calibration)
     judgements = {"dataflix": judge.package(tuned, factors, model)}
     progress("judging Surprise's SVD and the baselines", 0.7)
     judgements |= judge.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
     progress("judging the champion's recipe", 0.8)
     champion_judged = judgements["dataflix"] if champion else None
     if champion and champion != tuned:
-        champion_judged = judge.package(champion, *_fit(rest, champion))
+        champion_judged = judge.package(champion, *_fit(rest, champion, films))
     progress("fitting on all ratings", 0.9)
     rmse = judgements["dataflix"].scores.rmse or 1.0
-    final = assemble(ratings, fit_svd(ratings, tuned), fit_ranker(ratings, tuned), rmse**2, tuned.watched)
+    svd = fit_svd(ratings, tuned)
+    stars = fit_vbmf(ratings, tuned, films) if tuned.stars == VBMF_STARS else svd
+    final = assemble(ratings, stars, fit_ranker(ratings, tuned), rmse**2, tuned.watched)
+    if stars is not svd:
+        final = with_svd(replace(final, calibration=tuning.calibration), svd)
     return Experiment(
         final,
         tuned,
@@ -138,10 +163,13 @@ class _Judge:
     test: Ratings
     holdout: HoldoutUsers
     new: NewPeople | None
+    films: Mapping[int, Film]
 
     def package(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
         """Judge a recipe: what was fitted with it on ``rest``, and a fit without the new people."""
-        cases = evaluate_new_people(_fit(self.new.others, recipe)[1], self.new) if self.new else None
+        cases = (
+            evaluate_new_people(_fit(self.new.others, recipe, self.films)[1], self.new) if self.new else None
+        )
         return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 
     def baselines(self, svd: Factors, model: Model) -> dict[str, Judgement]:
@@ -154,8 +182,8 @@ class _Judge:
         }
 
 
-def _fit(ratings: Ratings, recipe: Recipe) -> tuple[Factors, Model]:
-    factors = fit_svd(ratings, recipe)
+def _fit(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
+    factors = fit_stars(ratings, recipe, films)
     return factors, assemble(ratings, factors, fit_ranker(ratings, recipe), 1.0, recipe.watched)
 
 

@@ -12,23 +12,50 @@ from numpy.typing import NDArray
 from dataflix_recommender import Model, identities, popularity
 from dataflix_training.ease import SparseRows, co_ratings, covered_items, inverse, item_weights, strongest
 from dataflix_training.ratings import Ratings
-from dataflix_training.recipe import Recipe
+from dataflix_training.recipe import VBMF_STARS, Recipe
 from dataflix_training.svd import SVD, ArrayTrainset
+from dataflix_training.vbmf import VBMF
 
 RATING_MIN, RATING_MAX = 0.5, 5.0
 #: Parameters of which nobody varies would otherwise be held back without limit.
 _LEAST_VARIANCE = 1e-6
 
-#: Title and year.
-Film = tuple[str, int | None]
+#: What brings years and numbers of ratings to about 1.
+_MIDDLE_YEAR, _YEARS, _LOG_COUNT = 1990, 20, 3
+
+#: Title, year and genres.
+Film = tuple[str, int | None, tuple[str, ...]]
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 AfterEpoch = Callable[["Factors", int], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Uncertain:
+    """What VB-MF does not know, and what it believes of films that nobody has rated.
+
+    Attributes:
+        ridge: (F + 1,) the noise over the variances of people's bias and factors.
+        noise: in stars squared.
+        item_variance: (I,) what is not known about a film makes of a prediction, in stars squared.
+        unrated_ids: (N,) rising.
+        unrated_bias: (N,).
+        unrated_factors: (N, F).
+        unrated_variance: (N,).
+    """
+
+    ridge: Floats
+    noise: float
+    item_variance: Floats
+    unrated_ids: Ints
+    unrated_bias: Floats
+    unrated_factors: Floats
+    unrated_variance: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Factors:
-    """A fitted SVD, in the order of rising ids.
+    """What predicts stars, fitted: an SVD, or VB-MF, which says more; in the order of rising ids.
 
     Attributes:
         user_ids: (U,).
@@ -38,6 +65,7 @@ class Factors:
         item_bias: (I,).
         user_factors: (U, F).
         item_factors: (I, F).
+        uncertain: what VB-MF says beyond that; None: it is an SVD.
     """
 
     user_ids: Ints
@@ -47,15 +75,20 @@ class Factors:
     item_bias: Floats
     user_factors: Floats
     item_factors: Floats
+    uncertain: Uncertain | None = None
 
     def predict(self, user_ids: Ints, item_ids: Ints) -> NDArray[np.float64]:
         """Stars of pairs, within the scale; the unknown counts as the mean, as in Surprise."""
         users, known_user = _places(self.user_ids, user_ids)
         items, known_item = _places(self.item_ids, item_ids)
-        stars = self.mean + np.where(known_user, self.user_bias[users], 0)
-        stars += np.where(known_item, self.item_bias[items], 0)
-        both = known_user & known_item
-        stars[both] += np.einsum("nf,nf->n", self.user_factors[users[both]], self.item_factors[items[both]])
+        bias = np.where(known_item, self.item_bias[items], 0)
+        factors = np.where(known_item[:, np.newaxis], self.item_factors[items], 0)
+        if self.uncertain and len(self.uncertain.unrated_ids):
+            items, unrated = _places(self.uncertain.unrated_ids, item_ids)
+            bias[unrated] = self.uncertain.unrated_bias[items[unrated]]
+            factors[unrated] = self.uncertain.unrated_factors[items[unrated]]
+        stars = self.mean + np.where(known_user, self.user_bias[users], 0) + bias
+        stars[known_user] += np.einsum("nf,nf->n", self.user_factors[users[known_user]], factors[known_user])
         return np.clip(stars, RATING_MIN, RATING_MAX)
 
 
@@ -93,6 +126,78 @@ def fit_svd(ratings: Ratings, recipe: Recipe, after_epoch: AfterEpoch | None = N
     return factors(svd.fit(trainset))
 
 
+def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Factors:
+    """Fit VB-MF, the films' prior being learnt from their genres, years and numbers of ratings.
+
+    Args:
+        ratings: to learn from.
+        recipe: factors, sweeps and seed.
+        films: the catalogue; stars are predicted for those that nobody has rated too.
+    """
+    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (RATING_MIN, RATING_MAX))
+    users, items = np.argsort(trainset.raw_users), np.argsort(trainset.raw_items)
+    rated, counts = np.unique(ratings.movie_ids, return_counts=True)
+    unrated = np.setdiff1d(np.asarray(list(films), np.int64), rated)
+    features = film_features(
+        np.concatenate([rated, unrated]), np.concatenate([counts, np.zeros_like(unrated)]), films
+    )
+    vbmf = VBMF(
+        dict(zip(rated.tolist(), features, strict=False)),
+        n_factors=recipe.vbmf_factors,
+        n_epochs=recipe.vbmf_epochs,
+        random_state=recipe.seed,
+    ).fit(trainset)
+    prior = vbmf.prior_of(features[len(rated) :])
+    spread = vbmf.item_covariances[:, 0, 0] + np.einsum(
+        "iff,f->i", vbmf.item_covariances[:, 1:, 1:], vbmf.user_variances[1:]
+    )
+    unknown = vbmf.item_variances[0] + vbmf.item_variances[1:] @ vbmf.user_variances[1:]
+    return Factors(
+        trainset.raw_users[users],
+        trainset.raw_items[items],
+        vbmf.mean,
+        vbmf.users[users, 0],
+        vbmf.items[items, 0],
+        vbmf.users[users, 1:],
+        vbmf.items[items, 1:],
+        Uncertain(
+            vbmf.noise / np.maximum(vbmf.user_variances, _LEAST_VARIANCE),
+            vbmf.noise,
+            spread[items],
+            unrated,
+            prior[:, 0],
+            prior[:, 1:],
+            np.full(len(unrated), unknown),
+        ),
+    )
+
+
+def film_features(movie_ids: Ints, counts: Ints, films: Mapping[int, Film]) -> Floats:
+    """What is known about films whoever rates them: one row each.
+
+    Genres (1 or 0), the year, the logarithm of the number of ratings, and the squares of the last two.
+
+    Args:
+        movie_ids: of the films.
+        counts: how many ratings they have.
+        films: the catalogue; a film that it does not have is of no genre and a middling year.
+    """
+    names = sorted({genre for film in films.values() for genre in film[2]})
+    column = {genre: number for number, genre in enumerate(names)}
+    known = [films.get(movie_id, ("", None, ())) for movie_id in movie_ids.tolist()]
+    genres = np.zeros((len(known), len(names)))
+    for row, film in enumerate(known):
+        genres[row, [column[genre] for genre in film[2]]] = 1
+    years = (np.asarray([film[1] or _MIDDLE_YEAR for film in known], np.float64) - _MIDDLE_YEAR) / _YEARS
+    rated = np.log1p(counts) / _LOG_COUNT
+    return np.column_stack([genres, years, years**2, rated, rated**2])
+
+
+def fit_stars(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Factors:
+    """Fit what the recipe predicts stars with."""
+    return fit_vbmf(ratings, recipe, films) if recipe.stars == VBMF_STARS else fit_svd(ratings, recipe)
+
+
 class RankerData:
     """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
 
@@ -123,14 +228,20 @@ def fit_ranker(ratings: Ratings, recipe: Recipe) -> SparseRows:
     return RankerData(ratings, recipe).fit(recipe)
 
 
-def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: float, watched: float) -> Model:
+def assemble(
+    ratings: Ratings,
+    factors: Factors,
+    ranker: SparseRows,
+    noise: float,
+    watched: float,
+) -> Model:
     """Put a model together.
 
     Args:
         ratings: those that both parts were fitted on.
-        factors: the SVD.
+        factors: what predicts stars.
         ranker: its rows.
-        noise: variance of a held-out rating around its prediction, in stars squared.
+        noise: variance of a held-out rating around an SVD's prediction, in stars squared.
         watched: the recipe's.
     """
     items = np.searchsorted(factors.item_ids, ratings.movie_ids)
@@ -138,6 +249,7 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
     by_user = np.lexsort((items, users))
     counts, sums = rating_sums(items, ratings.stars, len(factors.item_ids))
     people = np.column_stack([factors.user_bias, factors.user_factors])
+    ridge = noise / np.maximum(people.var(axis=0), _LEAST_VARIANCE)
     return Model(
         user_ids=factors.user_ids,
         item_ids=factors.item_ids,
@@ -145,7 +257,6 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         item_bias=factors.item_bias.astype(np.float32),
         user_factors=factors.user_factors.astype(np.float32),
         item_factors=factors.item_factors.astype(np.float32),
-        ridge=noise / np.maximum(people.var(axis=0), _LEAST_VARIANCE),
         history_start=np.searchsorted(users[by_user], np.arange(len(factors.user_ids) + 1)),
         history_items=items[by_user].astype(np.int32),
         history_halves=np.rint(2 * ratings.stars[by_user]).astype(np.uint8),
@@ -159,6 +270,40 @@ def assemble(ratings: Ratings, factors: Factors, ranker: SparseRows, noise: floa
         rating_max=RATING_MAX,
         max_version=ratings.max_version,
         watched=watched,
+        **{"ridge": ridge} | _arrays(factors.uncertain),
+    )
+
+
+def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
+    """The fields of a model that an SVD lacks."""
+    if uncertain is None:
+        return {}
+    single = ("item_variance", "unrated_bias", "unrated_factors", "unrated_variance")
+    return {
+        "ridge": uncertain.ridge,
+        "noise": uncertain.noise,
+        "calibration": 1.0,
+        "unrated_ids": uncertain.unrated_ids,
+        **{name: getattr(uncertain, name).astype(np.float32) for name in single},
+    }
+
+
+def stars_alone(ratings: Ratings, factors: Factors) -> Model:
+    """A model without a ranker, for what is only asked for stars."""
+    none = SparseRows(
+        np.zeros(len(factors.item_ids) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
+    )
+    return assemble(ratings, factors, none, 1.0, 0.0)
+
+
+def with_svd(model: Model, svd: Factors) -> Model:
+    """The model with Surprise's SVD beside what predicts the stars."""
+    return replace(
+        model,
+        svd_user_bias=svd.user_bias.astype(np.float32),
+        svd_item_bias=svd.item_bias.astype(np.float32),
+        svd_user_factors=svd.user_factors.astype(np.float32),
+        svd_item_factors=svd.item_factors.astype(np.float32),
     )
 
 
@@ -169,15 +314,19 @@ def with_films(model: Model, films: Mapping[int, Film]) -> Model:
         model: the model.
         films: of the catalogue, by id; films that are not there count as unknown.
     """
-    titles, years = identities(films.get(movie_id) for movie_id in model.item_ids.tolist())
+    titles, years = identities(_identity(films, movie_id) for movie_id in model.item_ids.tolist())
     return replace(model, item_titles=titles, item_years=years)
 
 
 def title_digests(ratings: Ratings, films: Mapping[int, Film]) -> NDArray[np.int64]:
     """For each rating the digest of its film's title."""
     movie_ids, places = np.unique(ratings.movie_ids, return_inverse=True)
-    titles, _ = identities(films.get(movie_id) for movie_id in movie_ids.tolist())
+    titles, _ = identities(_identity(films, movie_id) for movie_id in movie_ids.tolist())
     return np.asarray(titles[places], np.int64)
+
+
+def _identity(films: Mapping[int, Film], movie_id: int) -> tuple[str, int | None] | None:
+    return films[movie_id][:2] if movie_id in films else None
 
 
 def rating_sums(items: Ints, stars: Floats, n_items: int) -> tuple[Ints, Floats]:

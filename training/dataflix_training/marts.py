@@ -21,7 +21,7 @@ SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rat
 FROM analytics.ratings
 ORDER BY user_id, rated_at, movie_id
 """
-_FILMS = "SELECT movie_id, title, release_year FROM analytics.movies"
+_FILMS = "SELECT movie_id, title, release_year, genres FROM analytics.movies"
 
 
 def read_ratings(settings: Settings) -> Ratings:
@@ -43,14 +43,14 @@ def read_ratings(settings: Settings) -> Ratings:
 
 
 def read_films(settings: Settings) -> dict[int, Film]:
-    """Title and year of every film, by id.
+    """Title, year and genres of every film, by id.
 
     Raises:
         Fault: ClickHouse cannot be asked, or the mart is not there.
     """
     with _reader(settings) as client:
         rows = client.query(_FILMS).result_rows
-    return {int(movie_id): (str(title), year) for movie_id, title, year in rows}
+    return {int(movie_id): (str(title), year, tuple(genres)) for movie_id, title, year, genres in rows}
 
 
 @contextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+#: What predicts stars.
+SVD_STARS, VBMF_STARS = "svd", "vbmf"
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -15,6 +18,9 @@ class Recipe:
         epochs: of the SVD.
         learning_rate: of all parameters of the SVD.
         penalty: regularisation of all parameters of the SVD.
+        stars: what predicts them, :data:`VBMF_STARS` or :data:`SVD_STARS`.
+        vbmf_factors: of VB-MF.
+        vbmf_epochs: its sweeps.
         ranker_penalty: regularisation of the ranker (EASE's lambda).
         ranker_self: how much of itself a film may explain (RLAE's xi); more lifts films that few have rated.
         watched: what a rating at someone's own mean says in favour of similar films, in stars.
@@ -28,6 +34,9 @@ class Recipe:
     epochs: int = 20
     learning_rate: float = 0.005
     penalty: float = 0.02
+    stars: str = SVD_STARS
+    vbmf_factors: int = 12
+    vbmf_epochs: int = 20
     ranker_penalty: float = 200.0
     ranker_self: float = 0.2
     watched: float = 0.5

@@ -73,6 +73,7 @@ class Scores:
         coverage: share of the catalogue that is among somebody's first ten.
         new_rmse: as ``rmse``, for people of whom the model knows the first few ratings only.
         new_ndcg_at_10: as ``ndcg_at_10``, for these.
+        within_deviation: share of the held-out ratings within one standard deviation of what is predicted.
         rmse_error: standard error of ``rmse``; the next three are as this one.
         ndcg_at_10_error: of ``ndcg_at_10``.
         new_rmse_error: of ``new_rmse``.
@@ -86,6 +87,7 @@ class Scores:
     coverage: float | None = None
     new_rmse: float | None = None
     new_ndcg_at_10: float | None = None
+    within_deviation: float | None = None
     rmse_error: float | None = None
     ndcg_at_10_error: float | None = None
     new_rmse_error: float | None = None

@@ -104,7 +104,7 @@ class SVD(surprise.SVD):  # type: ignore[misc]  # no types there
 
     def sgd(self, trainset: surprise.Trainset) -> None:
         """Learn from a trainset; Surprise's ``fit`` calls this."""
-        users, items, ratings = _columns(trainset)
+        users, items, ratings = columns(trainset)
         rng = get_rng(self.random_state)
         self.bu, self.bi = np.zeros(trainset.n_users), np.zeros(trainset.n_items)
         # users before items, as in Surprise: the order of the draws is part of the result
@@ -178,7 +178,8 @@ _exact_epoch = numba.njit(cache=True)(_epoch)
 _fast_epoch = numba.njit(cache=True, fastmath=True)(_twin(_epoch, "_fast_epoch"))
 
 
-def _columns(trainset: surprise.Trainset) -> tuple[Ints, Ints, Floats]:
+def columns(trainset: surprise.Trainset) -> tuple[Ints, Ints, Floats]:
+    """Inner ids of users and items, and the ratings, user by user."""
     if isinstance(trainset, ArrayTrainset):
         return trainset.inner_users, trainset.inner_items, trainset.ratings
     row = np.dtype([("user", np.int32), ("item", np.int32), ("rating", np.float64)])

@@ -17,7 +17,7 @@ from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.fitting import title_digests, with_films
 from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.marts import read_films, read_ratings
-from dataflix_training.recipe import Recipe
+from dataflix_training.recipe import SVD_STARS, Recipe
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tracking import Tracking, outcome
 from dataflix_training.tuning import Progress
@@ -65,8 +65,15 @@ def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progres
     hashes = ratings.hashes(title_digests(ratings, films))
     with tracking.run(run_id) as mlflow_run:
         rival = _rival(tracking, hashes)
+        pin_svd = settings.stars_model == SVD_STARS
+        if pin_svd:
+            rival = _with_svd(rival)
         experiment = run_experiment(
-            ratings, rival.recipe, lambda text, share: progress(text, 0.05 + 0.8 * share)
+            ratings,
+            rival.recipe,
+            lambda text, share: progress(text, 0.05 + 0.8 * share),
+            films,
+            pin_svd=pin_svd,
         )
         experiment = replace(experiment, model=with_films(experiment.model, films))
         judged = experiment.judgements
@@ -109,6 +116,14 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
             "the champion has no recipe that can be made again", version=version.version, why=str(error)
         )
     return _Rival(recipe, int(version.version), rows, recorded_scores(tags))
+
+
+def _with_svd(rival: _Rival) -> _Rival:
+    """The rival, had it predicted stars with Surprise's SVD: whoever pins that wants no better stars."""
+    if rival.recipe is None or rival.recipe.stars == SVD_STARS:
+        return rival
+    recorded = {name: value for name, value in rival.recorded.items() if name not in {"rmse", "new_rmse"}}
+    return replace(rival, recipe=replace(rival.recipe, stars=SVD_STARS), recorded=recorded)
 
 
 def _source(settings: Settings) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflix_training.fitting import Factors, fit_svd
+from dataflix_training.evaluation import in_deviations
+from dataflix_training.fitting import Factors, Film, fit_svd, fit_vbmf, stars_alone
 from dataflix_training.ranker_tuning import tune_ranker
 from dataflix_training.ratings import Ratings, split_latest
-from dataflix_training.recipe import Recipe
+from dataflix_training.recipe import SVD_STARS, VBMF_STARS, Recipe
 from dataflix_training.scores import ByPerson, errors, squared_errors
 
 #: Of everybody's ratings but those of the test, the latest eighth is held out.
 VALIDATION_SHARE = 0.125
 #: What is tried beside the champion's recipe: factors, learning rate, penalty.
 SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
+#: The share of a normal distribution within one standard deviation.
+WITHIN_ONE = 0.6827
 #: Where a fit ends that still gets better; none has come near it.
 MOST_EPOCHS = 300
 #: A candidate is given up when it has not got better by this share in so many epochs.
@@ -62,13 +65,19 @@ class Tuned:
     Attributes:
         recipe: the best one, or the one that was tried first where no other is better beyond noise.
         curves: of the SVD's candidates, the chosen one first.
+        vbmf_rmse: VB-MF's on the validation; None: the SVD is pinned.
+        calibration: of VB-MF's standard deviations, as :class:`~dataflix_recommender.Model` has it.
     """
 
     recipe: Recipe
     curves: list[Curve]
+    vbmf_rmse: float | None
+    calibration: float
 
 
-def tune(rest: Ratings, champion: Recipe | None, progress: Progress) -> Tuned:
+def tune(
+    rest: Ratings, champion: Recipe | None, progress: Progress, films: Mapping[int, Film], *, pin_svd: bool
+) -> Tuned:
     """The best recipe by validation; the SVD's part by RMSE, the ranker's by nDCG@10.
 
     The champion's recipe, or the default one, stays unless another is better beyond noise, by the paired
@@ -78,23 +87,46 @@ def tune(rest: Ratings, champion: Recipe | None, progress: Progress) -> Tuned:
         rest: all ratings but those of the test.
         champion: the recipe of the model in service; None: there is none.
         progress: told what goes on.
+        films: the catalogue.
+        pin_svd: let Surprise's SVD predict the stars, whatever is better.
     """
     train, validation = split_latest(rest, VALIDATION_SHARE)
     base = champion or Recipe()
     recipes = _candidates(base)
     curves = []
     for number, recipe in enumerate(recipes):
-        progress(f"tuning the SVD, {number + 1} of {len(recipes)}", 0.4 * number / len(recipes))
+        progress(f"tuning the SVD, {number + 1} of {len(recipes)}", 0.38 * number / len(recipes))
         curves.append(_curve(train, validation, recipe))
     best = min(curves, key=lambda curve: curve.lowest)
     tuned = replace(best.recipe, epochs=best.best_epoch)
     if not curves[0].own.less(best.best).estimate().beyond_noise():
         best, tuned = curves[0], base
     curves.sort(key=lambda curve: curve is not best)
+    vbmf_rmse, calibration = None, 1.0
+    if pin_svd:
+        tuned = replace(tuned, stars=SVD_STARS)
+    else:
+        progress("fitting VB-MF", 0.38)
+        vbmf = fit_vbmf(train, tuned, films)
+        pairs = _sample(validation, _VALIDATION_PAIRS)
+        predicted = vbmf.predict(pairs.user_ids, pairs.movie_ids)
+        squares = squared_errors(predicted, pairs.stars, pairs.user_ids)
+        svd = curves[0].own if tuned.epochs == curves[0].recipe.epochs else curves[0].best
+        tuned = replace(tuned, stars=_better(tuned.stars, svd, squares))
+        vbmf_rmse = errors(predicted, pairs.stars)[0]
+        apart = in_deviations(stars_alone(train, vbmf), validation)
+        calibration = float(np.quantile(apart, WITHIN_ONE)) if apart is not None else 1.0
     tuned = tune_ranker(
         train, validation, tuned, lambda share: progress("tuning the ranker", 0.4 + 0.2 * share)
     )
-    return Tuned(tuned, curves)
+    return Tuned(tuned, curves, vbmf_rmse, calibration)
+
+
+def _better(now: str, svd: ByPerson, vbmf: ByPerson) -> str:
+    """What is to predict stars: what does so now, unless the other is better beyond noise."""
+    if now == VBMF_STARS:
+        return SVD_STARS if vbmf.less(svd).estimate().beyond_noise() else VBMF_STARS
+    return VBMF_STARS if svd.less(vbmf).estimate().beyond_noise() else SVD_STARS
 
 
 def _candidates(base: Recipe) -> list[Recipe]:

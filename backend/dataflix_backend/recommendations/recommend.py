@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataflix_backend.recommendations.serving import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
 from dataflix_backend.search_patterns import genre_key
-from dataflix_recommender import because, fold_in, predict_stars, rank, votes
+from dataflix_recommender import because, fold_in, predict_stars, rank, stars_deviation, votes
 
 _STARS_DIGITS, _SCORE_DIGITS = 2, 6
 _TAG_BYTES = 12
@@ -82,12 +82,15 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
         rated=not query.unwatched,
         given=given,
     )
-    stars = predict_stars(model, fold_in(model, profile), best.item_ids)
+    taste = fold_in(model, profile)
+    stars = predict_stars(model, taste, best.item_ids).tolist()
+    deviations = stars_deviation(model, taste, best.item_ids)
+    apart = [None] * len(stars) if deviations is None else deviations.tolist()
     reasons = because(model, profile, best.item_ids, given)
     old = int(np.count_nonzero(~profile.fresh))
     items = [
         _item(serving, *one)
-        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars.tolist(), reasons, strict=True)
+        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars, apart, reasons, strict=True)
     ]
     if len(items) < query.count:
         items += _unranked(serving, user, query, query.count - len(items))
@@ -123,13 +126,13 @@ def _among(serving: Serving, genre: str, count: int) -> NDArray[np.bool_] | None
 def _popular(serving: Serving, user: UserFilms, query: Query) -> list[dict[str, Any]]:
     chosen = _chosen(serving, user, query)
     fitting = ((movie_id, score) for movie_id, score in serving.popular if chosen(movie_id))
-    return [_item(serving, *one, None, None) for one in islice(fitting, query.count)]
+    return [_item(serving, *one, None, None, None) for one in islice(fitting, query.count)]
 
 
 def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> list[dict[str, Any]]:
     """Films that the model says nothing about, the newest first: without stars, score and reason."""
     fitting = filter(_chosen(serving, user, query), serving.rest)
-    return [_item(serving, movie_id, None, None, None) for movie_id in islice(fitting, count)]
+    return [_item(serving, movie_id, None, None, None, None) for movie_id in islice(fitting, count)]
 
 
 def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
@@ -146,14 +149,20 @@ def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], 
     return chosen
 
 
-def _item(
-    serving: Serving, movie_id: int, score: float | None, stars: float | None, reason: int | None
+def _item(  # noqa: PLR0913, PLR0917 - the item's parts, in its order
+    serving: Serving,
+    movie_id: int,
+    score: float | None,
+    stars: float | None,
+    deviation: float | None,
+    reason: int | None,
 ) -> dict[str, Any]:
     film = serving.films.by_id[movie_id]
     spoke = serving.films.by_id.get(reason) if reason is not None else None
     return {
         **film,
         "stars": None if stars is None else round(stars, _STARS_DIGITS),
+        "stars_deviation": None if deviation is None else round(deviation, _STARS_DIGITS),
         "score": None if score is None else round(score, _SCORE_DIGITS),
         "because": spoke and {"movie_id": reason, "title": spoke["title"]},
     }

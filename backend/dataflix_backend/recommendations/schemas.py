@@ -73,6 +73,13 @@ class Recommendation(Reply):
         float | None,
         Field(description="What the user would give; null for a film that no model knows."),
     ]
+    stars_deviation: Annotated[
+        float | None,
+        Field(
+            description="Standard deviation of the stars: about 68 % of ratings lie within one. Null where"
+            " there are no stars, and where the model does not say."
+        ),
+    ]
     score: Annotated[
         float | None,
         Field(
