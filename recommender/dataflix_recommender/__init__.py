@@ -17,7 +17,7 @@ one another cost more than they bring.
 
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars, stars_deviation
-from dataflix_recommender.model import Model, ModelError, Profile
+from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.popular import damped_means, popularity
 from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, similar, votes
 from dataflix_recommender.storage import MODEL_FILE, MODEL_PATH, digest, load, load_unpacked, save, unpack
@@ -42,6 +42,7 @@ __all__ = [
     "identities",
     "load",
     "load_unpacked",
+    "places",
     "popularity",
     "predict_stars",
     "rank",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-_USERS_AT_ONCE = 4096
+_USERS_AT_ONCE, _ROWS_AT_ONCE = 4096, 256
 
 Ints = NDArray[np.integer[Any]]
 
@@ -26,6 +26,11 @@ class SparseRows:
     start: NDArray[np.int64]
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
+
+
+def no_rows(n_items: int) -> SparseRows:
+    """Rows without weights."""
+    return SparseRows(np.zeros(n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 def covered_items(items: Ints, n_items: int, fewest: int, most: int) -> NDArray[np.int64]:
@@ -77,9 +82,17 @@ def inverse(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     found, failed_too = lapack.dpotri(factor, overwrite_c=1)
     if failed or failed_too:
         raise ArithmeticError("the matrix of common ratings is not positive definite")
-    found = np.triu(found)
-    found += np.triu(found, 1).T
+    _mirror(found)
     return np.asarray(found)
+
+
+def _mirror(upper: NDArray[np.float64]) -> None:
+    """Copy the upper triangle of a square matrix to the lower one, block by block: no second matrix."""
+    for first in range(0, len(upper), _ROWS_AT_ONCE):
+        last = first + _ROWS_AT_ONCE
+        block = np.triu(upper[first:last, first:last])
+        upper[first:last, first:last] = block + np.triu(block, 1).T
+        upper[last:, first:last] = upper[first:last, last:].T
 
 
 def item_weights(
@@ -105,12 +118,13 @@ def strongest(
 ) -> SparseRows:
     """Keep the ``row_length`` strongest weights of every row, for and against; rows for all items."""
     length = min(row_length, max(len(covered) - 1, 0))
-    chosen = np.sort(np.argpartition(-np.abs(weights), length - 1, axis=1)[:, :length], axis=1)
-    kept = np.take_along_axis(weights, chosen, axis=1)
     lengths = np.zeros(n_items, np.int64)
     lengths[covered] = length
-    return SparseRows(
-        np.concatenate([[0], np.cumsum(lengths)]),
-        covered[chosen].ravel().astype(np.int32),
-        kept.ravel().astype(np.float32),
-    )
+    items, kept = np.empty((len(covered), length), np.int32), np.empty((len(covered), length), np.float32)
+    for first in range(0, len(covered), _ROWS_AT_ONCE):
+        block = weights[first : first + _ROWS_AT_ONCE].astype(np.float32)
+        chosen = np.argpartition(-np.abs(block), length - 1, axis=1)[:, :length]
+        chosen.sort(axis=1)
+        items[first : first + len(block)] = covered[chosen]
+        kept[first : first + len(block)] = np.take_along_axis(block, chosen, axis=1)
+    return SparseRows(np.concatenate([[0], np.cumsum(lengths)]), items.ravel(), kept.ravel())

@@ -23,10 +23,15 @@ _MLFLOW = {
 
 
 def prepare() -> None:
-    """Set what the environment does not say otherwise; caches go below ``$DATAFLIX_DATA_DIR``."""
+    """Set what the environment does not say otherwise; caches go below ``$DATAFLIX_DATA_DIR``.
+
+    What Numba has compiled stays beside the code where that can be written to, so that a new data folder does
+    not begin with seconds of compiling.
+    """
     defaults = dict(_MLFLOW)
     if folder := os.environ.get("DATAFLIX_DATA_DIR"):
-        defaults["NUMBA_CACHE_DIR"] = str(Path(folder, "training", "numba"))
+        if not os.access(Path(__file__).parent, os.W_OK):
+            defaults["NUMBA_CACHE_DIR"] = str(Path(folder, "training", "numba"))
         defaults["MPLCONFIGDIR"] = str(Path(folder, "training", "matplotlib"))
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

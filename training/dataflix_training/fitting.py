@@ -6,11 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model, identities, popularity
-from dataflix_training.ease import SparseRows, co_ratings, covered_items, inverse, item_weights, strongest
+from dataflix_recommender import Model, identities, places, popularity
+from dataflix_training.ease import (
+    SparseRows,
+    co_ratings,
+    covered_items,
+    inverse,
+    item_weights,
+    no_rows,
+    strongest,
+)
 from dataflix_training.ratings import Ratings
 from dataflix_training.recipe import VBMF_STARS, Recipe
 from dataflix_training.svd import SVD, ArrayTrainset
@@ -79,17 +88,31 @@ class Factors:
 
     def predict(self, user_ids: Ints, item_ids: Ints) -> NDArray[np.float64]:
         """Stars of pairs, within the scale; the unknown counts as the mean, as in Surprise."""
-        users, known_user = _places(self.user_ids, user_ids)
-        items, known_item = _places(self.item_ids, item_ids)
-        bias = np.where(known_item, self.item_bias[items], 0)
-        factors = np.where(known_item[:, np.newaxis], self.item_factors[items], 0)
-        if self.uncertain and len(self.uncertain.unrated_ids):
-            items, unrated = _places(self.uncertain.unrated_ids, item_ids)
-            bias[unrated] = self.uncertain.unrated_bias[items[unrated]]
-            factors[unrated] = self.uncertain.unrated_factors[items[unrated]]
-        stars = self.mean + np.where(known_user, self.user_bias[users], 0) + bias
-        stars[known_user] += np.einsum("nf,nf->n", self.user_factors[users[known_user]], factors[known_user])
-        return np.clip(stars, RATING_MIN, RATING_MAX)
+        users, items = places(self.user_ids, user_ids), places(self.item_ids, item_ids)
+        stars = np.full(len(users), self.mean)
+        stars[users >= 0] += self.user_bias[users[users >= 0]]
+        sides = [(items, self.item_bias, self.item_factors)]
+        if self.uncertain:
+            unrated = places(self.uncertain.unrated_ids, item_ids)
+            sides.append((unrated, self.uncertain.unrated_bias, self.uncertain.unrated_factors))
+        for known, bias, factors in sides:
+            stars[known >= 0] += bias[known[known >= 0]]
+            _add_products(stars, users, known, self.user_factors, factors)
+        return np.asarray(np.clip(stars, RATING_MIN, RATING_MAX), np.float64)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _add_products(
+    stars: Floats, users: Ints, items: Ints, user_factors: Floats, item_factors: Floats
+) -> None:
+    """Add each pair's product of factors, where both are known, without a copy of all factors."""
+    for row in range(len(stars)):
+        user, item = users[row], items[row]
+        if user >= 0 and item >= 0:
+            product = 0.0
+            for factor in range(user_factors.shape[1]):
+                product += user_factors[user, factor] * item_factors[item, factor]
+            stars[row] += product
 
 
 def fit_svd(ratings: Ratings, recipe: Recipe, after_epoch: AfterEpoch | None = None) -> Factors:
@@ -148,9 +171,7 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
         random_state=recipe.seed,
     ).fit(trainset)
     prior = vbmf.prior_of(features[len(rated) :])
-    spread = vbmf.item_covariances[:, 0, 0] + np.einsum(
-        "iff,f->i", vbmf.item_covariances[:, 1:, 1:], vbmf.user_variances[1:]
-    )
+    spread = vbmf.item_unknown[:, 0] + vbmf.item_unknown[:, 1:] @ vbmf.user_variances[1:]
     unknown = vbmf.item_variances[0] + vbmf.item_variances[1:] @ vbmf.user_variances[1:]
     return Factors(
         trainset.raw_users[users],
@@ -213,14 +234,16 @@ class RankerData:
     def fit(self, recipe: Recipe) -> SparseRows:
         """The ranker's rows, for all films in the order of rising ids."""
         if not len(self._covered):
-            return SparseRows(
-                np.zeros(self._n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-            )
+            return self.nothing()
         if recipe.ranker_penalty != self._penalty:
             self._inverse = inverse(self._gram, recipe.ranker_penalty)
             self._penalty = recipe.ranker_penalty
         weights = item_weights(self._inverse, recipe.ranker_penalty, recipe.ranker_self)
         return strongest(weights, self._covered, self._n_items, recipe.ranker_row)
+
+    def nothing(self) -> SparseRows:
+        """Rows for all films, without weights."""
+        return no_rows(self._n_items)
 
 
 def fit_ranker(ratings: Ratings, recipe: Recipe) -> SparseRows:
@@ -290,10 +313,12 @@ def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
 
 def stars_alone(ratings: Ratings, factors: Factors) -> Model:
     """A model without a ranker, for what is only asked for stars."""
-    none = SparseRows(
-        np.zeros(len(factors.item_ids) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-    )
-    return assemble(ratings, factors, none, 1.0, 0.0)
+    return assemble(ratings, factors, no_rows(len(factors.item_ids)), 1.0, 0.0)
+
+
+def with_ranker(model: Model, rows: SparseRows) -> Model:
+    """The model with another ranker."""
+    return replace(model, ranker_start=rows.start, ranker_items=rows.items, ranker_weights=rows.weights)
 
 
 def with_svd(model: Model, svd: Factors) -> Model:
@@ -334,8 +359,3 @@ def rating_sums(items: Ints, stars: Floats, n_items: int) -> tuple[Ints, Floats]
     counts: Ints = np.bincount(items, minlength=n_items)
     sums: Floats = np.asarray(np.bincount(items, stars, n_items), np.float64)
     return counts, sums
-
-
-def _places(known: Ints, ids: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return places, known[places] == ids

@@ -9,8 +9,9 @@ from itertools import product
 import numpy as np
 
 from dataflix_recommender import Model
+from dataflix_training.ease import SparseRows
 from dataflix_training.evaluation import evaluate_ranker, holdout_users
-from dataflix_training.fitting import RankerData, assemble, fit_svd
+from dataflix_training.fitting import RankerData, assemble, fit_svd, with_ranker
 from dataflix_training.new_people import leave_out, rank_new_people
 from dataflix_training.ratings import Ratings
 from dataflix_training.recipe import Recipe
@@ -92,16 +93,14 @@ class _Fits:
     """Models of the same ratings that differ in the ranker: the stars do not matter here."""
 
     def __init__(self, ratings: Ratings, recipe: Recipe) -> None:
-        self._ratings, self._data = ratings, RankerData(ratings, recipe)
-        self._factors = fit_svd(ratings, replace(recipe, factors=1, epochs=1))
-        self._matrix: tuple[float, float] | None = None
-        self._model: Model | None = None
+        self._data = RankerData(ratings, recipe)
+        factors = fit_svd(ratings, replace(recipe, factors=1, epochs=1))
+        self._without = assemble(ratings, factors, self._data.nothing(), 1.0, 0.0)
+        self._rows: dict[tuple[float, float], SparseRows] = {}
 
     def model(self, recipe: Recipe) -> Model:
-        """A model with the recipe's ranker; the last matrix is kept."""
+        """A model with the recipe's ranker; each matrix is made once."""
         matrix = (recipe.ranker_penalty, recipe.ranker_self)
-        if self._model is None or matrix != self._matrix:
-            rows = self._data.fit(recipe)
-            self._model = assemble(self._ratings, self._factors, rows, 1.0, recipe.watched)
-            self._matrix = matrix
-        return replace(self._model, watched=recipe.watched)
+        if matrix not in self._rows:
+            self._rows[matrix] = self._data.fit(recipe)
+        return replace(with_ranker(self._without, self._rows[matrix]), watched=recipe.watched)

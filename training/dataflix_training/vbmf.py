@@ -61,49 +61,27 @@ class VBMF(surprise.AlgoBase):  # type: ignore[misc]  # no types there
     def fit(self, trainset: surprise.Trainset) -> VBMF:
         """Learn from a trainset.
 
-        Afterwards ``users`` and ``items`` are means, ``user_covariances`` and ``item_covariances`` what is
+        Afterwards ``users`` and ``items`` are means, ``user_unknown`` and ``item_unknown`` variances: what is
         not known about them; ``user_variances``, ``loadings`` and ``item_variances`` the priors; ``noise`` is
         in stars squared.
         """
         super().fit(trainset)
         users, items, ratings = columns(trainset)
         self.mean = float(trainset.global_mean)
-        self._begin(ratings - self.mean)
-        by_user, by_item = (
-            _Groups(users, items, ratings - self.mean),
-            _Groups(items, users, ratings - self.mean),
-        )
+        targets = ratings - self.mean
+        self._begin(targets)
+        by_user, by_item = _Groups(users, items, targets), _Groups(items, users, targets)
         nothing = np.zeros_like(self.users)
+        user_moments, item_moments = _certain_moments(self.users), _certain_moments(self.items)
         for _ in range(self.n_epochs):
             prior = self.design @ self.loadings
-            by_item.update(
-                self.users,
-                self.user_covariances,
-                prior,
-                self.item_variances,
-                self.noise,
-                self.items,
-                self.item_covariances,
-            )
-            by_user.update(
-                self.items,
-                self.item_covariances,
-                nothing,
-                self.user_variances,
-                self.noise,
-                self.users,
-                self.user_covariances,
-            )
+            item_ridge = self.noise / self.item_variances
+            own = (self.items, self.item_unknown, item_moments)
+            by_item.update(user_moments, prior, item_ridge, self.noise, *own)
+            user_ridge = self.noise / self.user_variances
+            own = (self.users, self.user_unknown, user_moments)
+            squares = by_user.update(item_moments, nothing, user_ridge, self.noise, *own)
             self._learn_priors()
-            squares = _expected_squares(
-                users,
-                items,
-                ratings - self.mean,
-                self.users,
-                self.user_covariances,
-                self.items,
-                self.item_covariances,
-            )
             self.noise = squares / len(ratings)
         return self
 
@@ -124,8 +102,7 @@ class VBMF(surprise.AlgoBase):  # type: ignore[misc]  # no types there
         self.users, self.items = np.zeros((n_users, size)), np.zeros((n_items, size))
         self.users[:, 1:] = rng.normal(0, _START, (n_users, self.n_factors))
         self.items[:, 1:] = rng.normal(0, _START, (n_items, self.n_factors))
-        self.user_covariances = np.zeros((n_users, size, size))
-        self.item_covariances = np.zeros((n_items, size, size))
+        self.user_unknown, self.item_unknown = np.zeros_like(self.users), np.zeros_like(self.items)
         self.user_variances = np.full(size, _FACTOR_VARIANCE)
         self.user_variances[0] = _BIAS_VARIANCE
         self.item_variances = self.user_variances.copy()
@@ -137,12 +114,12 @@ class VBMF(surprise.AlgoBase):  # type: ignore[misc]  # no types there
         self.loadings = np.zeros((self.design.shape[1], size))
 
     def _learn_priors(self) -> None:
-        self.user_variances = np.mean(self.users**2 + _diagonals(self.user_covariances), axis=0)
+        self.user_variances = np.mean(self.users**2 + self.user_unknown, axis=0)
         held_back = _FEATURE_PENALTY * np.eye(self.design.shape[1])
         loadings = np.linalg.solve(self.design.T @ self.design + held_back, self.design.T @ self.items)
         self.loadings = np.asarray(loadings, np.float64)
         off = self.items - self.design @ self.loadings
-        self.item_variances = np.mean(off**2 + _diagonals(self.item_covariances), axis=0)
+        self.item_variances = np.mean(off**2 + self.item_unknown, axis=0)
 
 
 class _Groups:
@@ -156,26 +133,47 @@ class _Groups:
     def update(  # noqa: PLR0913, PLR0917 - compiled code takes no objects
         self,
         theirs: Floats,
-        their_covariances: Floats,
         prior: Floats,
-        variances: Floats,
+        ridge: Floats,
         noise: float,
         mine: Floats,
-        my_covariances: Floats,
-    ) -> None:
-        """Set ``mine`` and ``my_covariances`` to the posterior, the others being as they are."""
-        _update(
-            self._starts,
-            self._others,
-            self._targets,
-            theirs,
-            their_covariances,
-            prior,
-            noise / variances,
-            noise,
-            mine,
-            my_covariances,
-        )
+        unknown: Floats,
+        moments: Floats,
+    ) -> float:
+        """Set the last three to the posterior, the others being as they are, with :func:`_update`."""
+        groups = (self._starts, self._others, self._targets)
+        return float(_update(*groups, theirs, prior, ridge, noise, mine, unknown, moments))
+
+
+def _certain_moments(means: Floats) -> Floats:
+    """The moments of :func:`_update`, where all is known."""
+    size = means.shape[1]
+    moments = np.empty((len(means), size * (size + 1) // 2 + size + 1))
+    for place, mean in enumerate(means):
+        _write_moments(mean, np.zeros((size, size)), moments[place])
+    return moments
+
+
+@numba.njit(cache=True)
+def _write_moments(mean: Floats, covariance: Floats, moments: Floats) -> None:
+    """What a person or a film is to the others: sums of these are all that a posterior needs.
+
+    With the bias b and a = (1, factors): the lower triangle of E[a a'], column by column, so that it begins
+    with E[a]; then E[b a]; then E[b b].
+    """
+    size = len(mean)
+    place = size
+    moments[0] = 1.0
+    for j in range(1, size):
+        moments[j] = mean[j]
+    for k in range(1, size):
+        for j in range(k, size):
+            moments[place] = mean[j] * mean[k] + covariance[j, k]
+            place += 1
+    moments[place] = mean[0]
+    for j in range(1, size):
+        moments[place + j] = mean[0] * mean[j] + covariance[j, 0]
+    moments[place + size] = mean[0] * mean[0] + covariance[0, 0]
 
 
 @numba.njit(cache=True)
@@ -184,35 +182,53 @@ def _update(  # noqa: PLR0912, PLR0913, PLR0917, C901 - compiled code takes no o
     others: Ints,
     targets: Floats,
     theirs: Floats,
-    their_covariances: Floats,
     prior: Floats,
     ridge: Floats,
     noise: float,
     mine: Floats,
-    my_covariances: Floats,
-) -> None:
-    """Each row's posterior, with a = (1, their factors).
+    unknown: Floats,
+    moments: Floats,
+) -> float:
+    """Each row's posterior, and the sum over ratings of the squared errors to expect after it.
 
-    (ridge + sum E[a a']) x = ridge prior + sum E[(target - their bias) a].
+    With a = (1, their factors): (ridge + sum E[a a']) x = ridge prior + sum E[(target - their bias) a].
+
+    Args:
+        starts: the ratings of row i are those from ``starts[i]`` to ``starts[i + 1]``.
+        others: for each rating, whose the other side is.
+        targets: ratings less the mean.
+        theirs: moments of the others, as :func:`_write_moments` has them.
+        prior: the prior's means.
+        ridge: noise over the prior's variances.
+        noise: variance.
+        mine: set to the means.
+        unknown: set to the variances.
+        moments: set to these.
     """
-    size = theirs.shape[1]
-    system, right = np.empty((size, size)), np.empty(size)
+    size, width = mine.shape[1], theirs.shape[1]
+    biases = width - size - 1
+    sums, weighted, right = np.empty(width), np.empty(size), np.empty(size)
+    system, covariance = np.empty((size, size)), np.empty((size, size))
     lower, inverse = np.zeros((size, size)), np.zeros((size, size))
+    total = 0.0
     for one in range(len(starts) - 1):
-        system[:] = 0.0
-        for j in range(size):
-            system[j, j] = ridge[j]
-            right[j] = ridge[j] * prior[one, j]
+        sums[:] = 0.0
+        weighted[:] = 0.0
         for row in range(starts[one], starts[one + 1]):
-            other = others[row]
-            target = targets[row] - theirs[other, 0]
-            system[0, 0] += 1.0
-            right[0] += target
-            for j in range(1, size):
-                system[j, 0] += theirs[other, j]
-                right[j] += target * theirs[other, j] - their_covariances[other, 0, j]
-                for k in range(1, j + 1):
-                    system[j, k] += theirs[other, j] * theirs[other, k] + their_covariances[other, j, k]
+            their, target = theirs[others[row]], targets[row]
+            for k in range(width):
+                sums[k] += their[k]
+            for k in range(size):
+                weighted[k] += target * their[k]
+            total += target * target - 2 * target * their[biases]
+        total += sums[width - 1]
+        place = 0
+        for k in range(size):
+            right[k] = ridge[k] * prior[one, k] + weighted[k] - sums[biases + k]
+            for j in range(k, size):
+                system[j, k] = sums[place]
+                place += 1
+            system[k, k] += ridge[k]
         for j in range(size):  # Cholesky, then the inverse of the triangle
             for k in range(j + 1):
                 rest = system[j, k]
@@ -230,40 +246,19 @@ def _update(  # noqa: PLR0912, PLR0913, PLR0917, C901 - compiled code takes no o
                 product = 0.0
                 for f in range(j, size):
                     product += inverse[f, j] * inverse[f, k]
-                my_covariances[one, j, k] = my_covariances[one, k, j] = noise * product
+                covariance[j, k] = covariance[k, j] = noise * product
         for j in range(size):
-            total = 0.0
+            product = 0.0
             for k in range(size):
-                total += my_covariances[one, j, k] * right[k]
-            mine[one, j] = total / noise
-
-
-@numba.njit(cache=True)
-def _expected_squares(  # noqa: PLR0913, PLR0917 - compiled code takes no objects
-    users: Ints,
-    items: Ints,
-    targets: Floats,
-    x: Floats,
-    x_covariances: Floats,
-    y: Floats,
-    y_covariances: Floats,
-) -> float:
-    """The sum over ratings of the squared distance that is expected from what is known about both sides."""
-    size = x.shape[1]
-    total = 0.0
-    for row in range(len(targets)):
-        u, i = users[row], items[row]
-        off = targets[row] - x[u, 0] - y[i, 0]
-        spread = x_covariances[u, 0, 0] + y_covariances[i, 0, 0]
-        for j in range(1, size):
-            off -= x[u, j] * y[i, j]
-            spread += 2 * (x_covariances[u, 0, j] * y[i, j] + y_covariances[i, 0, j] * x[u, j])
-            for k in range(1, size):
-                spread += x_covariances[u, j, k] * (y[i, j] * y[i, k] + y_covariances[i, j, k])
-                spread += y_covariances[i, j, k] * x[u, j] * x[u, k]
-        total += off * off + spread
+                product += covariance[j, k] * right[k]
+            mine[one, j] = product / noise
+            unknown[one, j] = covariance[j, j]
+        _write_moments(mine[one], covariance, moments[one])
+        place = 0
+        for k in range(size):
+            total -= 2 * mine[one, k] * (weighted[k] - sums[biases + k])
+            for j in range(k, size):
+                both = mine[one, j] * mine[one, k] + covariance[j, k]
+                total += sums[place] * (both if j == k else 2 * both)
+                place += 1
     return total
-
-
-def _diagonals(covariances: Floats) -> Floats:
-    return np.asarray(np.diagonal(covariances, axis1=1, axis2=2))
