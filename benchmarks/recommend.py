@@ -55,9 +55,8 @@ from dataflix_recommender import (
     rank,
     save,
 )
-from dataflix_training.fitting import assemble, fit_ranker, fit_svd
+from dataflix_training.fitting import Recipe, assemble, fit_ranker, fit_svd
 from dataflix_training.ratings import in_order
-from dataflix_training.recipe import Recipe
 from figures import percentiles, report
 
 _MOVIELENS = Path(__file__).resolve().parents[2] / "shared/movielens/ml-latest-small"

@@ -16,10 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from dataflix_recommender import Model, fold_in, predict_stars, rank
 from dataflix_training.experiment import run_experiment
-from dataflix_training.ratings import Ratings
-from dataflix_training.recipe import Recipe
+from dataflix_training.fitting import Recipe
+from dataflix_training.ratings import Ratings, synthetic_ratings
 from dataflix_training.svd import SVD, ArrayTrainset
-from dataflix_training.synthetic import synthetic_ratings
 from figures import report
 
 _OPTIONS: dict[str, Any] = {"n_factors": 100, "n_epochs": 20, "random_state": 0}

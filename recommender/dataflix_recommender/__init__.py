@@ -18,8 +18,17 @@ one another cost more than they bring.
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars, stars_deviation
 from dataflix_recommender.model import Model, ModelError, Profile, places
-from dataflix_recommender.popular import damped_means, popularity
-from dataflix_recommender.ranking import Ranking, Votes, because, rank, scores, similar, votes
+from dataflix_recommender.ranking import (
+    Ranking,
+    Votes,
+    because,
+    damped_means,
+    popularity,
+    rank,
+    scores,
+    similar,
+    votes,
+)
 from dataflix_recommender.storage import MODEL_FILE, MODEL_PATH, digest, load, load_unpacked, save, unpack
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Order films for someone, and say why."""
+"""Order films for someone, and say why; by popularity for who has rated nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MEAN_PRIOR = 5
 WATCHED = 0.5
 #: How much popularity counts for someone who has rated nothing, and after how many ratings half as much.
 POPULARITY, POPULARITY_HALF = 0.2, 10
+#: Averages that differ by less, in stars, differ by rounding only.
+_LEAST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,32 @@ def because(
     strongest = np.full(len(asked), UNKNOWN)
     strongest[given.items[found[rising]]] = profile.items[sources[rising]]
     return [None if place == UNKNOWN else int(model.item_ids[place]) for place in strongest[wanted]]
+
+
+def damped_means(counts: IntArray, sums: FloatArray, mean: float, prior: float) -> FloatArray:
+    """Each film's Bayesian average: its mean with ``prior`` ratings at the global mean added."""
+    return np.asarray((sums + prior * mean) / (counts + prior))
+
+
+def popularity(counts: IntArray, sums: FloatArray, mean: float) -> FloatArray:
+    """Bayesian averages scaled to 0..1, the prior weighing as much as the most rated film's ratings.
+
+    So strong a prior orders by how many people liked a film as much as by how well. Where all ratings are
+    equal, only the number of ratings tells films apart.
+
+    Args:
+        counts: how many ratings each film has.
+        sums: their stars.
+        mean: of all ratings.
+    """
+    prior = float(counts.max(initial=0))
+    if not prior:
+        return np.zeros(len(counts))
+    averages = damped_means(counts, sums, mean, prior)
+    spread = np.ptp(averages)
+    if spread < _LEAST_SPREAD:
+        return np.asarray(counts / prior)
+    return np.asarray((averages - averages.min()) / spread)
 
 
 def _highest(values: NDArray[Any], count: int) -> IntArray:

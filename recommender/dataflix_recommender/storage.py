@@ -1,4 +1,7 @@
-"""A model in a file: NumPy's ``.npz``, without pickle, with a format number and a checksum."""
+"""A model in a file: NumPy's ``.npz``, without pickle, with a format number and a checksum.
+
+It is also MLflow's ``loader_module`` for a model, and needs neither MLflow nor pandas for that.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_recommender.foldin import fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError
 
 #: The model's file, and where MLflow keeps it among the files of a version.
@@ -107,6 +111,35 @@ def digest(model: Model) -> str:
         hashed.update(f"{name} {array.dtype.str} {array.shape}".encode())
         hashed.update(np.ascontiguousarray(array).data)
     return hashed.hexdigest()
+
+
+class StarsPredictor:
+    """Predicts the stars of pairs of a user and a film."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002 - MLflow's
+        """Stars for each row.
+
+        Args:
+            model_input: a pandas table of ``user_id`` and ``movie_id``; either may be unknown.
+            params: there are none.
+        """
+        users = np.asarray(model_input["user_id"])
+        movies = np.asarray(model_input["movie_id"])
+        stars = np.empty(len(users))
+        for user in np.unique(users):
+            mine = users == user
+            taste = fold_in(self.model, self.model.profile(int(user)))
+            stars[mine] = predict_stars(self.model, taste, movies[mine])
+        return stars
+
+
+def _load_pyfunc(path: str) -> StarsPredictor:
+    """MLflow's entry: ``path`` is the folder or file that was logged as the model's data."""
+    data = Path(path)
+    return StarsPredictor(load(data / MODEL_FILE if data.is_dir() else data))
 
 
 def _format(model: Model) -> int:

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION
-from dataflix_training.synthetic import synthetic_ratings
+from dataflix_training.ratings import synthetic_ratings
 from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
 from support.batch import run_batch

@@ -167,7 +167,7 @@ def halfway(stack: Stack) -> Iterator["subprocess.Popen[str]"]:
     )
     assert process.stderr
     for line in process.stderr:
-        if '"uploading"' in line:
+        if "uploading" in line:
             break
     yield process
     if process.poll() is None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dataflix_postgres.generator import histories
 from dataflix_postgres.sample_films import catalogue
-from dataflix_training.fitting import Film
+from dataflix_training.films import Film
 from dataflix_training.ratings import Ints, Ratings, in_order
 
 

@@ -19,7 +19,7 @@ from dataflix_recommender import (
 )
 from dataflix_recommender.model import FloatArray
 from dataflix_training.experiment import run_experiment
-from dataflix_training.synthetic import synthetic_ratings
+from dataflix_training.ratings import synthetic_ratings
 from support.recommender import small_model, uncertain_model
 
 

@@ -11,15 +11,14 @@ import pytest
 from dataflix_contract.faults import Fault
 from dataflix_recommender import NO_TITLE, digest
 from dataflix_training.ease import co_ratings, covered_items, inverse, item_weights, strongest
+from dataflix_training.evaluation import COUNTS, evaluate_new_people, leave_out
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.fitting import Film, fit_svd, title_digests, with_films
+from dataflix_training.films import Film, title_digests, with_films
+from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
 from dataflix_training.gate import Champion, Decision, decide, same_data, sample
-from dataflix_training.new_people import COUNTS, evaluate_new_people, leave_out
 from dataflix_training.plots import draw, top_movies
-from dataflix_training.ratings import Ratings, in_order, split_latest
-from dataflix_training.recipe import SVD_STARS, VBMF_STARS, Recipe
+from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
 from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
-from dataflix_training.synthetic import synthetic_ratings
 from dataflix_training.tuning import MOST_EPOCHS, WITHIN_ONE
 from support.ratings import (
     movielens_films,

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import surprise
 
+from dataflix_training.ratings import synthetic_ratings
 from dataflix_training.svd import SVD, ArrayTrainset
-from dataflix_training.synthetic import synthetic_ratings
 
 PARAMETERS = ("bu", "bi", "pu", "qi")
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import surprise
 
-from dataflix_training.fitting import Film, film_features, fit_vbmf
+from dataflix_training.films import Film, film_features
+from dataflix_training.fitting import Recipe, fit_vbmf
 from dataflix_training.ratings import Ratings
-from dataflix_training.recipe import Recipe
 from dataflix_training.svd import ArrayTrainset
 from dataflix_training.vbmf import VBMF
 from support.ratings import sample_ratings

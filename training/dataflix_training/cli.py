@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -26,9 +27,9 @@ from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.progress import progress
 from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe, visible
-from dataflix_training.environment import prepare
 
 if TYPE_CHECKING:
     from dataflix_training.registry import Registry
@@ -45,6 +46,21 @@ class _Terminated(BaseException):
 RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
 _THREADS = 2
 _HEALTH_SECONDS = 10
+_MLFLOW = {
+    # a dead MLflow is noticed within a minute: whoever called tries again
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # its log lines become ours
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Artefacts travel through MLflow's server. By default its client takes the addresses of the S3 store
+    # that the server offers, which the batch's containers and pods cannot reach, and does not fall back.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+}
 
 make_output_safe()
 train_app = typer.Typer(add_completion=False)
@@ -82,8 +98,8 @@ def main(
         from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
 
         # the limit is for libraries that are loaded: not before the import
-        with threadpool_limits(_THREADS), _progress(quiet=as_json) as progress:
-            result = run(settings, tracking, run_id, progress)
+        with threadpool_limits(_THREADS), _progress() as tell:
+            result = run(settings, tracking, run_id, tell)
     _print_result(result, as_json=as_json)
 
 
@@ -148,6 +164,23 @@ def _tracking(run_id: str) -> tuple[Tracking, Settings]:
     return Tracking(settings.mlflow_url), settings
 
 
+def prepare() -> None:
+    """Set what MLflow, Numba and Matplotlib read from the environment; call before they are imported.
+
+    What the environment says stays. Caches go below ``$DATAFLIX_DATA_DIR``.
+
+    What Numba has compiled stays beside the code where that can be written to, so that a new data folder does
+    not begin with seconds of compiling.
+    """
+    defaults = dict(_MLFLOW)
+    if folder := os.environ.get("DATAFLIX_DATA_DIR"):
+        if not os.access(Path(__file__).parent, os.W_OK):
+            defaults["NUMBA_CACHE_DIR"] = str(Path(folder, "training", "numba"))
+        defaults["MPLCONFIGDIR"] = str(Path(folder, "training", "matplotlib"))
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
 def _require_mlflow(settings: Settings) -> None:
     try:
         with urllib.request.urlopen(f"{settings.mlflow_url}/health", timeout=_HEALTH_SECONDS):  # noqa: S310
@@ -197,17 +230,20 @@ def _terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[Any]:
-    """A bar on a terminal, log lines elsewhere; yields what to call with the stage and the share done."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda text, share: log.info("progress", stage=text, percent=round(100 * share))
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda text, share: bar.update(task, description=text, completed=share)
-        bar.update(task, description="done", completed=1.0)
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """Show how far the training is; yields what to call with the stage and the share done."""
+    told, percent = "", 0
+    with progress("training", Console(stderr=True), 100) as shown:
+
+        def tell(stage: str, share: float) -> None:
+            nonlocal told, percent
+            if stage != told:
+                shown.tell(stage)
+            shown.advance(int(100 * share) - percent)
+            told, percent = stage, int(100 * share)
+
+        yield tell
+        tell("done", 1.0)
 
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:

@@ -11,10 +11,18 @@ import numpy as np
 from dataflix_contract.faults import Fault
 from dataflix_recommender import Model
 from dataflix_training import evaluation
-from dataflix_training.evaluation import HoldoutUsers
+from dataflix_training.evaluation import (
+    HoldoutUsers,
+    NewPeople,
+    evaluate_new_people,
+    evaluate_popularity_for_new_people,
+    leave_out,
+)
+from dataflix_training.films import Film
 from dataflix_training.fitting import (
+    VBMF_STARS,
     Factors,
-    Film,
+    Recipe,
     assemble,
     fit_ranker,
     fit_stars,
@@ -22,14 +30,7 @@ from dataflix_training.fitting import (
     fit_vbmf,
     with_svd,
 )
-from dataflix_training.new_people import (
-    NewPeople,
-    evaluate_new_people,
-    evaluate_popularity_for_new_people,
-    leave_out,
-)
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
-from dataflix_training.recipe import VBMF_STARS, Recipe
 from dataflix_training.scores import Judgement, Scores
 from dataflix_training.tuning import VALIDATION_SHARE, Progress, Tuned, tune
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender import Model, identities, places, popularity
+from dataflix_recommender import Model, places, popularity
 from dataflix_training.ease import (
     SparseRows,
     co_ratings,
@@ -20,8 +21,8 @@ from dataflix_training.ease import (
     no_rows,
     strongest,
 )
+from dataflix_training.films import Film, film_features
 from dataflix_training.ratings import Ratings
-from dataflix_training.recipe import VBMF_STARS, Recipe
 from dataflix_training.svd import SVD, ArrayTrainset
 from dataflix_training.vbmf import VBMF
 
@@ -29,14 +30,64 @@ RATING_MIN, RATING_MAX = 0.5, 5.0
 #: Parameters of which nobody varies would otherwise be held back without limit.
 _LEAST_VARIANCE = 1e-6
 
-#: What brings years and numbers of ratings to about 1.
-_MIDDLE_YEAR, _YEARS, _LOG_COUNT = 1990, 20, 3
-
-#: Title, year and genres.
-Film = tuple[str, int | None, tuple[str, ...]]
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 AfterEpoch = Callable[["Factors", int], bool]
+#: What predicts stars.
+SVD_STARS, VBMF_STARS = "svd", "vbmf"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hyperparameters; the defaults of the SVD's are Surprise's.
+
+    Attributes:
+        factors: of the SVD.
+        epochs: of the SVD.
+        learning_rate: of all parameters of the SVD.
+        penalty: regularisation of all parameters of the SVD.
+        stars: what predicts them, :data:`VBMF_STARS` or :data:`SVD_STARS`.
+        vbmf_factors: of VB-MF.
+        vbmf_epochs: its sweeps.
+        ranker_penalty: regularisation of the ranker (EASE's lambda).
+        ranker_self: how much of itself a film may explain (RLAE's xi); more lifts films that few have rated.
+        watched: what a rating at someone's own mean says in favour of similar films, in stars.
+        ranker_fewest: a film with fewer ratings is not ranked but by popularity.
+        ranker_most: the ranker learns this many films at most, the most rated ones: its cost is cubic.
+        ranker_row: how many weights of each film are kept.
+        seed: of the SVD's first factors.
+    """
+
+    factors: int = 100
+    epochs: int = 20
+    learning_rate: float = 0.005
+    penalty: float = 0.02
+    stars: str = SVD_STARS
+    vbmf_factors: int = 12
+    vbmf_epochs: int = 20
+    ranker_penalty: float = 200.0
+    ranker_self: float = 0.2
+    watched: float = 0.5
+    ranker_fewest: int = 5
+    ranker_most: int = 5000
+    ranker_row: int = 200
+    seed: int = 0
+
+    def to_json(self) -> str:
+        """As text, for a tag."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """From text.
+
+        Raises:
+            ValueError: it is no recipe that this program knows.
+        """
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(f"not a recipe: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,27 +244,6 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
     )
 
 
-def film_features(movie_ids: Ints, counts: Ints, films: Mapping[int, Film]) -> Floats:
-    """What is known about films whoever rates them: one row each.
-
-    Genres (1 or 0), the year, the logarithm of the number of ratings, and the squares of the last two.
-
-    Args:
-        movie_ids: of the films.
-        counts: how many ratings they have.
-        films: the catalogue; a film that it does not have is of no genre and a middling year.
-    """
-    names = sorted({genre for film in films.values() for genre in film[2]})
-    column = {genre: number for number, genre in enumerate(names)}
-    known = [films.get(movie_id, ("", None, ())) for movie_id in movie_ids.tolist()]
-    genres = np.zeros((len(known), len(names)))
-    for row, film in enumerate(known):
-        genres[row, [column[genre] for genre in film[2]]] = 1
-    years = (np.asarray([film[1] or _MIDDLE_YEAR for film in known], np.float64) - _MIDDLE_YEAR) / _YEARS
-    rated = np.log1p(counts) / _LOG_COUNT
-    return np.column_stack([genres, years, years**2, rated, rated**2])
-
-
 def fit_stars(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Factors:
     """Fit what the recipe predicts stars with."""
     return fit_vbmf(ratings, recipe, films) if recipe.stars == VBMF_STARS else fit_svd(ratings, recipe)
@@ -330,28 +360,6 @@ def with_svd(model: Model, svd: Factors) -> Model:
         svd_user_factors=svd.user_factors.astype(np.float32),
         svd_item_factors=svd.item_factors.astype(np.float32),
     )
-
-
-def with_films(model: Model, films: Mapping[int, Film]) -> Model:
-    """The model with the titles and years of its films: what it belongs to.
-
-    Args:
-        model: the model.
-        films: of the catalogue, by id; films that are not there count as unknown.
-    """
-    titles, years = identities(_identity(films, movie_id) for movie_id in model.item_ids.tolist())
-    return replace(model, item_titles=titles, item_years=years)
-
-
-def title_digests(ratings: Ratings, films: Mapping[int, Film]) -> NDArray[np.int64]:
-    """For each rating the digest of its film's title."""
-    movie_ids, places = np.unique(ratings.movie_ids, return_inverse=True)
-    titles, _ = identities(_identity(films, movie_id) for movie_id in movie_ids.tolist())
-    return np.asarray(titles[places], np.int64)
-
-
-def _identity(films: Mapping[int, Film], movie_id: int) -> tuple[str, int | None] | None:
-    return films[movie_id][:2] if movie_id in films else None
 
 
 def rating_sums(items: Ints, stars: Floats, n_items: int) -> tuple[Ints, Floats]:

@@ -143,7 +143,7 @@ class Tracking:
             sha256 = save(model, Path(folder, MODEL_FILE))
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                loader_module="dataflix_recommender.pyfunc",
+                loader_module="dataflix_recommender.storage",
                 data_path=str(Path(folder, MODEL_FILE)),
                 code_paths=[str(Path(dataflix_recommender.__file__).parent)],
                 signature=_SIGNATURE,

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import structlog
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
 
+from dataflix_clients import clickhouse
 from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
+from dataflix_contract.terminal import first_line
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.fitting import title_digests, with_films
+from dataflix_training.films import Film, title_digests, with_films
+from dataflix_training.fitting import SVD_STARS, Recipe
 from dataflix_training.gate import Champion, decide, same_data, sample
-from dataflix_training.marts import read_films, read_ratings
-from dataflix_training.recipe import SVD_STARS, Recipe
+from dataflix_training.ratings import Ratings, in_order
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tracking import Tracking, outcome
 from dataflix_training.tuning import Progress
 
 log = structlog.get_logger()
+
+_RATINGS = """
+SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rated_at) AS rated_at, version
+FROM analytics.ratings
+ORDER BY user_id, rated_at, movie_id
+"""
+_FILMS = "SELECT movie_id, title, release_year, genres FROM analytics.movies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,35 @@ def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progres
         return tracking.conclude(mlflow_run)
 
 
+def read_ratings(settings: Settings) -> Ratings:
+    """All ratings of the mart.
+
+    Raises:
+        Fault: ClickHouse cannot be asked, or the mart is not there.
+    """
+    with _reader(settings) as client:
+        table = client.query_arrow(_RATINGS)
+    column = {name: table[name].to_numpy() for name in table.column_names}
+    return in_order(
+        column["user_id"].astype(np.int64),
+        column["movie_id"].astype(np.int64),
+        column["stars"].astype(np.float64),
+        column["rated_at"].astype(np.int64),
+        int(column["version"].max(initial=0)),
+    )
+
+
+def read_films(settings: Settings) -> dict[int, Film]:
+    """Title, year and genres of every film, by id.
+
+    Raises:
+        Fault: ClickHouse cannot be asked, or the mart is not there.
+    """
+    with _reader(settings) as client:
+        rows = client.query(_FILMS).result_rows
+    return {int(movie_id): (str(title), year, tuple(genres)) for movie_id, title, year, genres in rows}
+
+
 def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
     """What the new model competes with: the model in service, if it is of the same data.
 
@@ -128,3 +170,20 @@ def _with_svd(rival: _Rival) -> _Rival:
 
 def _source(settings: Settings) -> str:
     return f"http://{settings.clickhouse_host}:{settings.clickhouse_http_port}/?query=SELECT+*+FROM+analytics.ratings"
+
+
+@contextmanager
+def _reader(settings: Settings) -> Iterator[Client]:
+    try:
+        client = clickhouse.connect(settings, settings.clickhouse_reader)
+        try:
+            yield client
+        finally:
+            client.close()
+    except ClickHouseError as error:
+        if "UNKNOWN_TABLE" in str(error) or "UNKNOWN_DATABASE" in str(error):
+            raise Fault("the marts are not there: let dbt build them (the DAG elt_pipeline does)") from error
+        raise Fault(
+            f"ClickHouse at {settings.clickhouse_address} cannot be read: {first_line(error)[:200]};"
+            " is it running (dataflix-status)?"
+        ) from error

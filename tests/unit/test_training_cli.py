@@ -5,7 +5,7 @@ import os
 import pytest
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from dataflix_training.environment import prepare
+from dataflix_training.cli import prepare
 
 
 def test_artefacts_travel_through_mlflows_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,64 @@
+"""What is known about films whoever rates them: titles, years and genres. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflix_recommender import Model, identities
+from dataflix_training.ratings import Ratings
+
+#: What brings years and numbers of ratings to about 1.
+_MIDDLE_YEAR, _YEARS, _LOG_COUNT = 1990, 20, 3
+
+#: Title, year and genres.
+Film = tuple[str, int | None, tuple[str, ...]]
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+
+def film_features(movie_ids: Ints, counts: Ints, films: Mapping[int, Film]) -> Floats:
+    """What is known about films whoever rates them: one row each.
+
+    Genres (1 or 0), the year, the logarithm of the number of ratings, and the squares of the last two.
+
+    Args:
+        movie_ids: of the films.
+        counts: how many ratings they have.
+        films: the catalogue; a film that it does not have is of no genre and a middling year.
+    """
+    names = sorted({genre for film in films.values() for genre in film[2]})
+    column = {genre: number for number, genre in enumerate(names)}
+    known = [films.get(movie_id, ("", None, ())) for movie_id in movie_ids.tolist()]
+    genres = np.zeros((len(known), len(names)))
+    for row, film in enumerate(known):
+        genres[row, [column[genre] for genre in film[2]]] = 1
+    years = (np.asarray([film[1] or _MIDDLE_YEAR for film in known], np.float64) - _MIDDLE_YEAR) / _YEARS
+    rated = np.log1p(counts) / _LOG_COUNT
+    return np.column_stack([genres, years, years**2, rated, rated**2])
+
+
+def with_films(model: Model, films: Mapping[int, Film]) -> Model:
+    """The model with the titles and years of its films: what it belongs to.
+
+    Args:
+        model: the model.
+        films: of the catalogue, by id; films that are not there count as unknown.
+    """
+    titles, years = identities(_identity(films, movie_id) for movie_id in model.item_ids.tolist())
+    return replace(model, item_titles=titles, item_years=years)
+
+
+def title_digests(ratings: Ratings, films: Mapping[int, Film]) -> NDArray[np.int64]:
+    """For each rating the digest of its film's title."""
+    movie_ids, places = np.unique(ratings.movie_ids, return_inverse=True)
+    titles, _ = identities(_identity(films, movie_id) for movie_id in movie_ids.tolist())
+    return np.asarray(titles[places], np.int64)
+
+
+def _identity(films: Mapping[int, Film], movie_id: int) -> tuple[str, int | None] | None:
+    return films[movie_id][:2] if movie_id in films else None
