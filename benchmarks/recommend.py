@@ -131,8 +131,8 @@ def _train(movielens: Path, path: Path) -> Path:
     moments = (1e6 * table[:, 3]).astype(np.int64)
     ratings = in_order(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], moments, 1)
     recipe = Recipe()
-    svd, ranker = fit_svd(ratings, recipe), fit_ranker(ratings, recipe)
-    save(assemble(ratings, svd, ranker, _NOISE, recipe.watched), path)
+    svd, ranker = fit_svd(ratings, recipe), fit_ranker(ratings, recipe, {})
+    save(assemble(ratings, svd, ranker, svd.item_ids, _NOISE, recipe.watched), path)
     return path
 
 

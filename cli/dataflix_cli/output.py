@@ -158,12 +158,17 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
         rows.add_row(
             str(place + 1),
             *moved,
-            f"{escape(titled(one))} [dim]#{one['movie_id']}[/]",
+            f"{escape(titled(one))} [dim]#{one['movie_id']}[/]{_newness(one)}",
             f"[yellow]{draw(one['stars'])}[/] {_give_or_take(one)}",
             escape(because["title"]) if because else "",
         )
     _print_list(screen, rows, document, "nothing is left to recommend: try another genre")
     line(screen, basis(document), style="dim")
+
+
+def _newness(item: Mapping[str, Any]) -> str:
+    """The mark of a film that nobody has rated."""
+    return " [green]new film[/]" if item.get("new") else ""
 
 
 def _give_or_take(item: Mapping[str, Any]) -> str:

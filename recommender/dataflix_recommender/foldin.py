@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile, places
+from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,11 @@ class _Films:
 
 def _films(model: Model, item_ids: ArrayLike) -> _Films:
     """What stars of these films are made of: zeros for those that the model knows nothing about."""
-    ids = np.asarray(item_ids, np.int64)
-    found = _Films(np.zeros(len(ids)), np.zeros((len(ids), model.item_factors.shape[1])), np.zeros(len(ids)))
-    kinds = [(model.item_ids, model.item_bias, model.item_factors, model.item_variance)]
-    if model.unrated_ids is not None and model.unrated_bias is not None and model.unrated_factors is not None:
-        kinds.append((model.unrated_ids, model.unrated_bias, model.unrated_factors, model.unrated_variance))
-    for known_ids, bias, factors, variance in kinds:
-        at = places(known_ids, ids)
-        known = at != UNKNOWN
-        found.bias[known], found.factors[known] = bias[at[known]], factors[at[known]]
-        if variance is not None:
-            found.variance[known] = variance[at[known]]
-    return found
+    at = model.items(item_ids)
+    known = at != UNKNOWN
+    factors = np.where(known[:, np.newaxis], model.item_factors[at], 0)
+    spread = np.zeros(len(at)) if model.item_variance is None else np.where(known, model.item_variance[at], 0)
+    return _Films(np.where(known, model.item_bias[at], 0), factors, spread)
 
 
 def _pulled(rows: FloatArray, missed: FloatArray, ridge: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Model:
 
     Attributes:
         user_ids: (U,) int64, rising.
-        item_ids: (I,) int64, rising.
+        item_ids: (I,) int64, rising; films that nobody has rated too.
         user_bias: (U,) float32, in stars.
         item_bias: (I,) float32, in stars.
         user_factors: (U, F) float32.
@@ -56,7 +57,8 @@ class Model:
         ranker_start: (I + 1,) int64; the row of item i is ``ranker_*[start[i]:start[i + 1]]``.
         ranker_items: (W,) int32, rising in each row.
         ranker_weights: (W,) float32; how much a liking of the row's item speaks for the other one.
-        popularity: (I,) float32 from 0 to 1: the Bayesian popularity, highest first when cold.
+        popularity: (I,) float32 from 0 to 1: the Bayesian popularity, highest first when cold; 0 of films
+            without ratings.
         rating_counts: (I,) int32.
         global_mean: in stars.
         rating_min: the lowest rating that can be given, in stars.
@@ -72,11 +74,6 @@ class Model:
         svd_item_factors: (I, S) float32; as above.
         item_variance: (I,) float32, in stars squared: what is not known about a film makes of a prediction.
             None where what predicts the stars does not say.
-        unrated_ids: (N,) int64, rising: films without ratings of which stars are predicted all the same. None
-            as above.
-        unrated_bias: (N,) float32; as ``item_bias``.
-        unrated_factors: (N, F) float32.
-        unrated_variance: (N,) float32.
         noise: in stars squared: variance of a rating of which all is known. None as above.
         calibration: what standard deviations are multiplied by, so that 68 % of ratings lie within one. None
             as above.
@@ -110,10 +107,6 @@ class Model:
     svd_user_factors: FloatArray | None = None
     svd_item_factors: FloatArray | None = None
     item_variance: FloatArray | None = None
-    unrated_ids: IntArray | None = None
-    unrated_bias: FloatArray | None = None
-    unrated_factors: FloatArray | None = None
-    unrated_variance: FloatArray | None = None
     noise: float | None = None
     calibration: float | None = None
     watched: float | None = None
@@ -143,10 +136,6 @@ class Model:
             shapes |= {"item_titles": (items,), "item_years": (items,)}
         if self.item_variance is not None:
             shapes |= {"item_variance": (items,)}
-        if self.unrated_ids is not None:
-            unrated = len(self.unrated_ids)
-            shapes |= {"unrated_bias": (unrated,), "unrated_factors": (unrated, factors)}
-            shapes |= {"unrated_variance": (unrated,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ModelError(f"{name} has the shape {getattr(self, name).shape}, not {shape}")
@@ -155,6 +144,11 @@ class Model:
                 raise ModelError(f"{name} must rise: ids are looked up by bisection")
         _check_rows("history", self.history_start, self.history_items, self.history_halves, items)
         _check_rows("ranker", self.ranker_start, self.ranker_items, self.ranker_weights, items)
+
+    @cached_property
+    def new_items(self) -> IntArray:
+        """Places of the films that nobody has rated."""
+        return np.flatnonzero(self.rating_counts == 0)
 
     def items(self, ids: ArrayLike) -> IntArray:
         """Places of films in the arrays; -1 for those that the model does not know."""

@@ -27,7 +27,7 @@ class Ranking:
 
     Attributes:
         item_ids: (n,) int64, best first.
-        scores: (n,) falling; comparable within one ranking only.
+        scores: (n,) falling, but for films without ratings; comparable within one ranking only.
     """
 
     item_ids: IntArray
@@ -89,7 +89,7 @@ def scores(model: Model, profile: Profile, given: Votes | None = None) -> FloatA
     return np.asarray(total + before * model.popularity)
 
 
-def rank(  # noqa: PLR0913 - the last four are by name
+def rank(  # noqa: PLR0913 - the last five are by name
     model: Model,
     profile: Profile,
     count: int = 10,
@@ -98,8 +98,13 @@ def rank(  # noqa: PLR0913 - the last four are by name
     among: NDArray[np.bool_] | None = None,
     rated: bool = False,
     given: Votes | None = None,
+    new_every: int = 0,
 ) -> Ranking:
     """The best films for someone.
+
+    Films that nobody has rated come after all others. With ``new_every`` the best of those that something
+    speaks for are among them, so that they are seen and rated: what is known of their kind never lets them
+    score as highly.
 
     Args:
         model: the arrays.
@@ -109,6 +114,7 @@ def rank(  # noqa: PLR0913 - the last four are by name
         among: (I,) the films to choose from; None: all.
         rated: whether those already rated may come back.
         given: the profile's votes, when they are known.
+        new_every: of so many places the last one is for a film that nobody has rated; 0: none is.
     """
     total = scores(model, profile, given)
     hidden = model.items(exclude)
@@ -117,9 +123,19 @@ def rank(  # noqa: PLR0913 - the last four are by name
         total[profile.items] = -np.inf
     if among is not None:
         total[~among] = -np.inf
-    best = _highest(total, count)
+    new = model.new_items
+    new_total = total[new]
+    total[new] = -np.inf
+    best, best_new = _highest(total, count), _highest(new_total, count)
     best = best[np.isfinite(total[best])]
-    return Ranking(model.item_ids[best], total[best])
+    best_new = best_new[np.isfinite(new_total[best_new])]
+    total[new] = new_total
+    early = min(count // new_every, int(np.count_nonzero(new_total[best_new] > 0))) if new_every else 0
+    # so that after insertion each stands in the last of its places
+    before = new_every * np.arange(1, early + 1) - np.arange(1, early + 1)
+    mixed = np.insert(best, np.minimum(before, len(best)), new[best_new[:early]])
+    chosen = np.concatenate([mixed, new[best_new[early:]]])[:count]
+    return Ranking(model.item_ids[chosen], total[chosen])
 
 
 def similar(model: Model, item_id: int, count: int = 10) -> Ranking:

@@ -27,7 +27,7 @@ FORMAT = 4
 _SINCE = {"item_titles": 2, "item_years": 2, "watched": 3} | dict.fromkeys(
     (
         *("svd_user_bias", "svd_item_bias", "svd_user_factors", "svd_item_factors", "item_variance"),
-        *("unrated_ids", "unrated_bias", "unrated_factors", "unrated_variance", "noise", "calibration"),
+        *("noise", "calibration"),
     ),
     4,
 )

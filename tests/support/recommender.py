@@ -27,7 +27,7 @@ def small_model() -> Model:
         ranker_items=np.asarray([1, 2, 3, 2, 0, 1], np.int32),
         ranker_weights=np.asarray([0.1, 0.4, -0.2, 0.3, 0.4, 0.05], np.float32),
         popularity=np.asarray([0.5, 0.25, 0.0, 1.0], np.float32),
-        rating_counts=np.asarray([1, 1, 1, 0], np.int32),
+        rating_counts=np.asarray([1, 1, 1, 1], np.int32),
         global_mean=3.5,
         rating_min=0.5,
         rating_max=5.0,
@@ -37,13 +37,18 @@ def small_model() -> Model:
 
 def uncertain_model() -> Model:
     """The small model, with what is not known about its films, and with a film 50 that nobody has rated."""
+    small = small_model()
     return replace(
-        small_model(),
-        item_variance=np.asarray([0.1, 0.2, 0.4, 0.8], np.float32),
-        unrated_ids=np.asarray([50], np.int64),
-        unrated_bias=np.asarray([0.25], np.float32),
-        unrated_factors=np.asarray([[0.5, 0.5]], np.float32),
-        unrated_variance=np.asarray([1.0], np.float32),
+        small,
+        item_ids=np.asarray([10, 20, 30, 40, 50], np.int64),
+        item_bias=np.asarray([*small.item_bias, 0.25], np.float32),
+        item_factors=np.asarray([*small.item_factors, [0.5, 0.5]], np.float32),
+        ranker_start=np.asarray([0, 4, 5, 7, 7, 7], np.int64),
+        ranker_items=np.asarray([1, 2, 3, 4, 2, 0, 1], np.int32),
+        ranker_weights=np.asarray([0.1, 0.4, -0.2, 0.02, 0.3, 0.4, 0.05], np.float32),
+        popularity=np.asarray([*small.popularity, 0.0], np.float32),
+        rating_counts=np.asarray([1, 1, 1, 1, 0], np.int32),
+        item_variance=np.asarray([0.1, 0.2, 0.4, 0.8, 1.0], np.float32),
         noise=0.5,
         calibration=1.1,
     )

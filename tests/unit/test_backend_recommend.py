@@ -65,6 +65,20 @@ def test_stars_come_with_a_standard_deviation_where_the_model_has_one() -> None:
     assert items[2]["stars_deviation"] is None, "as its stars"
 
 
+def test_films_that_nobody_has_rated_are_marked_and_follow_the_others_in_a_short_list() -> None:
+    serving = combine(catalogue(10, 20, 30, 40, 50, 60), Served(CHAMPION, uncertain_model()), "registry")
+    items = make_reply(serving, user(1, {10: 5.0, 20: 3.0}), Query(10))["items"]
+    assert [(item["movie_id"], item["new"]) for item in items] == [
+        (30, False),
+        (40, False),
+        (50, True),
+        (60, True),
+    ]
+    assert items[2]["because"] == {"movie_id": 10, "title": "Film 10"}
+    assert items[2]["stars"] is not None
+    assert items[3]["stars"] is None, "added since the model was trained"
+
+
 def test_a_fresh_rating_counts_and_is_counted() -> None:
     reply = make_reply(with_model(), user(1, {10: 5.0, 20: 3.0, 30: 1.0}), Query(10))
     assert reply["based_on"] == {"ratings": 3, "fresh_ratings": 1}

@@ -31,6 +31,7 @@ def recommendation(movie_id: int, because: str | None = None) -> dict[str, Any]:
         "stars_deviation": 0.8,
         "score": 1.0,
         "because": reason,
+        "new": False,
     }
 
 
@@ -51,6 +52,13 @@ def test_a_recommendation_has_stars_and_a_reason() -> None:
     assert "★★★★½ 4.4" in told
     assert "Heat" in told
     assert "from 51 ratings, 1 of them newer than the model; model 3, 2 h old" in told
+
+
+def test_a_film_that_nobody_has_rated_is_marked() -> None:
+    document = answer(3, 2)
+    document["items"][1]["new"] = True
+    told = drawn(output.recommendations, document).splitlines()
+    assert ["new film" in line for line in told[1:3]] == [False, True]
 
 
 def test_what_has_moved_since_is_marked() -> None:

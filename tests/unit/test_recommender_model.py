@@ -190,9 +190,8 @@ def test_a_model_that_says_what_it_does_not_know_is_kept_whole(tmp_path: Path) -
     for found in (load(tmp_path / "model.npz"), load_unpacked(tmp_path / "unpacked")):
         assert digest(found) == digest(model)
         assert (found.noise, found.calibration) == (0.5, 1.1)
-    for field in ("item_variance", "unrated_bias", "unrated_factors", "unrated_variance"):
-        with pytest.raises(ModelError, match=f"{field} has the shape"):
-            replace(model, **changed(field, np.zeros(7, np.float32)))
+    with pytest.raises(ModelError, match="item_variance has the shape"):
+        replace(model, item_variance=np.zeros(7, np.float32))
 
 
 def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp_path: Path) -> None:
@@ -204,10 +203,6 @@ def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp
     found = fit(old, *identities([("Film", 1990), None, ("Other", 2000), ("Film", None)]))
     assert found.belongs
     assert found.same.tolist() == found.present.tolist() == [True, False, True, True]
-
-
-def changed(field: str, value: Any) -> dict[str, Any]:
-    return {field: value}
 
 
 FILMS: list[tuple[str, int | None]] = [("The Matrix", 1999), ("Se7en", 1995), ("D@bbe", 2006), ("Up", None)]

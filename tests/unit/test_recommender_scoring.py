@@ -173,6 +173,19 @@ def test_who_has_rated_nothing_gets_the_popularity_list() -> None:
     assert rank(model, model.profile(77, fresh={999: 5.0})).item_ids.tolist() == [40, 10, 20, 30]
 
 
+def test_a_film_that_nobody_has_rated_gets_the_last_of_so_many_places() -> None:
+    model = uncertain_model()
+    someone = model.profile(77, fresh={10: 5.0})
+    assert rank(model, someone).item_ids.tolist() == [30, 20, 40, 50], "after all others"
+    assert rank(model, someone, 3, new_every=2).item_ids.tolist() == [30, 50, 20]
+    assert rank(model, someone, 1, new_every=2).item_ids.tolist() == [30]
+    assert rank(model, someone, 4, new_every=3).item_ids.tolist() == [30, 20, 50, 40]
+    loathing = model.profile(77, fresh={10: 0.5})
+    assert rank(model, loathing, 3, new_every=3).item_ids.tolist().count(50) == 0, "nothing speaks for it"
+    assert rank(model, someone, 4, exclude=[50], new_every=2).item_ids.tolist() == [30, 20, 40]
+    assert rank(model, someone, 4, exclude=[20, 30], new_every=4).item_ids.tolist() == [40, 50]
+
+
 def test_similar_films_are_the_strongest_of_the_row() -> None:
     model = small_model()
     assert similar(model, 10).item_ids.tolist() == [30, 20]

@@ -7,13 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from dataflix_contract.faults import Fault
-from dataflix_recommender import NO_TITLE, digest
-from dataflix_training.ease import co_ratings, covered_items, inverse, item_weights, strongest
+from dataflix_recommender import NO_TITLE, because, digest, rank, similar
+from dataflix_training.ease import (
+    RankerData,
+    co_ratings,
+    covered_items,
+    inverse,
+    item_weights,
+    strongest,
+)
 from dataflix_training.evaluation import COUNTS, evaluate_new_people, leave_out
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.films import Film, title_digests, with_films
+from dataflix_training.films import Film, content_neighbours, title_digests, with_films
 from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
 from dataflix_training.gate import Champion, Decision, decide, same_data, sample
 from dataflix_training.plots import draw, top_movies
@@ -107,6 +115,58 @@ def test_the_ranker_covers_the_most_rated_up_to_its_limit() -> None:
     items = np.repeat([0, 1, 2, 3], [5, 9, 1, 7])
     assert covered_items(items, 4, fewest=2, most=2).tolist() == [1, 3]
     assert covered_items(items, 4, fewest=2, most=9).tolist() == [0, 1, 3]
+
+
+def test_a_film_beside_the_matrix_gets_what_one_more_row_and_column_would_hold() -> None:
+    """Films 10 to 17 have 6 ratings and more, film 20 has 5: it is as if the matrix covered it."""
+    rng = np.random.default_rng(5)
+    seen = rng.random((30, 9)) < 0.4
+    seen[:, 8] = False
+    seen[[1, 5, 9, 20, 22], 8] = True
+    users, items = np.nonzero(seen)
+    ids = np.asarray([*range(10, 18), 20])
+    stars = np.full(len(users), 4.0)
+    given = in_order(users, ids[items], stars, np.arange(len(users)), 1)
+    whole = Recipe(ranker_penalty=7.0, ranker_self=0.3)
+    part = replace(whole, ranker_fewest=6)
+    found = [RankerData(given, recipe).fit_catalogue(recipe) for recipe in (whole, part)]
+    dense = [csr_array((one.weights, one.items, one.start), (9, 9)).toarray() for one in found]
+    assert np.allclose(dense[0][:, 8], dense[1][:, 8], atol=1e-5)
+    assert np.allclose(dense[0][8], dense[1][8], atol=1e-5)
+    assert np.count_nonzero(dense[1][8]) == 8
+    assert np.isin(np.diff(RankerData(given, part).fit(part).start), [0, 7]).all(), (
+        "the film alone has no row"
+    )
+
+
+def test_a_film_without_ratings_is_taken_to_be_like_those_of_its_genres_and_years(ratings: Ratings) -> None:
+    ids = np.unique(ratings.movie_ids)
+    films: dict[int, Film] = {
+        int(one): (f"Film {one}", 1950 if one % 2 else 2000, ("Odd",) if one % 2 else ("Even",))
+        for one in ids
+    }
+    films |= {90_001: ("Newest", 1951, ("Odd",))}
+    neighbours = content_neighbours(np.asarray([90_001]), ids, films, 30)[0]
+    assert (ids[neighbours] % 2 == 1).all()
+    experiment = run_experiment(ratings, films=films)
+    model, penalty = experiment.model, experiment.recipe.ranker_penalty
+    assert model.item_ids[model.new_items].tolist() == [90_001]
+    assert model.popularity[model.new_items].tolist() == [0.0]
+    speaking = [row for row in model.item_ids.tolist() if 90_001 in similar(model, row, 300).item_ids]
+    _, users = np.unique(ratings.user_ids, return_inverse=True)
+    items = np.searchsorted(ids, ratings.movie_ids)
+    covered = covered_items(items, len(ids), 5, 5000)
+    gram = co_ratings(users, items, covered, len(ids))
+    matrix = item_weights(inverse(gram, penalty), penalty, experiment.recipe.ranker_self)
+    neighbours = content_neighbours(np.asarray([90_001]), ids[covered], films, 30)[0]
+    column = matrix[:, neighbours].mean(axis=1)
+    strongest_of_it = np.argsort(-np.abs(column))[:50]
+    assert set(speaking) == set(ids[covered[strongest_of_it[column[strongest_of_it] > 0]]].tolist())
+    profile = model.profile_of(10**9, speaking[:3], [5.0, 5.0, 5.0])
+    assert 90_001 in rank(model, profile, 10, new_every=10).item_ids[-1:]
+    assert 90_001 not in rank(model, profile, 10).item_ids
+    (reason,) = because(model, profile, [90_001])
+    assert reason in speaking[:3]
 
 
 def test_metrics_as_worked_out_by_hand() -> None:

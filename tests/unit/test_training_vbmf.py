@@ -120,12 +120,12 @@ def test_a_film_without_ratings_is_believed_to_be_like_those_of_its_kind(ratings
     films |= {9001: ("New", 1990, ("Good",)), 9002: ("Newer", 1990, ("Bad",)), 9003: ("Odd", None, ())}
     found = fit_vbmf(ratings, Recipe(), films)
     assert found.uncertain
-    assert found.uncertain.unrated_ids.tolist() == [9001, 9002, 9003]
-    good, bad = found.uncertain.unrated_bias[:2]
+    assert found.item_ids[-3:].tolist() == [9001, 9002, 9003]
+    good, bad = found.item_bias[-3:-1]
     assert good > bad + 0.2
     user = np.asarray([int(ratings.user_ids[0])] * 2)
     assert np.diff(found.predict(user, np.asarray([9002, 9001])))[0] > 0
-    assert found.uncertain.unrated_variance.min() > np.median(found.uncertain.item_variance)
+    assert found.uncertain.item_variance[-3:].min() > np.median(found.uncertain.item_variance)
 
 
 def test_features_are_genres_year_and_number_of_ratings() -> None:

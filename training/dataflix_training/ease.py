@@ -7,16 +7,33 @@ for recommendation", arXiv:2305.12922).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
+from scipy.sparse import coo_array, csr_array
+
+from dataflix_training.films import Film, catalogue_ids, content_neighbours
+from dataflix_training.ratings import Ratings
+
+if TYPE_CHECKING:
+    from dataflix_training.fitting import Recipe
 
 _USERS_AT_ONCE, _ROWS_AT_ONCE = 4096, 256
+#: How many films a film without ratings is taken to be like.
+_NEIGHBOURS = 30
+#: How many weights of each film that the matrix does not cover are kept: of one that few have rated, for it
+#: and of it; and of one without ratings.
+_TAIL_ROW, _NEW_ROW = 20, 50
 
 Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+#: Entries of a matrix: rows, columns, values.
+Entries = tuple[Ints, Ints, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ def covered_items(items: Ints, n_items: int, fewest: int, most: int) -> NDArray[
     return np.sort(by_count[counts[by_count] >= fewest])
 
 
-def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: int) -> NDArray[np.float64]:
+def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: int) -> NDArray[np.float32]:
     """How many people have rated both of two covered items: (m, m), the upper triangle.
 
     Args:
@@ -53,12 +70,12 @@ def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: in
         n_items: of all.
     """
     if not len(covered):
-        return np.zeros((0, 0))
+        return np.zeros((0, 0), np.float32)
     place = np.full(n_items, -1)
     place[covered] = np.arange(len(covered))
     kept = place[items] >= 0
     rows, columns = users[kept], place[items[kept]]
-    # single precision holds whole numbers up to 16,777,216 exactly
+    # single precision holds whole numbers up to 16,777,216 exactly; the inverse needs double
     gram = np.zeros((len(covered), len(covered)), np.float32, order="F")
     last = int(users.max(initial=-1)) + 1
     for first in range(0, last, _USERS_AT_ONCE):
@@ -66,17 +83,17 @@ def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: in
         block = np.zeros((min(_USERS_AT_ONCE, last - first), len(covered)), np.float32, order="F")
         block[rows[start:end] - first, columns[start:end]] = 1
         gram = blas.ssyrk(1, block, beta=1, c=gram, trans=1, overwrite_c=1)
-    return np.asarray(gram, np.float64, order="F")
+    return np.asarray(gram)
 
 
-def inverse(gram: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def inverse(gram: NDArray[np.float32], penalty: float) -> NDArray[np.float64]:
     """(X'X + penalty I)^-1, of which :func:`item_weights` are made.
 
     Args:
         gram: X'X, its upper triangle; left as it is.
         penalty: greater: smoother, closer to popularity.
     """
-    regularised = gram.copy(order="F")
+    regularised = gram.astype(np.float64, order="F")
     regularised[np.diag_indices_from(regularised)] += penalty
     factor, failed = lapack.dpotrf(regularised, overwrite_a=1)
     found, failed_too = lapack.dpotri(factor, overwrite_c=1)
@@ -123,8 +140,121 @@ def strongest(
     items, kept = np.empty((len(covered), length), np.int32), np.empty((len(covered), length), np.float32)
     for first in range(0, len(covered), _ROWS_AT_ONCE):
         block = weights[first : first + _ROWS_AT_ONCE].astype(np.float32)
-        chosen = np.argpartition(-np.abs(block), length - 1, axis=1)[:, :length]
-        chosen.sort(axis=1)
-        items[first : first + len(block)] = covered[chosen]
-        kept[first : first + len(block)] = np.take_along_axis(block, chosen, axis=1)
+        chosen, values = _strongest_of_rows(block, length)
+        items[first : first + len(block)], kept[first : first + len(block)] = covered[chosen], values
     return SparseRows(np.concatenate([[0], np.cumsum(lengths)]), items.ravel(), kept.ravel())
+
+
+def _strongest_of_rows(block: NDArray[np.float32], count: int) -> tuple[Ints, NDArray[np.float32]]:
+    """Of each row the places, rising, and the values of the ``count`` entries that are furthest from 0."""
+    count = min(count, block.shape[1])
+    chosen = np.argpartition(-np.abs(block), count - 1, axis=1)[:, :count]
+    chosen.sort(axis=1)
+    return chosen, np.take_along_axis(block, chosen, axis=1)
+
+
+class RankerData:
+    """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
+
+    def __init__(
+        self, ratings: Ratings, recipe: Recipe, films: Mapping[int, Film] = MappingProxyType({})
+    ) -> None:
+        """Count.
+
+        Args:
+            ratings: to learn from.
+            recipe: says which films the item-item matrix covers.
+            films: the catalogue; those that nobody has rated have places too.
+        """
+        self.item_ids = catalogue_ids(ratings.movie_ids, films)
+        self._films = films
+        _, self._users = np.unique(ratings.user_ids, return_inverse=True)
+        self._items = np.searchsorted(self.item_ids, ratings.movie_ids)
+        self._covered = covered_items(
+            self._items, len(self.item_ids), recipe.ranker_fewest, recipe.ranker_most
+        )
+        self._gram = co_ratings(self._users, self._items, self._covered, len(self.item_ids))
+        self._inverse = np.zeros((0, 0))
+        self._penalty: float | None = None
+
+    def fit(self, recipe: Recipe) -> SparseRows:
+        """Rows for all films in the order of rising ids; those that the matrix does not cover have none."""
+        if not len(self._covered):
+            return no_rows(len(self.item_ids))
+        return strongest(self._weights(recipe), self._covered, len(self.item_ids), recipe.ranker_row)
+
+    def fit_catalogue(self, recipe: Recipe) -> SparseRows:
+        """As :meth:`fit`, and with weights for, and rows of, the films that the matrix does not cover.
+
+        Films that few have rated get what one more row and column would hold. Films without ratings get a
+        column: the mean of those of the covered films that are most like them in genres and year.
+        """
+        head = self.fit(recipe)
+        if not len(self._covered):
+            return head
+        tail, new = self._tail(recipe), self._new(recipe)
+        of_head = np.repeat(np.arange(len(self.item_ids)), np.diff(head.start))
+        rows, items, weights = (
+            np.concatenate(parts)
+            for parts in zip((of_head, head.items, head.weights), *tail, *new, strict=True)
+        )
+        shape = (len(self.item_ids), len(self.item_ids))
+        matrix = coo_array((weights, (rows, items)), shape).tocsr()
+        matrix.sort_indices()
+        return SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+
+    def _tail(self, recipe: Recipe) -> Iterator[Entries]:
+        """Columns and rows of the rated films beside the matrix, each as if it alone were the next one in it.
+
+        With g the ratings that a film has in common with the covered ones, n all of its own and w = P g, the
+        inverse that is larger by the film has p = 1 / (n + penalty - g w) in the corner and -p w beside it;
+        :func:`item_weights` says what the weights are then.
+        """
+        penalty, free = recipe.ranker_penalty, 1 - recipe.ranker_self
+        counts = np.bincount(self._items, minlength=len(self.item_ids))
+        tail = np.setdiff1d(np.flatnonzero(counts), self._covered)
+        theirs, ours = self._ratings_of(tail).T.tocsr(), self._ratings_of(self._covered)
+        inverted, diagonal = self._inverse.astype(np.float32), np.diag(self._inverse)
+        for first in range(0, len(tail), _ROWS_AT_ONCE):
+            some = tail[first : first + _ROWS_AT_ONCE]
+            common = (theirs[first : first + _ROWS_AT_ONCE] @ ours).toarray()
+            solved = common @ inverted
+            corner = 1 / (counts[some] + penalty - np.einsum("tm,tm->t", common, solved))
+            columns = solved * np.maximum(penalty * corner, free)[:, np.newaxis]
+            places, values = self._kept(some, columns, _TAIL_ROW)
+            yield places[1], places[0], values
+            beside = solved * corner[:, np.newaxis]
+            rows = beside * np.maximum(penalty, free / (diagonal + beside * solved))
+            places, values = self._kept(some, rows, _TAIL_ROW)
+            yield *places, values
+
+    def _new(self, recipe: Recipe) -> Iterator[Entries]:
+        """Columns of films without ratings: the mean of those of the covered films most like them."""
+        new = np.setdiff1d(np.arange(len(self.item_ids)), self._items)
+        columns = self._weights(recipe).T.astype(np.float32)
+        for first in range(0, len(new), _ROWS_AT_ONCE):
+            some = new[first : first + _ROWS_AT_ONCE]
+            ids, among = self.item_ids[some], self.item_ids[self._covered]
+            like = content_neighbours(ids, among, self._films, _NEIGHBOURS)
+            places, values = self._kept(some, columns[like].mean(axis=1), _NEW_ROW)
+            yield places[1], places[0], values
+
+    def _kept(self, films: Ints, weights: Floats, count: int) -> tuple[tuple[Ints, Ints], Floats]:
+        """The strongest of each film's weights, one row each: the places of film and covered film; values."""
+        chosen, values = _strongest_of_rows(weights.astype(np.float32), count)
+        return (np.repeat(films, chosen.shape[1]), self._covered[chosen.ravel()]), values.ravel()
+
+    def _ratings_of(self, films: Ints) -> csr_array:
+        """Who has rated which of these films: people by films, ones."""
+        place = np.full(len(self.item_ids), -1)
+        place[films] = np.arange(len(films))
+        kept = place[self._items] >= 0
+        ones = np.ones(int(kept.sum()), np.float32)
+        shape = (int(self._users[-1]) + 1, len(films))
+        return csr_array((ones, (self._users[kept], place[self._items[kept]])), shape)
+
+    def _weights(self, recipe: Recipe) -> NDArray[np.float64]:
+        if recipe.ranker_penalty != self._penalty:
+            self._inverse = inverse(self._gram, recipe.ranker_penalty)
+            self._penalty = recipe.ranker_penalty
+        return item_weights(self._inverse, recipe.ranker_penalty, recipe.ranker_self)

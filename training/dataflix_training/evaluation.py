@@ -55,7 +55,7 @@ class HoldoutUsers:
     Attributes:
         user_ids: who.
         liked: for each of them the films that they came to like in the held-out part.
-        catalogue: ids of all films that could be shown, rising.
+        catalogue: ids of the films that had been rated, rising: coverage is a share of these.
         seen: for each of them the places in the catalogue of the films that they had rated before.
     """
 
@@ -163,7 +163,8 @@ def evaluate_popularity(
     model: Model, known: Ratings, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
 ) -> Judgement:
     """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
-    shown = [holdout.catalogue[_best(model.popularity, seen)] for seen in holdout.seen]
+    popular = model.popularity[model.items(holdout.catalogue)]
+    shown = [holdout.catalogue[_best(popular, seen)] for seen in holdout.seen]
     items = np.searchsorted(holdout.catalogue, known.movie_ids)
     counts, sums = rating_sums(items, known.stars, len(holdout.catalogue))
     means = damped_means(counts, sums, known.stars.mean(), _BASELINE_PRIOR)

@@ -18,7 +18,7 @@ from dataflix_training.evaluation import (
     evaluate_popularity_for_new_people,
     leave_out,
 )
-from dataflix_training.films import Film
+from dataflix_training.films import Film, catalogue_ids
 from dataflix_training.fitting import (
     VBMF_STARS,
     Factors,
@@ -142,7 +142,9 @@ def run_experiment(
     rmse = judgements["dataflix"].scores.rmse or 1.0
     svd = fit_svd(ratings, tuned)
     stars = fit_vbmf(ratings, tuned, films) if tuned.stars == VBMF_STARS else svd
-    final = assemble(ratings, stars, fit_ranker(ratings, tuned), rmse**2, tuned.watched)
+    item_ids = catalogue_ids(ratings.movie_ids, films)
+    ranker = fit_ranker(ratings, tuned, films)
+    final = assemble(ratings, stars, ranker, item_ids, rmse**2, tuned.watched)
     if stars is not svd:
         final = with_svd(replace(final, calibration=tuning.calibration), svd)
     return Experiment(
@@ -185,7 +187,8 @@ class _Judge:
 
 def _fit(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
     factors = fit_stars(ratings, recipe, films)
-    return factors, assemble(ratings, factors, fit_ranker(ratings, recipe), 1.0, recipe.watched)
+    item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
+    return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
 
 
 def _error_by_count(factors: Factors, rest: Ratings, test: Ratings) -> list[tuple[int, int, float]]:

@@ -12,16 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_recommender import Model, places, popularity
-from dataflix_training.ease import (
-    SparseRows,
-    co_ratings,
-    covered_items,
-    inverse,
-    item_weights,
-    no_rows,
-    strongest,
-)
-from dataflix_training.films import Film, film_features
+from dataflix_training.ease import RankerData, SparseRows, no_rows
+from dataflix_training.films import Film, catalogue_ids, film_features
 from dataflix_training.ratings import Ratings
 from dataflix_training.svd import SVD, ArrayTrainset
 from dataflix_training.vbmf import VBMF
@@ -92,25 +84,17 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """What VB-MF does not know, and what it believes of films that nobody has rated.
+    """What VB-MF does not know.
 
     Attributes:
         ridge: (F + 1,) the noise over the variances of people's bias and factors.
         noise: in stars squared.
         item_variance: (I,) what is not known about a film makes of a prediction, in stars squared.
-        unrated_ids: (N,) rising.
-        unrated_bias: (N,).
-        unrated_factors: (N, F).
-        unrated_variance: (N,).
     """
 
     ridge: Floats
     noise: float
     item_variance: Floats
-    unrated_ids: Ints
-    unrated_bias: Floats
-    unrated_factors: Floats
-    unrated_variance: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +103,7 @@ class Factors:
 
     Attributes:
         user_ids: (U,).
-        item_ids: (I,).
+        item_ids: (I,) VB-MF has those that nobody has rated too: what it believes of films of their kind.
         mean: of all ratings, in stars.
         user_bias: (U,).
         item_bias: (I,).
@@ -142,14 +126,16 @@ class Factors:
         users, items = places(self.user_ids, user_ids), places(self.item_ids, item_ids)
         stars = np.full(len(users), self.mean)
         stars[users >= 0] += self.user_bias[users[users >= 0]]
-        sides = [(items, self.item_bias, self.item_factors)]
-        if self.uncertain:
-            unrated = places(self.uncertain.unrated_ids, item_ids)
-            sides.append((unrated, self.uncertain.unrated_bias, self.uncertain.unrated_factors))
-        for known, bias, factors in sides:
-            stars[known >= 0] += bias[known[known >= 0]]
-            _add_products(stars, users, known, self.user_factors, factors)
+        stars[items >= 0] += self.item_bias[items[items >= 0]]
+        _add_products(stars, users, items, self.user_factors, self.item_factors)
         return np.asarray(np.clip(stars, RATING_MIN, RATING_MAX), np.float64)
+
+    def of_items(self, item_ids: Ints) -> Factors:
+        """The same for other films: zeros for those that nothing was learnt about."""
+        at = places(self.item_ids, item_ids)
+        bias = np.where(at >= 0, self.item_bias[at], 0)
+        factors = np.where(at[:, np.newaxis] >= 0, self.item_factors[at], 0)
+        return replace(self, item_ids=item_ids, item_bias=bias, item_factors=factors)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -210,36 +196,31 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
     """
     trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (RATING_MIN, RATING_MAX))
     users, items = np.argsort(trainset.raw_users), np.argsort(trainset.raw_items)
-    rated, counts = np.unique(ratings.movie_ids, return_counts=True)
-    unrated = np.setdiff1d(np.asarray(list(films), np.int64), rated)
-    features = film_features(
-        np.concatenate([rated, unrated]), np.concatenate([counts, np.zeros_like(unrated)]), films
-    )
+    item_ids = catalogue_ids(trainset.raw_items, films)
+    rated = np.searchsorted(item_ids, trainset.raw_items[items])
+    counts = np.zeros(len(item_ids), np.int64)
+    counts[rated] = np.bincount(trainset.inner_items)[items]
+    features = film_features(item_ids, counts, films)
     vbmf = VBMF(
-        dict(zip(rated.tolist(), features, strict=False)),
+        dict(zip(item_ids[rated].tolist(), features[rated], strict=True)),
         n_factors=recipe.vbmf_factors,
         n_epochs=recipe.vbmf_epochs,
         random_state=recipe.seed,
     ).fit(trainset)
-    prior = vbmf.prior_of(features[len(rated) :])
-    spread = vbmf.item_unknown[:, 0] + vbmf.item_unknown[:, 1:] @ vbmf.user_variances[1:]
-    unknown = vbmf.item_variances[0] + vbmf.item_variances[1:] @ vbmf.user_variances[1:]
+    means, unknown = vbmf.prior_of(features), np.tile(vbmf.item_variances, (len(item_ids), 1))
+    means[rated], unknown[rated] = vbmf.items[items], vbmf.item_unknown[items]
     return Factors(
         trainset.raw_users[users],
-        trainset.raw_items[items],
+        item_ids,
         vbmf.mean,
         vbmf.users[users, 0],
-        vbmf.items[items, 0],
+        means[:, 0],
         vbmf.users[users, 1:],
-        vbmf.items[items, 1:],
+        means[:, 1:],
         Uncertain(
             vbmf.noise / np.maximum(vbmf.user_variances, _LEAST_VARIANCE),
             vbmf.noise,
-            spread[items],
-            unrated,
-            prior[:, 0],
-            prior[:, 1:],
-            np.full(len(unrated), unknown),
+            unknown[:, 0] + unknown[:, 1:] @ vbmf.user_variances[1:],
         ),
     )
 
@@ -249,42 +230,16 @@ def fit_stars(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fa
     return fit_vbmf(ratings, recipe, films) if recipe.stars == VBMF_STARS else fit_svd(ratings, recipe)
 
 
-class RankerData:
-    """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
-
-    def __init__(self, ratings: Ratings, recipe: Recipe) -> None:
-        _, users = np.unique(ratings.user_ids, return_inverse=True)
-        item_ids, items = np.unique(ratings.movie_ids, return_inverse=True)
-        self._n_items = len(item_ids)
-        self._covered = covered_items(items, self._n_items, recipe.ranker_fewest, recipe.ranker_most)
-        self._gram = co_ratings(users, items, self._covered, self._n_items)
-        self._inverse = np.zeros((0, 0))
-        self._penalty: float | None = None
-
-    def fit(self, recipe: Recipe) -> SparseRows:
-        """The ranker's rows, for all films in the order of rising ids."""
-        if not len(self._covered):
-            return self.nothing()
-        if recipe.ranker_penalty != self._penalty:
-            self._inverse = inverse(self._gram, recipe.ranker_penalty)
-            self._penalty = recipe.ranker_penalty
-        weights = item_weights(self._inverse, recipe.ranker_penalty, recipe.ranker_self)
-        return strongest(weights, self._covered, self._n_items, recipe.ranker_row)
-
-    def nothing(self) -> SparseRows:
-        """Rows for all films, without weights."""
-        return no_rows(self._n_items)
+def fit_ranker(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> SparseRows:
+    """Fit the ranker alone, for the whole catalogue."""
+    return RankerData(ratings, recipe, films).fit_catalogue(recipe)
 
 
-def fit_ranker(ratings: Ratings, recipe: Recipe) -> SparseRows:
-    """Fit the ranker alone."""
-    return RankerData(ratings, recipe).fit(recipe)
-
-
-def assemble(
+def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
     ratings: Ratings,
     factors: Factors,
     ranker: SparseRows,
+    item_ids: Ints,
     noise: float,
     watched: float,
 ) -> Model:
@@ -293,19 +248,25 @@ def assemble(
     Args:
         ratings: those that both parts were fitted on.
         factors: what predicts stars.
-        ranker: its rows.
+        ranker: its rows, one for each film.
+        item_ids: of all films, rising; those that nobody has rated too.
         noise: variance of a held-out rating around an SVD's prediction, in stars squared.
         watched: the recipe's.
     """
-    items = np.searchsorted(factors.item_ids, ratings.movie_ids)
+    if not np.array_equal(factors.item_ids, item_ids):
+        factors = factors.of_items(item_ids)
+    items = np.searchsorted(item_ids, ratings.movie_ids)
     users = np.searchsorted(factors.user_ids, ratings.user_ids)
     by_user = np.lexsort((items, users))
-    counts, sums = rating_sums(items, ratings.stars, len(factors.item_ids))
+    counts, sums = rating_sums(items, ratings.stars, len(item_ids))
+    rated = counts > 0
+    popular = np.zeros(len(item_ids), np.float32)
+    popular[rated] = popularity(counts[rated], sums[rated], ratings.stars.mean())
     people = np.column_stack([factors.user_bias, factors.user_factors])
     ridge = noise / np.maximum(people.var(axis=0), _LEAST_VARIANCE)
     return Model(
         user_ids=factors.user_ids,
-        item_ids=factors.item_ids,
+        item_ids=item_ids,
         user_bias=factors.user_bias.astype(np.float32),
         item_bias=factors.item_bias.astype(np.float32),
         user_factors=factors.user_factors.astype(np.float32),
@@ -316,7 +277,7 @@ def assemble(
         ranker_start=ranker.start,
         ranker_items=ranker.items,
         ranker_weights=ranker.weights,
-        popularity=popularity(counts, sums, ratings.stars.mean()).astype(np.float32),
+        popularity=popular,
         rating_counts=counts.astype(np.int32),
         global_mean=factors.mean,
         rating_min=RATING_MIN,
@@ -331,19 +292,17 @@ def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
     """The fields of a model that an SVD lacks."""
     if uncertain is None:
         return {}
-    single = ("item_variance", "unrated_bias", "unrated_factors", "unrated_variance")
     return {
         "ridge": uncertain.ridge,
         "noise": uncertain.noise,
         "calibration": 1.0,
-        "unrated_ids": uncertain.unrated_ids,
-        **{name: getattr(uncertain, name).astype(np.float32) for name in single},
+        "item_variance": uncertain.item_variance.astype(np.float32),
     }
 
 
 def stars_alone(ratings: Ratings, factors: Factors) -> Model:
     """A model without a ranker, for what is only asked for stars."""
-    return assemble(ratings, factors, no_rows(len(factors.item_ids)), 1.0, 0.0)
+    return assemble(ratings, factors, no_rows(len(factors.item_ids)), factors.item_ids, 1.0, 0.0)
 
 
 def with_ranker(model: Model, rows: SparseRows) -> Model:
@@ -353,6 +312,7 @@ def with_ranker(model: Model, rows: SparseRows) -> Model:
 
 def with_svd(model: Model, svd: Factors) -> Model:
     """The model with Surprise's SVD beside what predicts the stars."""
+    svd = svd.of_items(model.item_ids)
     return replace(
         model,
         svd_user_bias=svd.user_bias.astype(np.float32),

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from dataflix_recommender import Model
-from dataflix_training.ease import SparseRows
+from dataflix_training.ease import RankerData, SparseRows, no_rows
 from dataflix_training.evaluation import (
     evaluate_ranker,
     holdout_users,
@@ -22,7 +22,6 @@ from dataflix_training.fitting import (
     SVD_STARS,
     VBMF_STARS,
     Factors,
-    RankerData,
     Recipe,
     assemble,
     fit_svd,
@@ -263,7 +262,8 @@ class _Fits:
     def __init__(self, ratings: Ratings, recipe: Recipe) -> None:
         self._data = RankerData(ratings, recipe)
         factors = fit_svd(ratings, replace(recipe, factors=1, epochs=1))
-        self._without = assemble(ratings, factors, self._data.nothing(), 1.0, 0.0)
+        item_ids = self._data.item_ids
+        self._without = assemble(ratings, factors, no_rows(len(item_ids)), item_ids, 1.0, 0.0)
         self._rows: dict[tuple[float, float], SparseRows] = {}
 
     def model(self, recipe: Recipe) -> Model:

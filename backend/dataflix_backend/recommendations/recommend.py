@@ -16,6 +16,8 @@ from dataflix_backend.recommendations.user_films import UserFilms
 from dataflix_backend.search_patterns import genre_key
 from dataflix_recommender import because, fold_in, predict_stars, rank, stars_deviation, votes
 
+#: The last of so many places is for a film that nobody has rated, where its kind suits the user.
+NEW_EVERY = 10
 _STARS_DIGITS, _SCORE_DIGITS = 2, 6
 _TAG_BYTES = 12
 
@@ -81,16 +83,18 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
         among=_among(serving, query.genre, len(model.item_ids)),
         rated=not query.unwatched,
         given=given,
+        new_every=NEW_EVERY,
     )
     taste = fold_in(model, profile)
     stars = predict_stars(model, taste, best.item_ids).tolist()
     deviations = stars_deviation(model, taste, best.item_ids)
     apart = [None] * len(stars) if deviations is None else deviations.tolist()
     reasons = because(model, profile, best.item_ids, given)
+    new = (model.rating_counts[model.items(best.item_ids)] == 0).tolist()
     old = int(np.count_nonzero(~profile.fresh))
     items = [
         _item(serving, *one)
-        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars, apart, reasons, strict=True)
+        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars, apart, reasons, new, strict=True)
     ]
     if len(items) < query.count:
         items += _unranked(serving, user, query, query.count - len(items))
@@ -126,13 +130,13 @@ def _among(serving: Serving, genre: str, count: int) -> NDArray[np.bool_] | None
 def _popular(serving: Serving, user: UserFilms, query: Query) -> list[dict[str, Any]]:
     chosen = _chosen(serving, user, query)
     fitting = ((movie_id, score) for movie_id, score in serving.popular if chosen(movie_id))
-    return [_item(serving, *one, None, None, None) for one in islice(fitting, query.count)]
+    return [_item(serving, *one, None, None, None, new=False) for one in islice(fitting, query.count)]
 
 
 def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> list[dict[str, Any]]:
     """Films that the model says nothing about, the newest first: without stars, score and reason."""
     fitting = filter(_chosen(serving, user, query), serving.rest)
-    return [_item(serving, movie_id, None, None, None, None) for movie_id in islice(fitting, count)]
+    return [_item(serving, movie_id, None, None, None, None, new=True) for movie_id in islice(fitting, count)]
 
 
 def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
@@ -156,6 +160,7 @@ def _item(  # noqa: PLR0913, PLR0917 - the item's parts, in its order
     stars: float | None,
     deviation: float | None,
     reason: int | None,
+    new: bool,
 ) -> dict[str, Any]:
     film = serving.films.by_id[movie_id]
     spoke = serving.films.by_id.get(reason) if reason is not None else None
@@ -165,4 +170,5 @@ def _item(  # noqa: PLR0913, PLR0917 - the item's parts, in its order
         "stars_deviation": None if deviation is None else round(deviation, _STARS_DIGITS),
         "score": None if score is None else round(score, _SCORE_DIGITS),
         "because": spoke and {"movie_id": reason, "title": spoke["title"]},
+        "new": new,
     }

@@ -88,6 +88,13 @@ class Recommendation(Reply):
         ),
     ]
     because: Reason | None
+    new: Annotated[
+        bool,
+        Field(
+            description="Nobody had rated the film when the model was trained: it is recommended for its"
+            " genres and year, one of ten at most where there are enough other films. False without a model."
+        ),
+    ]
 
 
 class BasedOn(Reply):

@@ -53,7 +53,7 @@ async function showRecommended() {
   const found = await get(`/recommendations/${currentUser().user_id}`, { n: COUNT });
   if (mine !== asked) return;
   const before = new Set([...byId("picks").children].map((item) => item.dataset.film));
-  const items = found.items.map((one) => filmItem(one, predicted(one), reason(one)));
+  const items = found.items.map((one) => filmItem(one, predicted(one), reason(one), unrated(one)));
   const fresh = items.filter((item) => before.size && !before.has(item.dataset.film));
   for (const item of fresh) item.classList.add("new");
   replace(items);
@@ -99,6 +99,10 @@ function predicted(one) {
 
 function reason({ because }) {
   return because ? element("p", { className: "because" }, "because you liked ", element("em", { textContent: titled(because) })) : null;
+}
+
+function unrated({ new: isNew }) {
+  return isNew ? element("p", { className: "because", textContent: "nobody has rated it yet" }) : null;
 }
 
 /** What a reply rests on, in a sentence. */
