@@ -32,15 +32,14 @@ from psycopg import sql
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from dataflix_backend import api_metrics
+from dataflix_backend.api_server import Server
 from dataflix_backend.database import make_pool
 from dataflix_backend.recommendations import serving
 from dataflix_backend.recommendations.catalogue import read_films
-from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
 from dataflix_backend.recommendations.recommend import Query, make_reply
 from dataflix_backend.recommendations.serving import Served, combine
 from dataflix_backend.recommendations.user_films import read_user_films
-from dataflix_backend.server import Server
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_postgres.database import connect_admin, connect_owner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,15 @@ def make_pool(settings: Settings) -> Pool:
         check=_check,
         open=False,
     )
+
+
+def containing(text: str | None) -> str | None:
+    r"""The ILIKE pattern of texts with this text in them; None for no text at all.
+
+    >>> containing("50%")
+    '%50\\%%'
+    """
+    return None if not text else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
 def blocked_tables(connection: Connection[TupleRow]) -> list[str]:

@@ -14,11 +14,10 @@ from psycopg.errors import LockNotAvailable
 from psycopg_pool import PoolTimeout
 
 from dataflix_backend import api_metrics
-from dataflix_backend.access import public
-from dataflix_backend.context import context, reply
 from dataflix_backend.database import blocked_tables, session_warnings, unlike_the_contract
 from dataflix_backend.problems import RETRY_SECONDS, of_tables
-from dataflix_backend.recommendations import Status, status
+from dataflix_backend.recommendations.model_cache import Status, status
+from dataflix_backend.request_handling import context, public, reply
 from dataflix_backend.schemas import Health
 
 health = APIBlueprint("health", __name__, url_prefix="/health")

@@ -22,7 +22,7 @@ from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from dataflix_backend.context import context, reply
+from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import Body, Reply
 from dataflix_backend.validation import invalid
 

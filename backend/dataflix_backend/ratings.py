@@ -13,11 +13,10 @@ from psycopg import Connection, errors, sql
 from psycopg.rows import TupleRow, dict_row
 from pydantic import AwareDatetime, TypeAdapter
 
-from dataflix_backend import cursors, movie_queries
-from dataflix_backend.context import context, reply
 from dataflix_backend.database import RowRefusedError
 from dataflix_backend.idempotency import Made, Work, Written, write
-from dataflix_backend.movies import no_movie
+from dataflix_backend.movies import MOVIE_COLUMNS, RATINGS_OF_M, no_movie
+from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import (
     Id,
     Movie,
@@ -32,6 +31,7 @@ from dataflix_backend.schemas import (
     Watching,
 )
 from dataflix_backend.users import no_user, require_user
+from dataflix_backend.validation import decode_cursor, encode_cursor, fingerprint
 
 ratings = APIBlueprint("ratings", __name__, tag="Watched and rated")
 
@@ -66,22 +66,22 @@ _OF_BOTH = sql.SQL(" FROM {table} WHERE user_id = %s AND movie_id = %s")
 # In the row comparisons of both lists ~movie_id stands for a falling order of ids: unlike -movie_id it
 # exists for each bigint.
 _WATCHED_LIST = f"""
-SELECT {movie_queries.COLUMNS}, w.watched_at, o.rating::float8 FROM (
+SELECT {MOVIE_COLUMNS}, w.watched_at, o.rating::float8 FROM (
     SELECT movie_id, watched_at FROM watched_movies
     WHERE user_id = %(user_id)s AND (watched_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
         AND EXISTS (SELECT FROM movies WHERE movies.movie_id = watched_movies.movie_id)
     ORDER BY watched_at DESC, movie_id LIMIT %(limit)s + 1
-) w JOIN movies m USING (movie_id) {movie_queries.RATINGS_OF_M}
+) w JOIN movies m USING (movie_id) {RATINGS_OF_M}
 LEFT JOIN ratings o ON o.user_id = %(user_id)s AND o.movie_id = m.movie_id
 ORDER BY w.watched_at DESC, m.movie_id
 """
 _RATED_LIST = f"""
-SELECT {movie_queries.COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
+SELECT {MOVIE_COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
     SELECT movie_id, rating, rated_at, updated_at FROM ratings
     WHERE user_id = %(user_id)s AND (updated_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
         AND EXISTS (SELECT FROM movies WHERE movies.movie_id = ratings.movie_id)
     ORDER BY updated_at DESC, movie_id LIMIT %(limit)s + 1
-) o JOIN movies m USING (movie_id) {movie_queries.RATINGS_OF_M}
+) o JOIN movies m USING (movie_id) {RATINGS_OF_M}
 ORDER BY o.updated_at DESC, m.movie_id
 """
 _Place = tuple[datetime, int]
@@ -192,15 +192,15 @@ class _Row(NamedTuple):
 
 def _rows(query: str, moment: str, user_id: int, page: Page) -> tuple[list[_Row], str | None]:
     """A page's rows, which are ordered by the moment in this column, and the next page's cursor."""
-    mark = cursors.fingerprint({"user_id": user_id, "by": moment})
-    at, movie_id = cursors.decode(page.cursor, mark, _PLACE) if page.cursor else _BEFORE_ALL
+    mark = fingerprint({"user_id": user_id, "by": moment})
+    at, movie_id = decode_cursor(page.cursor, mark, _PLACE) if page.cursor else _BEFORE_ALL
     values = {"user_id": user_id, "at": at, "movie_id": movie_id, "limit": page.limit}
     with context().pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
         require_user(connection, user_id)
         found = [_split(row) for row in cursor.execute(query, values)]
     rows, more = found[: page.limit], len(found) > page.limit
     last = (rows[-1].rest[moment], rows[-1].movie["movie_id"]) if more else None
-    return rows, last and cursors.encode(mark, last)
+    return rows, last and encode_cursor(mark, last)
 
 
 def _split(row: dict[str, Any]) -> _Row:

@@ -53,7 +53,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class Query(BaseModel):
+class QueryString(BaseModel):
     """A request's query: no other parameters than these."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -65,7 +65,7 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_with_everything)
 
 
-class Page(Query):
+class Page(QueryString):
     """Which part of a list."""
 
     limit: Limit = 20

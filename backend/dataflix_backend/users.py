@@ -12,12 +12,11 @@ from psycopg import Connection, errors
 from psycopg.rows import TupleRow, class_row
 from pydantic import TypeAdapter
 
-from dataflix_backend import cursors
-from dataflix_backend.context import context, reply
-from dataflix_backend.database import RowRefusedError
+from dataflix_backend.database import RowRefusedError, containing
 from dataflix_backend.idempotency import Made, Written, write
+from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
-from dataflix_backend.search_patterns import part
+from dataflix_backend.validation import decode_cursor, encode_cursor, fingerprint
 from dataflix_contract.schema import ADVANCE_IDENTITIES, LEAST_ID
 
 users = APIBlueprint("users", __name__, url_prefix="/users")
@@ -68,16 +67,16 @@ def create(sent: NewUser) -> Response:
 @users.output(UserPage)
 def overview(wanted: UserSearch) -> Response:
     """List users by id, or those with a part of a name."""
-    query = cursors.fingerprint({"users": wanted.name})
-    after = cursors.decode(wanted.cursor, query, _AFTER) if wanted.cursor else _BEFORE_ALL
+    query = fingerprint({"users": wanted.name})
+    after = decode_cursor(wanted.cursor, query, _AFTER) if wanted.cursor else _BEFORE_ALL
     with (
         context().pool.connection() as connection,
         connection.cursor(row_factory=class_row(UserName)) as cursor,
     ):
-        values = {"after": after, "part": part(wanted.name), "limit": wanted.limit}
+        values = {"after": after, "part": containing(wanted.name), "limit": wanted.limit}
         found = cursor.execute(_LIST_NAMED if values["part"] else _LIST, values).fetchall()
     items, more = found[: wanted.limit], len(found) > wanted.limit
-    return reply(UserPage(items=items, next=cursors.encode(query, items[-1].user_id) if more else None))
+    return reply(UserPage(items=items, next=encode_cursor(query, items[-1].user_id) if more else None))
 
 
 @users.get("/<id:user_id>")

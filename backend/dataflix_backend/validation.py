@@ -1,22 +1,27 @@
-"""How requests become models: JSON strictly, queries from text, every fault named.
+"""How requests become models: JSON strictly, queries from text, every fault named; and the cursors of lists.
 
 APIFlask asks an adapter to validate with pydantic. This one differs from its own: JSON is read by
 pydantic itself, so that text is no number and no nesting is too deep; a body may name each field once,
 and a query each parameter.
+
+A cursor says where the next page of a list goes on, as text that clients hand back. It holds the last item's
+place in the order. So a page is right whatever was added or removed since, and costs the same wherever it is.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from apiflask.exceptions import HTTPError
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -54,6 +59,9 @@ _MEANINGS = {
 }
 _UNPROCESSABLE = 422
 _UNSUPPORTED = 415
+_FINGERPRINT_BYTES = 6
+
+Place = TypeVar("Place")
 
 
 class StrictAdapter(PydanticAdapter):
@@ -124,6 +132,38 @@ def _by_field(errors: Iterable[ErrorDetails]) -> dict[str, list[str]]:
         pattern = error.get("ctx", {}).get("pattern", "")
         found.setdefault(field, []).append(_MEANINGS.get(pattern, error["msg"]))
     return found
+
+
+def fingerprint(query: Mapping[str, Any]) -> str:
+    """What tells the lists of different queries apart."""
+    text = json.dumps(query, sort_keys=True, default=str)
+    digest = hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()
+    return _to_text(digest)
+
+
+def encode_cursor(query: str, place: Any) -> str:
+    """A place in the list of the query with this fingerprint."""
+    return _to_text(TypeAdapter[Any](list).dump_json([query, place]))
+
+
+def decode_cursor(cursor: str, query: str, shape: TypeAdapter[Place]) -> Place:
+    """The place that a cursor holds.
+
+    Raises:
+        HTTPError: it is not one of ours, or of another query.
+    """
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        holder, place = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if holder == query:
+            return shape.validate_python(place)
+    except (ValueError, TypeError, ValidationError, RecursionError):
+        raise invalid("query", {"cursor": ["Send the `next` of a reply, or no cursor"]}) from None
+    raise invalid("query", {"cursor": ["It is of another query: send no cursor with a changed query"]})
+
+
+def _to_text(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode("ascii").rstrip("=")
 
 
 registry.register("pydantic", StrictAdapter)

@@ -1,19 +1,26 @@
-"""The program ``dataflix``."""
+"""The program ``dataflix``: its commands, its options, and how faults end it.
+
+A command's module is imported when the command is called, not before: a person who asks for help or the
+version waits for neither HTTP nor tables.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from dataflix_cli import __version__
+from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.faults import ExitCode, Fault, UsageFault
-from dataflix_cli.lazy_commands import LazyGroup
-from dataflix_cli.runtime import Runtime
+from dataflix_cli.exit_codes import ExitCode, Fault, UsageFault
 from dataflix_contract.terminal import visible
 
 _HELP = """Find films, watch and rate them, and see what to watch next.
@@ -41,6 +48,79 @@ Settings, the first one wins
   DATAFLIX_BACKEND_HOST and _PORT, also from the stack's .env
   config.toml: see dataflix config
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, and what the list of commands says of it.
+
+    Attributes:
+        module: the module in ``dataflix_cli.commands`` whose ``app`` has it.
+        summary: one line.
+        group: for a command with commands of its own, the name in that module of the group that they are.
+    """
+
+    module: str
+    summary: str
+    group: str = ""
+
+
+#: Every command, in the order of the help.
+COMMANDS = {
+    "users": Entry("users", "List, create, show and delete users.", group="app"),
+    "movies": Entry("films", "Search films, look at one, and at those like it.", group="movies"),
+    "watch": Entry("feedback", "Mark a film as watched."),
+    "unwatch": Entry("feedback", "Take a film off the watched ones; its rating goes too."),
+    "watched": Entry("feedback", "List what a user has watched."),
+    "rate": Entry("feedback", "Rate a film; --trace follows the rating into the warehouse."),
+    "unrate": Entry("feedback", "Delete a rating."),
+    "ratings": Entry("feedback", "List a user's ratings."),
+    "recommend": Entry("films", "Recommend films, with predicted stars and reasons."),
+    "open": Entry("operations", "Open a page of the stack, or print its address."),
+    "topics": Entry("topics", "Look into Kafka's topics.", group="app"),
+    "trace": Entry("operations", "Follow a row's next change through the pipeline."),
+    "status": Entry("operations", "Show every service and the pipeline's health."),
+    "check": Entry("operations", "Check everything end to end."),
+    "config": Entry("configuration", "Show and change this program's settings.", group="config_group"),
+    "version": Entry("configuration", "Print the version."),
+}
+
+
+class _Commands(dict[str, Any]):
+    """The commands by name; each is imported when it is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(COMMANDS))
+
+    def __getitem__(self, name: str) -> Any:
+        entry = COMMANDS[name]
+        module = importlib.import_module(f"dataflix_cli.commands.{entry.module}")
+        group = typer.main.get_group(getattr(module, entry.group or "app"))
+        if not entry.group:
+            return group.commands[name]
+        group.name = name
+        return group
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command; the default where there is none (``dict.get`` would not import it)."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+class LazyGroup(TyperGroup):
+    """The program: it knows its commands by :data:`COMMANDS`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base class's signature
+        """The list of commands, from what :data:`COMMANDS` says of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
 
 app = typer.Typer(
     cls=LazyGroup,

@@ -12,7 +12,7 @@ import httpx
 
 from dataflix_cli import __version__
 from dataflix_cli.config import Config
-from dataflix_cli.faults import AwayFault, Fault, NotFoundFault, RefusedFault, UsageFault
+from dataflix_cli.exit_codes import AwayFault, Fault, NotFoundFault, RefusedFault, UsageFault
 
 Document = dict[str, Any]
 

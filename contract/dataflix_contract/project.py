@@ -47,7 +47,7 @@ def programs(root: Path = ROOT) -> dict[str, str]:
 
 
 def folder_of(target: str) -> str:
-    """The folder of a program that starts at ``dataflix_backend.server:main``: ``backend``."""
+    """The folder of a program that starts at ``dataflix_backend.api_server:main``: ``backend``."""
     return target.partition(".")[0].removeprefix("dataflix_")
 
 

@@ -6,10 +6,9 @@ from typing import Any
 import psycopg
 
 from dataflix_backend import users
-from dataflix_backend.database import Pool, make_pool
-from dataflix_backend.movie_queries import order_of, statement
+from dataflix_backend.database import Pool, containing, make_pool
+from dataflix_backend.movies import order_of, statement
 from dataflix_backend.schemas import MovieSearch
-from dataflix_backend.search_patterns import part
 from dataflix_contract import Settings
 
 _ROWS = 4_000
@@ -33,7 +32,7 @@ def test_searches_use_their_indexes(migrated: Settings, empty: psycopg.Connectio
         assert "Index Scan using movies_title_order_idx" in plan, plan
         assert "Index Cond: (ROW(lower" in plan, "a page begins where the one before ended"
 
-        plan = _plan(pool, users._LIST_NAMED, {"after": 0, "part": part("ab12"), "limit": 20})
+        plan = _plan(pool, users._LIST_NAMED, {"after": 0, "part": containing("ab12"), "limit": 20})
         assert "Bitmap Index Scan on users_name_idx" in plan, plan
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from dataflix_backend import problems, server
-from dataflix_backend.context import Context
-from dataflix_backend.web import create_app
+from dataflix_backend import api_server, problems
+from dataflix_backend.api_server import create_app
+from dataflix_backend.request_handling import Context
 from dataflix_contract import Settings
 
 
@@ -38,7 +38,7 @@ def test_an_exported_flask_debug_has_no_say(monkeypatch: pytest.MonkeyPatch) -> 
 def test_debug_shows_the_calls_that_led_to_a_failure_and_no_value(
     debug: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server._configure_logging(Settings(flask_debug=debug))
+    api_server._configure_logging(Settings(flask_debug=debug))
     fresh = structlog.get_logger("dataflix_backend.problems")  # loggers keep the level of their first use
     app = create_app(Context(Settings(), cast("Any", None), cast("Any", None), 0))
     with pytest.MonkeyPatch.context() as patch, app.test_request_context("/users"):

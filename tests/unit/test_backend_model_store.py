@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
 from dataflix_recommender import ModelError, digest, save
 from support.recommender import small_model
 
 HELD = """
 import sys
 from pathlib import Path
-from dataflix_backend.recommendations.champion import Note
+from dataflix_backend.recommendations.model_store import Note
 from dataflix_backend.recommendations.model_store import ModelStore
 store = ModelStore(Path(sys.argv[1]))
 model, lock = store.take(store.note().champion)

@@ -10,10 +10,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from dataflix_backend.page.cached_probe import CachedProbe
-from dataflix_backend.page.pipeline import links
-from dataflix_backend.page.rates import Reading, between, events_of
-from dataflix_backend.page.stages import Change, newest, read_change, summarise
+from dataflix_backend.page.latency import Change, Reading, between, events_of, newest, read_change, summarise
+from dataflix_backend.page.pipeline import CachedProbe, links
 from dataflix_clients.answers import Unknown
 from dataflix_contract import Settings, tables
 
@@ -129,7 +127,7 @@ def test_a_busy_servers_last_answer_is_kept_for_a_while(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, busy, answers = [0.0], threading.Event(), iter([1, 2])
-    monkeypatch.setattr("dataflix_backend.page.cached_probe.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("dataflix_backend.page.pipeline.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def question(_settings: Settings) -> int:
         answer = next(answers)

@@ -8,7 +8,7 @@ from apiflask.exceptions import HTTPError
 from flask import Flask, request
 from pydantic import BaseModel
 
-from dataflix_backend import request_hooks
+from dataflix_backend import request_handling
 from dataflix_backend.schemas import MovieSearch, NewRating, NewUser, Page, UserSearch
 from dataflix_backend.validation import StrictAdapter
 
@@ -171,7 +171,7 @@ def test_a_query_that_is_not_utf_8_is_refused(query: str) -> None:
             Flask(__name__).test_request_context(f"{path}?{query}"),
             pytest.raises(HTTPError, match="not UTF-8") as refusal,
         ):
-            request_hooks._require_utf8()
+            request_handling._require_utf8()
         assert refusal.value.status_code == 400
 
 

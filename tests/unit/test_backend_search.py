@@ -2,9 +2,9 @@
 
 import pytest
 
-from dataflix_backend.movie_queries import order_of, statement
+from dataflix_backend.database import containing
+from dataflix_backend.movies import order_of, statement
 from dataflix_backend.schemas import MovieSearch
-from dataflix_backend.search_patterns import part
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_what_was_not_asked_for_is_not_there() -> None:
     [("", None), (None, None), ("ann", "%ann%"), ("50%", r"%50\%%"), ("a_b\\", r"%a\_b\\%")],
 )
 def test_a_part_is_taken_literally(text: str | None, pattern: str | None) -> None:
-    assert part(text) == pattern
+    assert containing(text) == pattern

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from dataflix_cli import app, lazy_commands
-from dataflix_cli.commands import programs
-from dataflix_cli.faults import AmbiguousFault, ExitCode, NotFoundFault
-from dataflix_cli.topic_tail import holds_personal_data
+from dataflix_cli import app
+from dataflix_cli.commands import operations
+from dataflix_cli.commands.topics import holds_personal_data
+from dataflix_cli.exit_codes import AmbiguousFault, ExitCode, NotFoundFault
 from dataflix_contract import tables
 
 Captured = pytest.CaptureFixture[str]
@@ -27,13 +27,13 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DATAFLIX_USER", raising=False)
 
 
-@pytest.mark.parametrize("name", lazy_commands.COMMANDS)
+@pytest.mark.parametrize("name", app.COMMANDS)
 def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> None:
     group = typer.main.get_command(app.app)
-    assert isinstance(group, lazy_commands.LazyGroup)
+    assert isinstance(group, app.LazyGroup)
     command = group.commands[name]
     assert command.name == name
-    assert bool(getattr(command, "commands", None)) == lazy_commands.COMMANDS[name].group
+    assert bool(getattr(command, "commands", None)) == bool(app.COMMANDS[name].group)
     assert command.help
 
 
@@ -41,7 +41,7 @@ def test_the_list_of_commands_says_what_the_command_itself_says(name: str) -> No
 def test_what_asks_every_server_says_where_to_run_it_if_it_cannot_be_here(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.setattr(programs, "_PROGRAMS", tmp_path)
+    monkeypatch.setattr(operations, "_PROGRAMS", tmp_path)
     assert app.run([command]) == ExitCode.FAILED
     assert f"run bin/dataflix-{command} outside" in capsys.readouterr().err
 
@@ -49,7 +49,7 @@ def test_what_asks_every_server_says_where_to_run_it_if_it_cannot_be_here(
 def test_help_names_every_command_and_exit_code(capsys: Captured) -> None:
     assert app.run(["--help"]) == ExitCode.OK
     told = capsys.readouterr().out
-    assert all(name in told for name in lazy_commands.COMMANDS)
+    assert all(name in told for name in app.COMMANDS)
     assert all(f"  {code.value}  " in told for code in ExitCode)
 
 

@@ -1,4 +1,7 @@
-"""The pipeline at a glance, asked of every server that is part of it. One server's fault stays its own."""
+"""The pipeline at a glance, asked of every server that is part of it. One server's fault stays its own.
+
+The servers are asked at the same time, seldom, and without waiting for long: see :class:`CachedProbe`.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from dataflix_backend.context import Context
-from dataflix_backend.page.cached_probe import CachedProbe
-from dataflix_backend.page.rates import Rate
-from dataflix_backend.page.schemas import (
-    ChampionView,
-    LastReconcile,
-    LastRun,
-    Links,
-    PipelineView,
-    SlotView,
-    StageTimes,
-)
-from dataflix_backend.page.stages import Stages, stages
-from dataflix_backend.recommendations.schemas import ModelShown
+from pydantic import Field
+
+from dataflix_backend.page.latency import Rate, StageTimes, stages
+from dataflix_backend.recommendations.views import ModelShown
+from dataflix_backend.request_handling import Context
+from dataflix_backend.schemas import Moment, Reply
 from dataflix_clients import batch
-from dataflix_clients.answers import Unknown
+from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.findings import faults as judged_faults
 from dataflix_clients.replication_slot import SlotFacts
@@ -33,9 +28,6 @@ from dataflix_clients.topic_states import read_backlog, read_capture_topics
 from dataflix_contract import Settings
 from dataflix_contract.web_server import address
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 #: How long a look is good, and how long one may take.
 _FRESH_SECONDS = 1.0
 _PATIENCE_SECONDS = 3.0
@@ -43,6 +35,118 @@ _PATIENCE_SECONDS = 3.0
 _CAPTURE_SECONDS = 5.0
 #: Airflow, MLflow and the reports in ClickHouse change once a day.
 _SLOW_SECONDS = 10.0
+_LATE = Unknown("no answer in time")
+#: A busy server's last answer is better than none, for so long.
+_STALE_SECONDS = 10.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SlotView(Reply):
+    """The replication slot."""
+
+    active: bool
+    wal_status: str
+    held_bytes: int = Field(description="WAL that PostgreSQL keeps for Debezium.")
+
+
+class LastRun(Reply):
+    """The newest run of the daily batch."""
+
+    run_id: str
+    state: str = Field(examples=["success"])
+    ended: Moment | None
+    reason: str = Field(description="Why it failed, or made no new champion; empty: all went well.")
+
+
+class LastReconcile(Reply):
+    """What the newest reconciliation found, over all tables."""
+
+    run_id: str
+    at: Moment
+    rows: int
+    missing: int
+    different: int
+    ghosts: int
+
+
+class ChampionView(Reply):
+    """The model that is to serve, as MLflow has it."""
+
+    version: int
+    not_served: str = Field(description="Why the API does not serve it; empty: it does.")
+
+
+class Links(Reply):
+    """Where the other servers' pages are."""
+
+    airflow: str
+    mlflow: str
+    kafka_ui: str
+    dbt_docs: str
+    api_docs: str
+
+
+class PipelineView(Reply):
+    """The pipeline right now. A part is null when it is not there, or when its server is away: see faults."""
+
+    stages: StageTimes | None
+    events_per_second: float | None = Field(description="Changes that pass the masker.")
+    lag: dict[str, int] | None = Field(description="Records not yet processed, by consumer group.")
+    dead_letters: int | None = Field(description="Messages that were refused, and are still described.")
+    slot: SlotView | None
+    last_reconcile: LastReconcile | None
+    last_run: LastRun | None
+    champion: ChampionView | None
+    model: ModelShown | None = Field(description="The model that serves, as GET /model shows it.")
+    links: Links
+    faults: list[str] = Field(
+        description="Which servers do not answer, why changes are not captured, and what to do about it."
+    )
+
+
+class CachedProbe(Generic[T_co]):
+    """A question to one server, and its last answer. For one thread at a time.
+
+    Args:
+        server: whom people will look for when there is no answer.
+        question: what to ask.
+        seconds: how long an answer is good.
+    """
+
+    def __init__(self, server: str, question: Callable[[Settings], T_co], seconds: float) -> None:
+        self.server = server
+        self._question = question
+        self._seconds = seconds
+        self._asked: Future[T_co | Unknown] | None = None
+        self._answer: T_co | Unknown = _LATE
+        self._until = 0.0
+
+    def begin(self, threads: ThreadPoolExecutor, settings: Settings) -> Future[T_co | Unknown] | None:
+        """Ask, unless the last answer is still good or the last question still open; what was begun."""
+        if self._asked is not None or time.monotonic() < self._until:
+            return None
+        self._asked = threads.submit(self._ask, settings)
+        return self._asked
+
+    def end(self) -> T_co | Unknown:
+        """The last answer; while a question has been open for long, that there is none."""
+        if self._asked is None:
+            return self._answer
+        if not self._asked.done():
+            return self._answer if time.monotonic() < self._until + _STALE_SECONDS else _LATE
+        asked, self._asked = self._asked, None
+        self._until = time.monotonic() + self._seconds
+        self._answer = asked.result()
+        return self._answer
+
+    def _ask(self, settings: Settings) -> T_co | Unknown:
+        try:
+            return ask(self._question, settings)
+        except ValueError:  # what came is no JSON, or another one than expected
+            return Unknown("an answer that nobody understands")
 
 
 class Pipeline:
@@ -117,7 +221,7 @@ class Pipeline:
         # Kafka Connect is not asked: nothing else of the API needs to reach it.
         capture = judge_answers(self._source.end(), None, self._topics.end(), self._settings)
         return PipelineView(
-            stages=of(self._stages, _stages),
+            stages=of(self._stages, lambda found: found),
             events_per_second=of(self._rate, lambda rate: round(rate, 1)),
             lag=backlog and backlog.lag,
             dead_letters=None if backlog is None else backlog.dead_letters,
@@ -143,10 +247,6 @@ def links(settings: Settings, host: str) -> Links:
         dbt_docs=f"http://{address(host, settings.dbt_port)}/docs/",
         api_docs="/docs",
     )
-
-
-def _stages(found: Stages | None) -> StageTimes | None:
-    return None if found is None else StageTimes.model_validate(found, from_attributes=True)
 
 
 def _champion(version: int) -> ChampionView | None:

@@ -5,8 +5,3 @@ stores it on the disk (:mod:`.model_store`). A thread of each process maps the s
 reads the catalogue (:mod:`.model_cache`). A request takes what is served at that moment (:mod:`.serving`),
 reads the user's films and ratings from PostgreSQL (:mod:`.user_films`) and ranks (:mod:`.recommend`).
 """
-
-from dataflix_backend.recommendations.model_cache import ModelCache, Status
-from dataflix_backend.recommendations.views import recommendations, start, status
-
-__all__ = ["ModelCache", "Status", "recommendations", "start", "status"]

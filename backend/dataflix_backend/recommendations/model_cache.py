@@ -9,24 +9,29 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import structlog
+from apiflask import APIFlask
+from apiflask.exceptions import HTTPError
+from flask import current_app
 from psycopg import OperationalError
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from dataflix_backend.api_metrics import ModelMetrics
 from dataflix_backend.database import Pool
 from dataflix_backend.recommendations.catalogue import Catalogue, read_popularity
-from dataflix_backend.recommendations.champion import Note
-from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.model_store import ModelStore, Note
 from dataflix_backend.recommendations.registry_watcher import RegistryWatcher
 from dataflix_backend.recommendations.serving import Served, Serving, Source, combine
 from dataflix_contract import Settings
 from dataflix_recommender import ModelError
 
 log = structlog.get_logger(__name__)
+
+_KEY = "dataflix-recommendations"
 
 #: How often a process looks for a new model on the disk and for new films.
 TICK_SECONDS = 0.5
@@ -169,6 +174,43 @@ class ModelCache:
         if why != self._fault:  # once, however often it is tried
             log.warning(what, kind=why)
         self._fault = why
+
+
+def start(app: APIFlask) -> ModelCache:
+    """Begin to keep a model at hand for this application, in the process that serves it."""
+    shared = app.extensions["dataflix"]
+    cache = ModelCache(shared.settings, shared.pool, shared.settings.service_folder("backend") / "models")
+    app.extensions[_KEY] = cache
+    cache.start()
+    return cache
+
+
+def model_cache() -> ModelCache | None:
+    """The cache of the application that serves this request; None: it was not started."""
+    found: ModelCache | None = current_app.extensions.get(_KEY)
+    return found
+
+
+def status() -> Status:
+    """How serving is, for this process."""
+    found = model_cache()
+    return found.status() if found else Status(["recommendations are not served here"], [], None)
+
+
+def current_serving() -> Serving:
+    """What this process serves now; the whole of a request uses this one.
+
+    Raises:
+        HTTPError: 503, nothing is at hand yet.
+    """
+    cache = model_cache()
+    if cache is None or cache.current is None:
+        raise HTTPError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "the catalogue is not read yet: try again in a moment",
+            headers={"Retry-After": "1"},
+        )
+    return cache.current
 
 
 def about(serving: Serving | None) -> dict[str, Any] | None:

@@ -12,19 +12,62 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dataflix_backend.recommendations.champion import Champion, Note
 from dataflix_recommender import Model, ModelError, digest, load_unpacked, unpack
 
+#: Digits of the digest in a folder's name: enough to tell two models of one number apart.
+_DIGITS = 12
 _NOTE, _LEADER = "champion.json", "leader.lock"
 #: In each model's folder: what is known about it. Its lock says that the folder is in use.
 _ABOUT = "about.json"
 #: What folders that are being made or removed are called.
 _UNFINISHED = ".unfinished-"
+
+
+class Champion(BaseModel):
+    """A version of the model, with what replies say about it.
+
+    Attributes:
+        version: its number in the registry.
+        digest: SHA-256 of its arrays, as the training noted it.
+        run_id: the MLflow run that made it.
+        trained_at: when it was registered.
+        metrics: how good it was in its training's test.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    digest: str
+    run_id: str
+    trained_at: datetime
+    metrics: dict[str, float]
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder on the disk."""
+        return f"{self.version}-{self.digest[:_DIGITS]}"
+
+
+class Note(BaseModel):
+    """What the leader tells the other processes, and those after a restart.
+
+    Attributes:
+        champion: the last good one, whole on the disk; None: there was none yet.
+        registry: whether MLflow's registry answers; ``empty``: it does, and names no champion.
+        fault: why what the registry names is not what is served; empty: it is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    champion: Champion | None = None
+    registry: Literal["answers", "empty", "silent"] = "silent"
+    fault: str = ""
 
 
 class ModelStore:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.serving import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
-from dataflix_backend.search_patterns import genre_key
 from dataflix_recommender import because, fold_in, predict_stars, rank, stars_deviation, votes
 
 #: The last of so many places is for a film that nobody has rated, where its kind suits the user.

@@ -12,8 +12,7 @@ import httpx
 import structlog
 
 from dataflix_backend.api_metrics import ModelMetrics
-from dataflix_backend.recommendations.champion import Champion, Note
-from dataflix_backend.recommendations.model_store import ModelStore
+from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
 from dataflix_clients import mlflow
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL_DIGEST_TAG

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.catalogue import Films
-from dataflix_backend.recommendations.champion import Champion
-from dataflix_backend.search_patterns import genre_key
+from dataflix_backend.recommendations.model_store import Champion
 from dataflix_recommender import Fit, Model, fit, identities
 
 #: Two kilobytes each.

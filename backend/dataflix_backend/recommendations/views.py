@@ -1,69 +1,164 @@
-"""The paths: what to watch next, what is like a film, which model says so."""
+"""The paths and their schemas: what to watch next, what is like a film, which model says so."""
 
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
-from apiflask import APIBlueprint, APIFlask
+from apiflask import APIBlueprint
 from apiflask.exceptions import HTTPError
-from flask import Response, current_app, request
+from flask import Response, request
 from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from pydantic import Field
 
-from dataflix_backend.context import context
-from dataflix_backend.movie_queries import read_movies
-from dataflix_backend.movies import no_movie
+from dataflix_backend.movies import no_movie, read_movies
 from dataflix_backend.recommendations.catalogue import read_gone
-from dataflix_backend.recommendations.model_cache import ModelCache, Status, about
+from dataflix_backend.recommendations.model_cache import about, current_serving, model_cache
 from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
-from dataflix_backend.recommendations.schemas import (
-    ModelShown,
-    Recommendations,
-    SimilarMovies,
-    Wanted,
-    WantedSimilar,
-)
 from dataflix_backend.recommendations.serving import Made, Serving
 from dataflix_backend.recommendations.user_films import UserFilms, read_user_films
+from dataflix_backend.request_handling import context
+from dataflix_backend.schemas import MOST_ITEMS, Genre, Id, Movie, QueryString, Reply
 from dataflix_backend.users import no_user
+from dataflix_backend.validation import IDS
 from dataflix_contract.schema import LEAST_ID, MOST_ID
 from dataflix_recommender import Model, similar
 
 recommendations = APIBlueprint("recommendations", __name__)
 
-_KEY = "dataflix-recommendations"
 _JSON = "application/json"
 #: A reply may be kept, and must be asked for again each time: with its tag, nothing is computed where this
 #: process still has it at hand.
 _CACHE = "private, no-cache"
 
 
-def start(app: APIFlask) -> ModelCache:
-    """Begin to keep a model at hand for this application, in the process that serves it."""
-    shared = app.extensions["dataflix"]
-    cache = ModelCache(shared.settings, shared.pool, shared.settings.service_folder("backend") / "models")
-    app.extensions[_KEY] = cache
-    cache.start()
-    return cache
+class Wanted(QueryString):
+    """Which recommendations."""
+
+    n: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
+    genre: Annotated[
+        Genre | None, Field(description="Only of this genre, in any case.", examples=["Drama"])
+    ] = None
+    exclude_watched: Annotated[bool, Field(description="Leave out what the user has watched.")] = True
+    exclude: Annotated[
+        str,
+        Field(
+            pattern=IDS,
+            description="Leave out these films: ids with commas between them, 100 at most.",
+            examples=["1,2"],
+        ),
+    ] = ""
 
 
-def status() -> Status:
-    """How serving is, for this process."""
-    found = _model_cache()
-    return found.status() if found else Status(["recommendations are not served here"], [], None)
+class WantedSimilar(QueryString):
+    """Which similar films."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
+    user_id: Annotated[Id | None, Field(description="Leave out what this user has watched.")] = None
 
 
-def served_model() -> ModelShown | None:
-    """The model that this process serves, if there is one."""
-    cache = _model_cache()
-    found = _shown(cache.current) if cache and cache.current else None
-    return None if found is None else ModelShown.model_validate(found)
+class ModelAbout(Reply):
+    """The model that a reply was made from."""
+
+    version: Annotated[int, Field(description="Its number in MLflow's registry.")]
+    trained_at: datetime
+    age_seconds: Annotated[int, Field(ge=0)]
+    source: Annotated[
+        Literal["registry", "disk"],
+        Field(description="`disk`: the last good one, while the registry does not answer or names another."),
+    ]
+    run_id: Annotated[str, Field(description="The MLflow run that made it.")]
+
+
+class ModelShown(ModelAbout):
+    """The model that is served, and how good it was in its training's test."""
+
+    metrics: dict[str, float]
+
+
+class Reason(Reply):
+    """The film rated by the user that speaks most for a recommended one."""
+
+    movie_id: Id
+    title: str
+
+
+class Recommendation(Reply):
+    """A recommended film."""
+
+    movie_id: Id
+    title: str
+    release_year: int | None
+    genres: list[str]
+    stars: Annotated[
+        float | None,
+        Field(description="What the user would give; null for a film that no model knows."),
+    ]
+    stars_deviation: Annotated[
+        float | None,
+        Field(
+            description="Standard deviation of the stars: about 68 % of ratings lie within one. Null where"
+            " there are no stars, and where the model does not say."
+        ),
+    ]
+    score: Annotated[
+        float | None,
+        Field(
+            description="What the films are ordered by, within this reply; null for those that the model does"
+            " not know, which follow its own, the newest first."
+        ),
+    ]
+    because: Reason | None
+    new: Annotated[
+        bool,
+        Field(
+            description="Nobody had rated the film when the model was trained: it is recommended for its"
+            " genres and year, one of ten at most where there are enough other films. False without a model."
+        ),
+    ]
+
+
+class BasedOn(Reply):
+    """The ratings that a reply rests on."""
+
+    ratings: Annotated[int, Field(ge=0, description="The user's ratings now.")]
+    fresh_ratings: Annotated[int, Field(ge=0, description="Those that the model was not trained with.")]
+
+
+class Recommendations(Reply):
+    """What to watch next."""
+
+    user_id: Id
+    items: list[Recommendation]
+    based_on: BasedOn
+    strategy: Annotated[
+        Literal["personal", "popular"],
+        Field(
+            description="`popular`: the user has rated no film that the model knows, or there is no model of"
+            " this catalogue."
+        ),
+    ]
+    model: ModelAbout | None
+
+
+class Similar(Movie):
+    """A film like another one."""
+
+    score: Annotated[float, Field(description="How much a liking of the other speaks for this one.")]
+
+
+class SimilarMovies(Reply):
+    """Films like another one, the most alike first."""
+
+    items: list[Similar]
+    model: ModelAbout | None
 
 
 @recommendations.get("/recommendations/<id:user_id>")
@@ -78,7 +173,7 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     The order is from everybody's ratings and from the user's own as they are now: a rating is reflected
     in the next reply.
     """
-    serving = _serving()
+    serving = current_serving()
     query = Query(wanted.n, wanted.genre or "", wanted.exclude_watched, _ids(wanted.exclude))
     expected = serving.replies.get((user_id, query))
     with context().pool.connection() as connection:
@@ -107,7 +202,7 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
 @recommendations.doc(responses={404: "There is no film, or no user, of this id."})
 def alike(movie_id: int, wanted: WantedSimilar) -> Response:
     """List films like another one."""
-    serving = _serving()
+    serving = current_serving()
     if movie_id not in serving.films.by_id:
         raise no_movie()
     if serving.served is None:
@@ -131,14 +226,28 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
 @recommendations.doc(responses={404: "There is no model yet."})
 def model() -> Response:
     """Show the model that is served."""
-    found = _shown(_serving())
+    serving = current_serving()
+    found = _shown(serving)
     if found is None:
         raise HTTPError(
             HTTPStatus.NOT_FOUND,
-            _serving().unfit
+            serving.unfit
             or "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
         )
     return _json(found)
+
+
+def served_model() -> ModelShown | None:
+    """The model that this process serves, if there is one."""
+    cache = model_cache()
+    found = _shown(cache.current) if cache and cache.current else None
+    return None if found is None else ModelShown.model_validate(found)
+
+
+def _shown(serving: Serving) -> dict[str, Any] | None:
+    if serving.served is None:
+        return None
+    return {**(about(serving) or {}), "metrics": serving.served.champion.metrics}
 
 
 def _ids(listed: str) -> tuple[int, ...]:
@@ -169,33 +278,6 @@ def _scores_alike(
     return dict(islice(fitting, count))
 
 
-def _shown(serving: Serving) -> dict[str, Any] | None:
-    if serving.served is None:
-        return None
-    return {**(about(serving) or {}), "metrics": serving.served.champion.metrics}
-
-
-def _model_cache() -> ModelCache | None:
-    found: ModelCache | None = current_app.extensions.get(_KEY)
-    return found
-
-
-def _serving() -> Serving:
-    """What this process serves now; the whole of a request uses this one.
-
-    Raises:
-        HTTPError: 503, nothing is at hand yet.
-    """
-    cache = _model_cache()
-    if cache is None or cache.current is None:
-        raise HTTPError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "the catalogue is not read yet: try again in a moment",
-            headers={"Retry-After": "1"},
-        )
-    return cache.current
-
-
 def _reply(serving: Serving, user: UserFilms, query: Query) -> Made:
     """The reply; made, unless it is at hand."""
     request = (user.user_id, query)
@@ -214,7 +296,7 @@ def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
     shown = {one["movie_id"] for one in found["items"]}
     reasons = {one["because"]["movie_id"] for one in found["items"] if one["because"]}
     body = orjson.dumps({"user_id": user.user_id, **found})
-    cache = _model_cache()
+    cache = model_cache()
     if cache is not None:
         cache.metrics.seconds.observe(time.perf_counter() - started)
     return Made(tag, body, sorted(shown | reasons))

@@ -1,1 +1,1 @@
-"""The commands: a module each, or one for several that belong together. ``lazy_commands.py`` lists them."""
+"""The commands by topic; ``COMMANDS`` of ``app.py`` lists them."""

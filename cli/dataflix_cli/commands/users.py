@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.faults import UsageFault
-from dataflix_cli.options import AsJson, Limit, OwnUser, User, Yes, group
-from dataflix_cli.prompts import confirm, pick_user
-from dataflix_cli.runtime import runtime
+from dataflix_cli.command_line import AsJson, Limit, OwnUser, User, Yes, group, runtime
+from dataflix_cli.exit_codes import UsageFault
+from dataflix_cli.name_lookup import confirm, pick_user
 
 app = group("List, create, show and delete users.")
 

@@ -1,20 +1,27 @@
-"""How long the newest changes took: from the commit to Debezium, through the masker, into ClickHouse.
+"""How fast the newest changes pass: from the commit to Debezium, through the masker, into ClickHouse.
 
 The masked topics have the times of the first two stages, ClickHouse has the third: nothing that holds
-personal data is read. The servers share a clock.
+personal data is read. The servers share a clock. How many changes a second pass is read from the masker's
+counters, twice.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
+from typing import Annotated
 
 from confluent_kafka import Message, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import Field
 
+from dataflix_backend.schemas import Moment, Reply
+from dataflix_clients import masker
 from dataflix_clients.clickhouse_http import read_rows
 from dataflix_clients.kafka import open_consumer, read_to_end
 from dataflix_contract import Settings, Table, tables
@@ -26,6 +33,12 @@ _WINDOW_MICROSECONDS = 60_000_000
 _SECONDS = 3.0
 #: librdkafka's way to say "so many before the end" (``RD_KAFKA_OFFSET_TAIL``).
 _TAIL = -2000
+_EVENTS = "masker_events"
+#: Between two readings, at least, and at most: an average over more is no figure of now.
+_LEAST_SECONDS = 0.5
+_MOST_SECONDS = 15.0
+
+Milliseconds = Annotated[float, Field(description="Milliseconds from the commit in PostgreSQL; a median.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +53,19 @@ class Change:
     masked: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """Medians over the newest changes, in milliseconds from the commit.
+class StageTimes(Reply):
+    """How long the newest changes took."""
 
-    Attributes:
-        queryable_ms: until ClickHouse took the row in; None: not yet, or newer changes are there.
-        at: when the newest of them was committed.
-        changes: how many were looked at.
-    """
-
-    captured_ms: float
-    masked_ms: float
-    queryable_ms: float | None
-    at: datetime
-    changes: int
+    captured_ms: Milliseconds
+    masked_ms: Milliseconds
+    queryable_ms: Milliseconds | None = Field(
+        description="Until ClickHouse took the row in; its insert ends 0.1 s later at most."
+    )
+    at: Moment = Field(description="When the newest of these changes was committed.")
+    changes: int = Field(description="How many changes these are the medians of.")
 
 
-def stages(settings: Settings) -> Stages | None:
+def stages(settings: Settings) -> StageTimes | None:
     """Measure; None when no change has passed that the topics still hold.
 
     Raises:
@@ -74,14 +82,14 @@ def newest(changes: Iterable[Change]) -> list[Change]:
     return [one for one in found if one.masked >= found[0].masked - _WINDOW_MICROSECONDS]
 
 
-def summarise(changes: list[Change], ingested: Mapping[tuple[str, int], int]) -> Stages:
+def summarise(changes: list[Change], ingested: Mapping[tuple[str, int], int]) -> StageTimes:
     """Medians of the stages of some changes; ``ingested`` has the moments by table and version."""
     arrived = [
         ingested[one.table, one.version] - one.committed
         for one in changes
         if (one.table, one.version) in ingested
     ]
-    return Stages(
+    return StageTimes(
         captured_ms=_ms([one.captured - one.committed for one in changes]),
         masked_ms=_ms([one.masked - one.committed for one in changes]),
         queryable_ms=_ms(arrived) if arrived else None,
@@ -162,3 +170,54 @@ def _ask_warehouse(settings: Settings, table: Table, changes: list[Change]) -> l
     )
     values = {column: list(some) for column, (_, some) in wanted.items()}
     return [(row["_version"], row["ingested"]) for row in read_rows(settings, query, values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All maskers' messages, ever, at a moment of this process's monotonic clock."""
+
+    at: float
+    events: float
+
+
+class Rate:
+    """Events a second since it was asked last; the first time, over half a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._before: Reading | None = None
+
+    def __call__(self, settings: Settings) -> float:
+        """Read the counters and compare.
+
+        Raises:
+            httpx.HTTPError: a masker is away.
+        """
+        if self._before is None or self._clock() - self._before.at > _MOST_SECONDS:
+            self._before = self._read(settings)
+        if (missing := self._before.at + _LEAST_SECONDS - self._clock()) > 0:
+            time.sleep(missing)
+        now = self._read(settings)
+        before, self._before = self._before, now
+        return between(before, now)
+
+    def _read(self, settings: Settings) -> Reading:
+        pages = masker.read_metrics(settings)
+        return Reading(self._clock(), sum(map(events_of, pages.values())))
+
+
+def between(before: Reading, now: Reading) -> float:
+    """Events a second; a masker that was started anew counts from zero."""
+    events = now.events - before.events
+    return max(events, 0.0) / (now.at - before.at)
+
+
+def events_of(page: str) -> float:
+    """How many messages a masker has read, by its metrics page."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        if family.name == _EVENTS
+        for sample in family.samples
+        if sample.name == f"{_EVENTS}_total"
+    )

@@ -10,11 +10,10 @@ from apiflask import APIBlueprint
 from flask import Response, current_app, request, send_from_directory, url_for
 from flask.blueprints import BlueprintSetupState
 
-from dataflix_backend.access import public
-from dataflix_backend.context import reply
-from dataflix_backend.page.pipeline import Pipeline
-from dataflix_backend.page.schemas import PipelineView
-from dataflix_backend.recommendations.views import served_model, status
+from dataflix_backend.page.pipeline import Pipeline, PipelineView
+from dataflix_backend.recommendations.model_cache import status
+from dataflix_backend.recommendations.views import served_model
+from dataflix_backend.request_handling import public, reply
 
 site = APIBlueprint("site", __name__, enable_openapi=False)
 pipeline = APIBlueprint("pipeline", __name__)

@@ -1,4 +1,4 @@
-"""``dataflix movies``: the catalogue."""
+"""``dataflix movies`` and ``recommend``: find films, and what to watch next."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.options import AsJson, Genre, Limit, Movie, group
-from dataflix_cli.prompts import pick_movie, pick_user
-from dataflix_cli.runtime import runtime
+from dataflix_cli.command_line import AsJson, Genre, Limit, Movie, OwnUser, group, runtime
+from dataflix_cli.name_lookup import pick_movie, pick_user
 
-app = group("Search films, look at one, and at those like it.")
+app = group("What to watch next.")
+movies = group("Search films, look at one, and at those like it.")
 
 
 class Sort(StrEnum):
@@ -25,7 +25,7 @@ class Sort(StrEnum):
     POPULAR = "popular"
 
 
-@app.command()
+@movies.command()
 def search(
     ctx: typer.Context,
     text: Annotated[str | None, typer.Argument(help="Title or part of it; typos are forgiven.")] = None,
@@ -45,13 +45,13 @@ def search(
     output.emit({"items": items, "more": more}, as_json=as_json, show=output.movies)
 
 
-@app.command()
+@movies.command()
 def show(ctx: typer.Context, movie: Movie, as_json: AsJson = False) -> None:
     """Show a film."""
     output.emit(pick_movie(runtime(ctx), movie, as_json=as_json), as_json=as_json, show=output.movie)
 
 
-@app.command()
+@movies.command()
 def similar(
     ctx: typer.Context,
     movie: Movie,
@@ -69,7 +69,32 @@ def similar(
     output.emit(document, as_json=as_json, show=output.similar)
 
 
-@app.command()
+@movies.command()
 def genres(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the genres."""
     output.emit(runtime(ctx).api.get("/genres"), as_json=as_json, show=output.genres)
+
+
+@app.command()
+def recommend(
+    ctx: typer.Context,
+    user: OwnUser = None,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, max=100, help="How many films.")] = 10,
+    genre: Genre = None,
+    include_watched: Annotated[bool, typer.Option(help="Also films that were watched.")] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="Leave out this film: id or title; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend films, with predicted stars and the film that each one resembles."""
+    run = runtime(ctx)
+    excluded = [str(pick_movie(run, one, as_json=as_json)["movie_id"]) for one in exclude or []]
+    document = run.api.get(
+        f"/recommendations/{pick_user(run, user, as_json=as_json)}",
+        n=number,
+        genre=genre,
+        exclude_watched="false" if include_watched else None,
+        exclude=",".join(excluded) or None,
+    )
+    output.emit(document, as_json=as_json, show=output.recommendations)

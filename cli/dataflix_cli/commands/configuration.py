@@ -1,7 +1,8 @@
-"""``dataflix config``: this program's settings."""
+"""``dataflix config`` and ``version``: this program itself."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,12 +10,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataflix_cli import config, output
-from dataflix_cli.faults import UsageFault
-from dataflix_cli.options import AsJson, group
-from dataflix_cli.runtime import Runtime, runtime
+from dataflix_cli import __version__, config, output
+from dataflix_cli.command_line import AsJson, Runtime, group, runtime
+from dataflix_cli.exit_codes import UsageFault
 
-app = group("Show and change this program's settings: the API's address, its token, the user that is `me`.")
+app = group("This program.")
+config_group = group(
+    "Show and change this program's settings: the API's address, its token, the user that is `me`."
+)
 
 
 class Key(StrEnum):
@@ -25,20 +28,20 @@ class Key(StrEnum):
     USER = "user"
 
 
-@app.command()
+@config_group.command()
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show each setting and where it comes from; of the token only whether there is one."""
     output.emit(_plain(runtime(ctx)), as_json=as_json, show=_show)
 
 
-@app.command()
+@config_group.command()
 def path(as_json: AsJson = False) -> None:
     """Print where the settings file is, or would be."""
     found = str(config.config_path())
     output.emit({"path": found}, as_json=as_json, show=output.say(found))
 
 
-@app.command("set")
+@config_group.command("set")
 def set_(
     ctx: typer.Context,
     key: Annotated[Key, typer.Argument(help="The setting.")],
@@ -53,7 +56,7 @@ def set_(
     _tell_outcome(runtime(ctx), key, value, as_json=as_json)
 
 
-@app.command()
+@config_group.command()
 def unset(
     ctx: typer.Context,
     key: Annotated[Key, typer.Argument(help="The setting.")],
@@ -84,3 +87,9 @@ def _show(screen: Console, document: Any) -> None:
     for key, one in document.items():
         rows.add_row(key, escape(one["value"] or ""), escape(one["source"]))
     screen.print(rows)
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    typer.echo(json.dumps({"version": __version__}) if as_json else f"dataflix {__version__}")

@@ -1,4 +1,4 @@
-"""The program ``dataflix-backend``: gunicorn with a few processes, each with threads."""
+"""The program ``dataflix-backend``: the application, served by gunicorn's processes, each with threads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
+from apiflask import APIFlask
 from flask import Flask
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from dataflix_backend import api_metrics, recommendations
-from dataflix_backend.context import Context
+from dataflix_backend import api_metrics, openapi, problems, request_handling
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
-from dataflix_backend.web import create_app
+from dataflix_backend.health import health, metrics_page
+from dataflix_backend.movies import movies
+from dataflix_backend.openapi import docs
+from dataflix_backend.page.site import pipeline, site
+from dataflix_backend.ratings import ratings
+from dataflix_backend.recommendations import model_cache
+from dataflix_backend.recommendations.views import recommendations
+from dataflix_backend.request_handling import Context
+from dataflix_backend.users import users
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.web_server import PROBLEM, GunicornLog, address, problem_document
@@ -31,6 +39,27 @@ _STATUSES = {
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
+
+_MOST_BODY_BYTES = 65_536
+#: What the application is made of: each has its own part of the paths.
+_BLUEPRINTS = (users, movies, ratings, recommendations, pipeline, site, health, metrics_page, docs)
+
+
+def create_app(shared: Context) -> APIFlask:
+    """The application of one process; its pool must be open before the first request."""
+    app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path=None)
+    # Flask would take it from FLASK_DEBUG: no request may change how errors are handled, whatever is exported
+    app.debug = False
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
+    app.url_map.merge_slashes = False  # else /movies//1 is redirected, by a page in HTML
+    app.extensions["dataflix"] = shared
+    with_token = bool(shared.settings.backend_token.get_secret_value())
+    openapi.install(app, with_token=with_token)
+    problems.install(app)
+    request_handling.install(app, shared.settings)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
@@ -62,7 +91,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._worker: _Worker | None = None
         self._pool: Pool | None = None
-        self._model_cache: recommendations.ModelCache | None = None
+        self._model_cache: model_cache.ModelCache | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -89,7 +118,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self._pool = make_pool(self._settings)
         self._pool.open()
         app = create_app(Context(self._settings, self._pool, counts, place))
-        self._model_cache = recommendations.start(app)
+        self._model_cache = model_cache.start(app)
         return app
 
     def _before_fork(self, server: Any, worker: _Worker) -> None:
@@ -139,7 +168,3 @@ def main() -> int:
     api_metrics.clear(counts)
     Server(settings).run()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,18 +1,16 @@
-"""The session's loop: a film or a command, and what comes of it."""
+"""The interactive session: what ``dataflix`` does on a terminal without a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dataflix_cli import name_lookup, output
-from dataflix_cli.client import Document
+from dataflix_cli.client import Api, Document
+from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.faults import AmbiguousFault, Fault, NotFoundFault
-from dataflix_cli.runtime import Runtime
-from dataflix_cli.session.people import pick_user
-from dataflix_cli.session.terminal import Terminal
-from dataflix_cli.session.user_films import Entry, UserFilms
+from dataflix_cli.exit_codes import AmbiguousFault, Fault, NotFoundFault
+from dataflix_cli.session_prompts import Terminal, pick_user
 from dataflix_cli.stars import StarsError, draw, parse_stars
 
 _COMMANDS = {
@@ -30,6 +28,81 @@ _FILM_LINE = "0.5 to 5: rate | w: watched | s: similar films | x: delete the rat
 _LISTED = 15
 _GENRES = 6
 _SHORT, _LONG = 5, 10
+#: More than anybody has watched; the API gives them by the hundred.
+_ALL = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a user stands to a film.
+
+    Attributes:
+        watched: whether it was watched.
+        rating: its stars; None: not rated.
+    """
+
+    watched: bool = False
+    rating: float | None = None
+
+
+class UserFilms:
+    """One user's films: written through the API, and remembered.
+
+    Args:
+        api: the API.
+        user_id: whose it is; what was watched and rated until now is read at once.
+    """
+
+    def __init__(self, api: Api, user_id: int) -> None:
+        self._api = api
+        self._user_id = user_id
+        watched, _ = api.items(f"/users/{user_id}/watched", _ALL)
+        self._entries = {
+            one["movie"]["movie_id"]: Entry(watched=True, rating=one["rating"]) for one in watched
+        }
+        self._changes: list[tuple[Document, Entry]] = []
+
+    def of(self, movie: Document) -> Entry:
+        """How the user stands to a film."""
+        return self._entries.get(movie["movie_id"], Entry())
+
+    def change(self, movie: Document, wanted: Entry) -> None:
+        """Watch, rate, or take it back; remembers what was before."""
+        before = self.of(movie)
+        self._write(movie, wanted)
+        self._changes.append((movie, before))
+
+    def undo(self) -> tuple[Document, Entry] | None:
+        """Take the last change of this session back.
+
+        Returns:
+            the film and how the user stands to it again; None: there is nothing to take back.
+        """
+        if not self._changes:
+            return None
+        movie, before = self._changes[-1]
+        self._write(movie, before)
+        self._changes.pop()
+        return movie, before
+
+    def _write(self, movie: Document, wanted: Entry) -> None:
+        movie_id = movie["movie_id"]
+        body = {"user_id": self._user_id, "movie_id": movie_id}
+        if wanted.rating is not None:
+            self._api.post("/ratings", {**body, "rating": wanted.rating})
+        elif not wanted.watched:
+            self._delete(f"/watched/{self._user_id}/{movie_id}")
+        else:
+            self._api.post("/watched", body)
+            if self.of(movie).rating is not None:
+                self._delete(f"/ratings/{self._user_id}/{movie_id}")
+        self._entries[movie_id] = wanted
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._api.delete(path)
+        except NotFoundFault:
+            return  # somebody else, another window perhaps, has done it already
 
 
 def start(runtime: Runtime) -> None:

@@ -1,4 +1,8 @@
-"""``dataflix open``: the stack's pages."""
+"""``dataflix open``, ``trace``, ``status``, ``check``: the stack's pages, and programs of their own.
+
+The programs are those of ``bin/``, which know whether the stack runs in containers, and run in this one's
+place. The terminal's own container has no ``bin/``, and does not reach the servers that these programs ask.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,21 @@ import os
 import sys
 import webbrowser
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from dataflix_cli import output
-from dataflix_cli.faults import UsageFault
-from dataflix_cli.options import AsJson, group
-from dataflix_cli.runtime import Runtime, runtime
+from dataflix_cli.command_line import AsJson, Runtime, group, runtime
+from dataflix_cli.exit_codes import Fault, UsageFault
 from dataflix_contract import SettingsError, load_settings
 
-app = group("The stack's pages.")
+app = group("Look at the pipeline.")
+#: The checkout's programs; packages are installed editable.
+_PROGRAMS = Path(__file__).resolve().parents[3] / "bin"
+#: Everything after the name is the program's business, --help and --json too.
+_AS_IS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
 class Page(StrEnum):
@@ -29,6 +37,35 @@ class Page(StrEnum):
     KAFKA_UI = "kafka-ui"
     DBT = "dbt"
     CLICKHOUSE = "clickhouse"
+
+
+@app.command(context_settings=_AS_IS)
+def trace(ctx: typer.Context) -> None:
+    """Follow a row's next change through the pipeline: ratings user_id=1 movie_id=318."""
+    _become("dataflix-trace", ctx.args)
+
+
+@app.command(context_settings=_AS_IS)
+def status(ctx: typer.Context) -> None:
+    """Show every service and the pipeline's health."""
+    _become("dataflix-status", ctx.args)
+
+
+@app.command(context_settings=_AS_IS)
+def check(ctx: typer.Context) -> None:
+    """Check everything end to end."""
+    _become("dataflix-check", ctx.args)
+
+
+def _become(name: str, arguments: list[str]) -> NoReturn:
+    program = _PROGRAMS / name
+    if not program.exists():
+        raise Fault(
+            f"{name} asks every server, and this container reaches the API and Kafka only",
+            f"run bin/{name} outside, in the folder that the stack was started from",
+        )
+    sys.stdout.flush()
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - no shell is wanted
 
 
 @app.command("open")
