@@ -1,8 +1,8 @@
 """The masker's process: ``dataflix-masker --worker N``.
 
 Faust gives the life of the process: group membership, rebalances, the agent, the
-web server, signals. What a message means is in ``envelope``; what is done with a
-poll is in ``processing``.
+web server, signals. What a message means is in ``message_masker``; what is done
+with a poll is in ``processing``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from dataflix_contract.logs import configure_logging, limit_library_logs
 from dataflix_contract.schema import MASKER_GROUP
 from dataflix_contract.settings import KAFKA_SASL_MECHANISM
 from dataflix_stream_processors.delivery import Delivery, DeliveryError
-from dataflix_stream_processors.health import add_pages, topic_faults
-from dataflix_stream_processors.masker_metrics import Metrics
+from dataflix_stream_processors.monitoring import Metrics, add_pages, topic_faults
 from dataflix_stream_processors.poll_consumer import PollTransport
 from dataflix_stream_processors.processing import Processor
 

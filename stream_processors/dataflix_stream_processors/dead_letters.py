@@ -1,7 +1,8 @@
-"""What is kept of a refused message: where it is and why, never what it says."""
+"""Refused messages: why the masker refuses one, and what is kept of it; never what it says."""
 
 from __future__ import annotations
 
+import enum
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,76 @@ from typing import Any
 import orjson
 
 from dataflix_contract.masking import Masking
-from dataflix_stream_processors.message_masker import Refused
 
-_MILLISECONDS = 1000
+
+class Reason(enum.StrEnum):
+    """Why the masker refuses a message."""
+
+    TOO_LARGE = "too_large"
+    NOT_JSON = "not_json"
+    NOT_AN_ENVELOPE = "not_an_envelope"
+    UNKNOWN_TABLE = "unknown_table"
+    UNKNOWN_OP = "unknown_op"
+    MISSING_ROW = "missing_row"
+    MISSING_COLUMN = "missing_column"
+    WRONG_TYPE = "wrong_type"
+    UNAVAILABLE_VALUE = "unavailable_value"
+    NULL_KEY = "null_key"
+    BAD_KEY = "bad_key"
+    KEY_MISMATCH = "key_mismatch"
+    BAD_FENCE = "bad_fence"
+
+
+_BROKEN_MESSAGE = (
+    "not written by our connector: find out who else writes to the raw topic; "
+    "dataflix-reconcile repairs the row if it is one of ours"
+)
+_CURES: dict[str, str] = {
+    Reason.TOO_LARGE: "raise DATAFLIX_MASKER_MAX_BYTES, run ./run.sh, then replay",
+    Reason.MISSING_COLUMN: (
+        "was the column renamed, dropped or made a generated one? Bring it back, or take it out of "
+        "tables.toml and replay. A message from before the column was added lacks it too. In each case "
+        "dataflix-reconcile loads the row from the source"
+    ),
+    Reason.WRONG_TYPE: (
+        "was the column's type changed? dataflix-connector preflight names the difference: change it "
+        "back, or change tables.toml and replay; dataflix-reconcile loads the row once they agree"
+    ),
+    Reason.UNAVAILABLE_VALUE: (
+        "ALTER TABLE ... REPLICA IDENTITY FULL, so that it does not happen again; "
+        "dataflix-reconcile loads the row from the source"
+    ),
+}
+
+
+def cure(reason: str) -> str:
+    """What to do about a letter with this reason, which an older or newer release may have given it."""
+    return _CURES.get(reason, _BROKEN_MESSAGE)
+
+
+class RefusalError(Exception):
+    """A message that must not be forwarded.
+
+    Args:
+        reason: the class of fault.
+        detail: what is wrong where; made of names from the contract and of type
+            names only, because it is written to the dead letters and the log.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that must not travel, and what can be said of it."""
+
+    reason: Reason
+    detail: str
+    op: str | None = None
+    lsn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +155,7 @@ def dead_letter(
         op=refused.op,
         lsn=refused.lsn,
         timestamp_ms=record.timestamp,
-        refused_ms=int((time.time() if now is None else now) * _MILLISECONDS),
+        refused_ms=int((time.time() if now is None else now) * 1000),
         key_bytes=None if record.key is None else len(record.key),
         value_bytes=len(value),
         fingerprint=masking.fingerprint(value),

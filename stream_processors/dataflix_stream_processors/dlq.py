@@ -20,8 +20,8 @@ from dataflix_contract.console import Console
 from dataflix_contract.faults import fail, program_settings
 from dataflix_contract.terminal import make_output_safe, visible
 from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
+from dataflix_stream_processors.dead_letters import cure
 from dataflix_stream_processors.delivery import DeliveryError
-from dataflix_stream_processors.refusals import cure
 
 make_output_safe()
 app = typer.Typer(

@@ -15,7 +15,7 @@ import orjson
 from dataflix_contract.masking import Mask, Masking
 from dataflix_contract.schema import FENCE_HEADER, Column, Table
 from dataflix_stream_processors.column_types import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
-from dataflix_stream_processors.refusals import Reason, RefusalError
+from dataflix_stream_processors.dead_letters import Reason, RefusalError, Refused
 
 Headers = Iterable[tuple[str, bytes]]
 
@@ -60,16 +60,6 @@ class Masked:
     op: str
     source_us: int
     unknown: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A message that must not travel, and what can be said of it."""
-
-    reason: Reason
-    detail: str
-    op: str | None = None
-    lsn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""One poll: mask it, send what came of it, wait until the broker has it."""
+"""One poll: mask it, send what came of it, wait until the broker has it.
+
+A column that the contract does not know is drift: it is told of once, by its name only.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,76 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from dataflix_contract.masking import Masking
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, Table
-from dataflix_stream_processors.dead_letters import dead_letter
+from dataflix_stream_processors.dead_letters import Refused, dead_letter
 from dataflix_stream_processors.delivery import Delivery
-from dataflix_stream_processors.drift import DriftLog
-from dataflix_stream_processors.masker_metrics import Metrics
-from dataflix_stream_processors.message_masker import Masked, Refused, TableMasker
+from dataflix_stream_processors.message_masker import Masked, TableMasker
+from dataflix_stream_processors.monitoring import Metrics
 
 log = logging.getLogger(__name__)
 
 _MICROSECONDS = 1_000_000
 #: Every refused message has its dead letter; the log names this many of a batch.
 _LOGGED_REFUSALS = 10
+#: PostgreSQL cuts identifiers there; a longer "name" did not come from DDL and is not repeated.
+MAX_NAME_BYTES = 63
+#: A broken source must not fill the metrics with names.
+MAX_COLUMNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DriftNotice:
+    """A column that is not forwarded until the contract gives it a class."""
+
+    table: str
+    column: str
+    first_seen: float
+    source_us: int
+
+    def to_json(self) -> bytes:
+        """The message for the drift topic."""
+        return orjson.dumps(
+            {
+                "table": self.table,
+                "column": self.column,
+                "first_seen_ms": int(self.first_seen * 1000),
+                "source_ts_us": self.source_us,
+            }
+        )
+
+
+class DriftLog:
+    """Remembers which columns this process has told of."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str]] = set()
+
+    def new(self, table: str, columns: Iterable[str], source_us: int) -> list[DriftNotice]:
+        """Notices for the columns that are seen for the first time."""
+        return [
+            DriftNotice(table, column, time.time(), source_us)
+            for column in sorted(columns)
+            if self._is_new(table, column)
+        ]
+
+    def knows(self, table: str, column: str) -> bool:
+        """Whether the column was told of, so that its name may label a metric."""
+        return (table, column) in self._seen
+
+    def _is_new(self, table: str, column: str) -> bool:
+        if (table, column) in self._seen or len(self._seen) >= MAX_COLUMNS:
+            return False
+        if len(column.encode()) > MAX_NAME_BYTES:
+            return False
+        self._seen.add((table, column))
+        return True
 
 
 class Processor:

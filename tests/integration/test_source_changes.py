@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import DEAD_LETTER_TOPIC
-from dataflix_stream_processors.refusals import Reason
+from dataflix_stream_processors.dead_letters import Reason, cure
 from support.equality import differences, masking_of
 from support.raw import letters, read_until, reading
 from support.stack import Stack
@@ -160,7 +160,7 @@ def test_a_column_that_is_not_captured_keeps_its_last_value_and_is_named(
         again = stack.run(DLQ, "replay", "--id", name, check=False)
         assert again.returncode == 1
         assert "refused again" in again.stdout
-        assert Reason.MISSING_COLUMN.cure in again.stdout
+        assert cure(Reason.MISSING_COLUMN) in again.stdout
     [report] = reconcile(stack, "users")
     assert found(report) == (0, 1, 0)
     assert of_users(warehouse, user, "city, state") == ("Here", "changed")

@@ -25,7 +25,7 @@ from dataflix_clients.topic_states import Backlog, CaptureTopics
 from dataflix_contract import Settings
 from dataflix_dbt.run_metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status
-from dataflix_stream_processors.masker_metrics import Metrics as MaskerMetrics
+from dataflix_stream_processors.monitoring import Metrics as MaskerMetrics
 from support.source_facts import SOUND, with_publication, with_slot
 from support.stack import ROOT
 

@@ -6,9 +6,7 @@ import pytest
 
 from dataflix_contract import Masking
 from dataflix_stream_processors.dead_letter_topic import Reconciled, State, judge
-from dataflix_stream_processors.dead_letters import DeadLetter, Position, dead_letter
-from dataflix_stream_processors.message_masker import Refused
-from dataflix_stream_processors.refusals import Reason
+from dataflix_stream_processors.dead_letters import DeadLetter, Position, Reason, Refused, dead_letter
 
 MASKING = Masking("a key for the unit tests", "t1")
 REFUSED = Refused(Reason.WRONG_TYPE, "after.name: expected text, got int", "c", 100)

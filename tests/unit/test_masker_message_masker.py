@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dataflix_contract import Masking, tables
 from dataflix_contract.schema import FENCE_HEADER, UNAVAILABLE_VALUE
-from dataflix_stream_processors.message_masker import Masked, Outcome, Refused, Skipped, TableMasker
-from dataflix_stream_processors.refusals import Reason
+from dataflix_stream_processors.dead_letters import Reason, Refused, cure
+from dataflix_stream_processors.message_masker import Masked, Outcome, Skipped, TableMasker
 
 CANARY = "canary-7f3a"
 MAX_BYTES = 16_384
@@ -396,7 +396,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("why", Reason)
     def test_each_reason_says_what_to_do(self, why: Reason) -> None:
-        assert why.cure
+        assert cure(why)
 
     def test_a_row_that_is_no_object(self) -> None:
         assert reason(decide(USERS, envelope(after=[CANARY]))) is Reason.WRONG_TYPE

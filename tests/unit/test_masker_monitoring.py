@@ -1,8 +1,8 @@
-"""The masker says what is wrong with the topics before it starts."""
+"""What Prometheus reads of the masker, and what it says of the topics before it starts."""
 
 from dataflix_contract import tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
-from dataflix_stream_processors.health import topic_faults
+from dataflix_stream_processors.monitoring import Metrics, topic_faults
 
 GOOD = {
     **{topic: 4 for table in tables().values() for topic in (table.raw_topic, table.masked_topic)},
@@ -24,3 +24,14 @@ def test_a_row_must_find_its_partition() -> None:
     (fault,) = topic_faults({**GOOD, "cdc.public.users": 8}, tables())
     assert fault.startswith("masked.users has 4 partitions, cdc.public.users has 8")
     assert topic_faults({**GOOD, "masked.users": 8}, tables()) == []
+
+
+def test_the_build_is_told() -> None:
+    text = Metrics("t1").render().decode()
+    assert 'masker_build_info{key_id="t1",version="' in text
+
+
+def test_counts_have_names_of_tables_and_outcomes() -> None:
+    metrics = Metrics("t1")
+    metrics.events.labels("users", "u", "masked").inc(3)
+    assert 'masker_events_total{op="u",outcome="masked",table="users"} 3.0' in metrics.render().decode()

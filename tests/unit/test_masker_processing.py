@@ -2,7 +2,7 @@
 
 import orjson
 
-from dataflix_stream_processors.drift import MAX_COLUMNS, DriftLog
+from dataflix_stream_processors.processing import MAX_COLUMNS, DriftLog
 
 
 def test_each_column_is_told_of_once() -> None:
