@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataflix_clients import clickhouse, postgres
-from dataflix_clients.topic_states import read_backlog
+from dataflix_clients.kafka import read_backlog
 from dataflix_contract import load_settings
 from figures import percentiles, report
 from latency import visible_after

@@ -15,14 +15,13 @@ from dataflix_checker.check_results import CheckResult, guarded
 from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
 from dataflix_clients import clickhouse, kafka, postgres
 from dataflix_clients.connect import read_connector
-from dataflix_clients.findings import faults
-from dataflix_clients.kafka import end_positions
+from dataflix_clients.kafka import end_positions, read_backlog
+from dataflix_clients.preflight import faults
 from dataflix_clients.readiness import probes
 from dataflix_clients.replication_slot import SLOT_SUBJECT
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
-from dataflix_clients.topic_states import read_backlog
 from dataflix_contract import tables
 from dataflix_contract.terminal import first_line
 

@@ -16,12 +16,12 @@ from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.batch import Batch, LastRun, Reconciled, read_batch
 from dataflix_clients.capture import Capture
 from dataflix_clients.connect import Connector
-from dataflix_clients.findings import faults
+from dataflix_clients.kafka import Backlog, read_backlog
+from dataflix_clients.preflight import faults
 from dataflix_clients.readiness import NOT_READY, LoginRefusedError, probes
 from dataflix_clients.replication_slot import SlotState, slot_health
 from dataflix_clients.source_facts import SourceFacts
 from dataflix_clients.stack_status import read_capture
-from dataflix_clients.topic_states import Backlog, read_backlog
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.terminal import make_output_safe
 

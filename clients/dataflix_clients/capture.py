@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from dataflix_clients.answers import Unknown
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
-from dataflix_clients.findings import Finding, Level, fault, faults
-from dataflix_clients.preflight import judge_source
+from dataflix_clients.kafka import CaptureTopics
+from dataflix_clients.preflight import Finding, Level, fault, faults, judge_source
 from dataflix_clients.replication_slot import (
     KEEP_WAL_CURE,
     LOST_SLOT,
@@ -20,7 +20,6 @@ from dataflix_clients.replication_slot import (
     slot_health,
 )
 from dataflix_clients.source_facts import SourceFacts
-from dataflix_clients.topic_states import CaptureTopics
 from dataflix_contract import Settings
 from dataflix_contract.schema import CONNECTOR, SLOT
 

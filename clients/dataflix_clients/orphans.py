@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from dataflix_clients.findings import Finding, warning
 from dataflix_clients.postgres import Connection
+from dataflix_clients.preflight import Finding, warning
 from dataflix_contract import Table, tables
 from dataflix_contract.schema import SOURCE_SCHEMA
 

@@ -1,12 +1,13 @@
-"""Is the source fit to be captured? Judgements over facts: each fault with its cure.
+"""Is the source fit to be captured, and how does it differ from the contract? Each finding with its cure.
 
-The preflight asks before the connector is registered, and the status asks the same while it runs.
+The preflight asks before the connector is registered, the status asks the same while it runs, and
+``dataflix-migrate`` asks about the tables.
 """
 
-from collections.abc import Collection, Iterator
+import enum
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from dataflix_clients.contract_drift import judge_heartbeat, judge_tables
-from dataflix_clients.findings import MIGRATE, RECONCILE, Finding, fault, warning
 from dataflix_clients.replication_slot import (
     KEEP_WAL_CURE,
     RESNAPSHOT_CURE,
@@ -15,11 +16,57 @@ from dataflix_clients.replication_slot import (
     SlotState,
     slot_health,
 )
-from dataflix_clients.source_facts import SourceFacts
-from dataflix_contract import Settings
-from dataflix_contract.schema import PUBLICATION, SLOT, SOURCE_SCHEMA, published_tables
+from dataflix_clients.source_facts import MissingFacts, SourceFacts, TableFacts
+from dataflix_contract import Column, Settings, Table, tables
+from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_SCHEMA, published_tables
 
+#: Programs that several cures name.
+_MIGRATE, _RECONCILE = "run dataflix-migrate", "bin/dataflix-reconcile"
+# What a finished migration has made it does not make again.
+_RESTORE = "if it was dropped after that, restore it from a backup"
 _PLUGIN = "pgoutput"
+
+
+class Level(enum.Enum):
+    """How bad a finding is."""
+
+    FAULT = "fault"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it must be, and what to do about it."""
+
+    level: Level
+    subject: str
+    problem: str
+    cure: str
+
+    @property
+    def is_lost_slot(self) -> bool:
+        """Whether a new snapshot is the cure, so that it must not be refused for this."""
+        return self.cure == RESNAPSHOT_CURE
+
+    @property
+    def text(self) -> str:
+        """The finding in one line."""
+        return f"{self.subject} {self.problem}: {self.cure}"
+
+
+def faults(findings: Iterable[Finding]) -> list[Finding]:
+    """Those findings with which capturing cannot work."""
+    return [finding for finding in findings if finding.level is Level.FAULT]
+
+
+def fault(subject: str, problem: str, cure: str) -> Finding:
+    """Something with which capturing cannot work."""
+    return Finding(Level.FAULT, subject, problem, cure)
+
+
+def warning(subject: str, problem: str, cure: str) -> Finding:
+    """Something with which capturing works, and that somebody should look at."""
+    return Finding(Level.WARNING, subject, problem, cure)
 
 
 def judge(facts: SourceFacts, settings: Settings) -> list[Finding]:
@@ -33,7 +80,7 @@ def judge_source(facts: SourceFacts, settings: Settings) -> list[Finding]:
         *_judge_server(facts, settings),
         *_judge_publication(facts),
         *_judge_sessions(facts),
-        *judge_heartbeat(facts, settings),
+        *_judge_heartbeat(facts, settings),
         *judge_tables(facts, settings),
         *_judge_owner(facts.slot, settings),
     ]
@@ -69,7 +116,7 @@ def _judge_server(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
         yield fault(
             f"role {settings.debezium_user}",
             "lacks the REPLICATION attribute",
-            f"{MIGRATE}, or ALTER ROLE {settings.debezium_user} REPLICATION",
+            f"{_MIGRATE}, or ALTER ROLE {settings.debezium_user} REPLICATION",
         )
 
 
@@ -80,7 +127,7 @@ def _judge_sessions(facts: SourceFacts) -> Iterator[Finding]:
             "session_replication_role",
             f"is replica by {statement} SET: triggers and foreign keys are off in the sessions it is for",
             f"as the superuser {statement} RESET session_replication_role{reload}; then let programs connect"
-            f" anew (./stop.sh and ./run.sh), and {RECONCILE} counts the rows that lack their user or film",
+            f" anew (./stop.sh and ./run.sh), and {_RECONCILE} counts the rows that lack their user or film",
         )
 
 
@@ -88,7 +135,7 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
     subject = f"publication {PUBLICATION}"
     publication = facts.publication
     if publication is None:
-        yield fault(subject, "does not exist", f"{MIGRATE}; {_make_anew(facts)}")
+        yield fault(subject, "does not exist", f"{_MIGRATE}; {_make_anew(facts)}")
         return
     partitions = _partitions_of(facts)
     wanted = frozenset(published_tables())
@@ -182,3 +229,134 @@ def _judge_slot(slot: SlotFacts | None) -> Iterator[Finding]:
         yield fault(SLOT_SUBJECT, health.problem, RESNAPSHOT_CURE)
     elif health.state is SlotState.ENDANGERED:
         yield warning(SLOT_SUBJECT, health.problem, KEEP_WAL_CURE)
+
+
+def judge_tables(facts: SourceFacts, settings: Settings) -> list[Finding]:
+    """What is wrong with the tables of the contract."""
+    return [finding for table in tables().values() for finding in _judge_table(table, facts, settings)]
+
+
+def _judge_table(table: Table, facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
+    name = f"{SOURCE_SCHEMA}.{table.name}"
+    found = facts.tables.get(table.name)
+    if found is None:
+        yield _missing_table(table.name, facts)
+        return
+    if not found.readable:
+        role = settings.debezium_user
+        yield fault(f"table {name}", f"role {role} may not read it", f"GRANT SELECT ON {name} TO {role}")
+    # Each partition has an identity of its own, which counts for its rows.
+    for holder, full in {name: found.full_identity, **found.partitions}.items():
+        if not full:
+            yield fault(
+                f"table {holder}",
+                "its replica identity is not FULL: old values and large unchanged ones do not arrive",
+                f"ALTER TABLE {holder} REPLICA IDENTITY FULL",
+            )
+    if found.children:
+        yield fault(
+            f"table {name}",
+            f"has children by inheritance ({', '.join(sorted(found.children))}): their rows are not captured,"
+            " and queries of this table show them",
+            f"{'; '.join(f'ALTER TABLE {child} NO INHERIT {name}' for child in found.children)}; before that,"
+            f" insert into {name} the rows that belong there",
+        )
+    if found.foreign_keys_off:
+        yield warning(
+            f"table {name}",
+            "has disabled triggers that enforce foreign keys, as a restore that was broken off leaves it",
+            f"as the superuser ALTER TABLE {name} ENABLE TRIGGER ALL; then {_RECONCILE} counts the rows that"
+            " lack their user or film",
+        )
+    if found.key != table.key:
+        same_columns = set(found.key) == set(table.key)
+        yield (warning if same_columns else fault)(
+            f"table {name}",
+            f"has {_key(found.key)}, and {_key(table.key)} in the contract"
+            + ("" if same_columns else ": changes would have another key"),
+            f"ALTER TABLE {name} ADD PRIMARY KEY ({', '.join(table.key)}), after dropping another one",
+        )
+    yield from _judge_columns(table, found)
+
+
+def _judge_heartbeat(facts: SourceFacts, settings: Settings) -> Iterator[Finding]:
+    """What is wrong with the heartbeat's table, which is not in the contract."""
+    subject = f"table {SOURCE_SCHEMA}.{HEARTBEAT_TABLE}"
+    table = facts.tables.get(HEARTBEAT_TABLE)
+    if table is None:
+        yield _missing_table(HEARTBEAT_TABLE, facts, ": an idle database would keep all its WAL")
+    elif not (table.readable and table.updatable):
+        yield fault(
+            subject,
+            f"role {settings.debezium_user} may not read and update it",
+            f"GRANT SELECT, UPDATE ON {SOURCE_SCHEMA}.{HEARTBEAT_TABLE} TO {settings.debezium_user}",
+        )
+
+
+def _missing_table(name: str, facts: SourceFacts, consequence: str = "") -> Finding:
+    """A table that is not there: perhaps it was renamed, or another relation was put in its place."""
+    missing = facts.missing.get(name, MissingFacts())
+    full_name = f"{SOURCE_SCHEMA}.{name}"
+    ways_back = []
+    for table in missing.alike:
+        steps = [f"DROP {missing.instead} {full_name}"] if missing.instead else []
+        if table.schema != SOURCE_SCHEMA:
+            steps.append(f"ALTER TABLE {table.full_name} SET SCHEMA {SOURCE_SCHEMA}")
+        if table.name != name:
+            steps.append(f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME TO {name}")
+        ways_back.append("; ".join(steps))
+    renamed = f"if it was renamed, {' or '.join(ways_back)}, then {_RECONCILE}; " if ways_back else ""
+    problem = f"is a {missing.instead.lower()} and no table" if missing.instead else "does not exist"
+    return fault(
+        f"table {full_name}",
+        f"{problem}{consequence}",
+        f"{renamed}if it was never made, {_MIGRATE}; {_RESTORE}" if renamed else f"{_MIGRATE}; {_RESTORE}",
+    )
+
+
+def _key(columns: Sequence[str]) -> str:
+    return f"the primary key ({', '.join(columns)})" if columns else "no primary key"
+
+
+def _judge_columns(table: Table, found: TableFacts) -> Iterator[Finding]:
+    for column in table.columns.values():
+        subject = f"column {SOURCE_SCHEMA}.{table.name}.{column.name}"
+        facts = found.columns.get(column.name)
+        if facts is None:
+            cure = _missing_cure(table, found, column)
+            yield fault(subject, "is in the contract and not in the database", cure)
+        elif not column.type.is_spelt(facts.type):
+            yield fault(
+                subject,
+                f"is {facts.type}, and {column.type.value} in the contract",
+                "make the two agree: by a migration, or in tables.toml",
+            )
+        elif facts.generated:
+            yield fault(
+                subject,
+                "is generated: PostgreSQL does not publish its values",
+                "store it as an ordinary column, or take it out of tables.toml",
+            )
+        elif facts.nullable and not column.nullable:
+            yield warning(
+                subject,
+                "may be NULL in the database and not in the contract",
+                "ALTER COLUMN … SET NOT NULL, or nullable = true in tables.toml",
+            )
+    for name in found.columns.keys() - table.columns.keys():
+        yield warning(
+            f"column {SOURCE_SCHEMA}.{table.name}.{name}",
+            "is not in the contract: it is not forwarded (drift)",
+            "decide on its class of personal data and add it to tables.toml",
+        )
+
+
+def _missing_cure(table: Table, found: TableFacts, column: Column) -> str:
+    """What to do about a column that is not there: perhaps it was renamed to one that the contract lacks."""
+    renamed = [
+        f"ALTER TABLE {SOURCE_SCHEMA}.{table.name} RENAME COLUMN {name} TO {column.name}"
+        for name, facts in sorted(found.columns.items())
+        if name not in table.columns and column.type.is_spelt(facts.type)
+    ]
+    other = f"if it was never made, {_MIGRATE}; if nobody needs it, take it out of tables.toml"
+    return f"if it was renamed, {' or '.join(renamed)}; {other}" if renamed else other

@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from dataflix_clients.kafka import end_positions, open_consumer
 from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -32,7 +33,7 @@ STAGES = ("committed", "captured", "masked", "queryable")
 _POLL_SECONDS = 0.01
 
 
-class TraceTimeout(TimeoutError):  # noqa: N818 - it is a time-out, and its name says of what
+class TraceTimeout(Fault):
     """A change did not reach the next stage in time."""
 
 

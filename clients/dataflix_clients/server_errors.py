@@ -8,7 +8,6 @@ import psycopg
 from confluent_kafka import KafkaException
 
 from dataflix_clients import kafka, postgres
-from dataflix_clients.row_trace import TraceTimeout
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use
@@ -19,7 +18,6 @@ SERVER_ERRORS = (
     KafkaException,
     httpx.HTTPError,
     clickhouse_connect.driver.exceptions.Error,
-    TraceTimeout,
     Fault,
     LookupError,  # what a probe misses
 )

@@ -19,8 +19,8 @@ from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.batch import Batch, LastRun, Reconciled, read_batch
 from dataflix_clients.capture import Capture, judge_answers
 from dataflix_clients.connect import Connector, read_connector
+from dataflix_clients.kafka import Backlog, read_backlog, read_capture_topics
 from dataflix_clients.source_facts import SourceFacts, read_facts
-from dataflix_clients.topic_states import Backlog, read_backlog, read_capture_topics
 from dataflix_contract import Settings
 
 _COLOURS = {"ready": "green", "starting": "yellow"}

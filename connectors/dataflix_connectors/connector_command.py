@@ -16,10 +16,10 @@ from dataflix_clients import preflight as rules
 from dataflix_clients.capture import CaptureFacts, judge_capture
 from dataflix_clients.connect import ConnectClient, ConnectorStatus
 from dataflix_clients.fence import DEFAULT_TIMEOUT_S
-from dataflix_clients.findings import Finding, Level, faults
+from dataflix_clients.kafka import read_capture_topics
+from dataflix_clients.preflight import Finding, Level, faults
 from dataflix_clients.replication_slot import SlotHealth, slot_health
 from dataflix_clients.source_facts import read_facts
-from dataflix_clients.topic_states import read_capture_topics
 from dataflix_connectors import registration, topics
 from dataflix_connectors.resnapshot import remove_ghosts, take_snapshot
 from dataflix_contract import Settings

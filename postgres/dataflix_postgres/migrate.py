@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dataflix_clients.contract_drift import judge_tables
+from dataflix_clients.preflight import judge_tables
 from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings
 from dataflix_contract.faults import program_settings

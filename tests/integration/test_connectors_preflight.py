@@ -7,8 +7,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from dataflix_clients import postgres
-from dataflix_clients.findings import Finding, Level
-from dataflix_clients.preflight import judge
+from dataflix_clients.preflight import Finding, Level, judge
 from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault

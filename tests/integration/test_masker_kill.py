@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dataflix_clients.topic_states import read_backlog
+from dataflix_clients.kafka import read_backlog
 from dataflix_contract import Settings
 from dataflix_contract.schema import MASKER_GROUP
 from support.raw import FIRST_ID, Received, deletion, open_producer, read_until, reading

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from dataflix_backend.database import make_pool
-from dataflix_clients.contract_drift import judge_tables
+from dataflix_clients.preflight import judge_tables
 from dataflix_clients.source_facts import read_facts
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault

@@ -20,8 +20,8 @@ from dataflix_clients.answers import Unknown
 from dataflix_clients.batch import Batch, LastRun, Reconciled
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
+from dataflix_clients.kafka import Backlog, CaptureTopics
 from dataflix_clients.source_facts import SourceFacts
-from dataflix_clients.topic_states import Backlog, CaptureTopics
 from dataflix_contract import Settings
 from dataflix_dbt.run_metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status

@@ -7,9 +7,8 @@ from dataflix_clients.answers import Unknown
 from dataflix_clients.batch import Batch, LastRun, Outcome, Reconciled, last_run_of
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
-from dataflix_clients.kafka import Bounds, behind
+from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, behind
 from dataflix_clients.stack_status import StackStatus
-from dataflix_clients.topic_states import Backlog, CaptureTopics
 from dataflix_contract import Settings
 from support.source_facts import SOUND, with_slot
 

@@ -7,9 +7,9 @@ import pytest
 
 from dataflix_clients.capture import STALLED_S, CaptureFacts, judge_capture, stalled_seconds
 from dataflix_clients.connect import ConnectorStatus, Offsets
-from dataflix_clients.findings import Finding, Level
+from dataflix_clients.kafka import CaptureTopics
+from dataflix_clients.preflight import Finding, Level
 from dataflix_clients.replication_slot import KEEP_WAL_CURE, RESNAPSHOT_CURE, SlotFacts
-from dataflix_clients.topic_states import CaptureTopics
 from dataflix_contract import Settings
 from support.source_facts import SOUND, with_publication
 

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from dataflix_clients.findings import Finding, Level, faults
-from dataflix_clients.preflight import judge
+from dataflix_clients.preflight import Finding, Level, faults, judge
 from dataflix_clients.source_facts import AlikeTable, ColumnFacts, MissingFacts, PublicationFacts, SourceFacts
 from dataflix_contract import Settings
 from support.source_facts import (

@@ -21,10 +21,10 @@ from dataflix_backend.schemas import Moment, Reply
 from dataflix_clients import batch
 from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.capture import judge_answers
-from dataflix_clients.findings import faults as judged_faults
+from dataflix_clients.kafka import read_backlog, read_capture_topics
+from dataflix_clients.preflight import faults as judged_faults
 from dataflix_clients.replication_slot import SlotFacts
 from dataflix_clients.source_facts import SourceFacts, read_facts
-from dataflix_clients.topic_states import read_backlog, read_capture_topics
 from dataflix_contract import Settings
 from dataflix_contract.web_server import address
 

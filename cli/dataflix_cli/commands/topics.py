@@ -19,8 +19,7 @@ from rich.markup import escape
 from dataflix_cli import output
 from dataflix_cli.command_line import AsJson
 from dataflix_cli.exit_codes import AwayFault, NotFoundFault, UsageFault
-from dataflix_clients.kafka import is_end, open_consumer, read_to_end, reason
-from dataflix_clients.topic_states import read_topics
+from dataflix_clients.kafka import is_end, open_consumer, read_to_end, read_topics, reason
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import RAW_TOPIC_PREFIX
