@@ -19,9 +19,8 @@ from dataflix_clickhouse import warehouse as clickhouse
 from dataflix_clients import postgres
 from dataflix_clients.connect import ConnectClient
 from dataflix_contract import Masking, PiiClass, Settings, Table, tables
-from dataflix_reconciliation import statements, warehouse_staging
-from dataflix_reconciliation.masked_batches import Masker
-from dataflix_reconciliation.source_snapshot import take_snapshot
+from dataflix_reconciliation import warehouse_staging
+from dataflix_reconciliation.source_snapshot import Masker, take_snapshot
 from figures import report
 from support.stack import ROOT, Stack, running_stack
 
@@ -117,9 +116,9 @@ def _bare_copy(settings: Settings, table: Table) -> float:
 def _comparison_mb(settings: Settings, table: Table) -> float:
     """Most memory that ClickHouse held for the statement that compares both sides."""
     with _loaded(settings, table) as (client, _rows):
-        names = statements.Names.of(table, _TOKEN)
-        client.command(statements.render("findings", table, names))
-        done = client.command(statements.render("compare", table, names))
+        names = warehouse_staging.Names.of(table, _TOKEN)
+        client.command(warehouse_staging.render("findings", table, names))
+        done = client.command(warehouse_staging.render("compare", table, names))
         assert isinstance(done, QuerySummary)
         return int(done.summary["memory_usage"]) / _MEGABYTE
 

@@ -1,17 +1,23 @@
-"""The edge to the ClickHouse server: read what is there, run statements."""
+"""``dataflix-warehouse``: make the warehouse what the contract says; read what is there, run statements."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
+import typer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from dataflix_clickhouse.plan import Found, Step
+from dataflix_clickhouse.plan import Found, Step, leftovers, plan
 from dataflix_clients import clickhouse
-from dataflix_contract import Settings
-from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import cannot_use, first_line
+from dataflix_contract import Settings, tables
+from dataflix_contract.console import Console
+from dataflix_contract.faults import Fault, program_settings
+from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
+
+make_output_safe()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_out = Console(highlight=False, soft_wrap=True)
 
 
 def connect(settings: Settings) -> Client:
@@ -56,3 +62,23 @@ def run(client: Client, step: Step) -> None:
         client.command(step.sql)
     except ClickHouseError as error:
         raise Fault(f"could not {step.what}: {first_line(error).rstrip('.')}") from error
+
+
+@app.command()
+def apply() -> None:
+    """Create or update databases, tables and views of ClickHouse; a second run changes nothing."""
+    with program_settings() as settings:
+        contract = tuple(tables().values())
+        client = connect(settings)
+        found = find(client)
+        steps = list(plan(contract, found, settings.kafka_bootstrap, settings.clickhouse_cluster))
+        for step in steps:
+            run(client, step)
+            _out.print(step.what)
+        for column in leftovers(contract, found):
+            table, name = column.split(".")
+            _out.print(
+                f"raw.{column} is not in the contract and keeps its values:"
+                f" ALTER TABLE raw.{table} DROP COLUMN {name} deletes them"
+            )
+        _out.print(f"the warehouse is up to date, {len(steps)} statements run")

@@ -1,8 +1,14 @@
-"""Register the connector: decide what the situation asks for, do it, wait until it streams."""
+"""Register the connector: decide what the situation asks for, do it, wait until it streams.
+
+The connector's configuration is ``postgres.json`` with its placeholders filled in.
+"""
 
 import enum
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from string import Template
 
 from psycopg.errors import ObjectInUse, QueryCanceled, UndefinedObject
 
@@ -19,10 +25,19 @@ from dataflix_clients.replication_slot import (
     read_wal_position,
     slot_health,
 )
-from dataflix_connectors.connector_config import fence_of, render_config
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.schema import HEARTBEAT_QUERY, PUBLICATION, SLOT
+from dataflix_contract.postgres_sessions import options
+from dataflix_contract.schema import (
+    FENCE_HEADER,
+    HEARTBEAT_QUERY,
+    MAX_MESSAGE_BYTES,
+    PUBLICATION,
+    RAW_TOPIC_PREFIX,
+    SLOT,
+    UNAVAILABLE_VALUE,
+    published_tables,
+)
 
 Report = Callable[[str], None]
 
@@ -31,6 +46,7 @@ _RESTARTS = 3
 _POLL_S = 0.1
 _LOOK_EVERY_S = 5.0
 _DECODING_PATIENCE = "5s"
+_FENCE_OPTION = "transforms.fence.value.literal"
 
 
 class Situation(enum.Enum):
@@ -220,3 +236,42 @@ def _streams(source: Connection) -> bool:
 def _confirmed(source: Connection) -> int:
     slot = read_slot(source)
     return (slot.confirmed_lsn or 0) if slot else 0
+
+
+def render_config(settings: Settings, fence: int) -> dict[str, str]:
+    """The connector's configuration as Kafka Connect takes it.
+
+    The password is not in it: Connect reads it from its own environment.
+
+    Args:
+        settings: where the source is.
+        fence: the version that snapshot rows get (see docs/decisions).
+    """
+    template = files(__package__).joinpath("postgres.json").read_text(encoding="utf-8")
+    values = _values(settings, fence)
+    return {key: Template(text).substitute(values) for key, text in json.loads(template).items()}
+
+
+def fence_of(config: Mapping[str, str]) -> int:
+    """The fence in a configuration that is in use; 0 where there is none."""
+    text = config.get(_FENCE_OPTION, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _values(settings: Settings, fence: int) -> dict[str, str]:
+    return {
+        "topic_prefix": RAW_TOPIC_PREFIX,
+        "postgres_host": settings.postgres_host,
+        "postgres_port": str(settings.postgres_port),
+        "postgres_db": settings.postgres_db,
+        "debezium_user": settings.debezium_user,
+        "session": options(),
+        "slot": SLOT,
+        "publication": PUBLICATION,
+        "table_include_list": ",".join(name.replace(".", r"\.") for name in published_tables()),
+        "heartbeat_query": HEARTBEAT_QUERY,
+        "fence_header": FENCE_HEADER,
+        "fence": str(fence),
+        "max_message_bytes": str(MAX_MESSAGE_BYTES),
+        "unavailable_value": f"hex:{UNAVAILABLE_VALUE.encode().hex()}",
+    }

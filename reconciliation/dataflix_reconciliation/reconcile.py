@@ -22,8 +22,8 @@ from dataflix_contract import Masking, Settings, Table
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import Progress
 from dataflix_reconciliation import source_snapshot, warehouse_staging
-from dataflix_reconciliation.masked_batches import Masker
 from dataflix_reconciliation.report import Counts, Report, Stream
+from dataflix_reconciliation.source_snapshot import Masker
 from dataflix_reconciliation.stream_catchup import announce, follow, stages
 from dataflix_reconciliation.warehouse_staging import Staging
 

@@ -1,19 +1,25 @@
-"""The edge to ClickHouse: load aside, compare, move the repair over, keep the report."""
+"""The edge to ClickHouse: load aside, compare, move the repair over, keep the report.
+
+The statements are the SQL files of ``sql/``, rendered from the contract.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
+import re
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
+import jinja2
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings, Table
 from dataflix_contract.faults import Fault
-from dataflix_reconciliation import statements
 from dataflix_reconciliation.report import Counts, Report, Stream
 
 _STATEMENT_TIMEOUT_S = 1800
@@ -21,6 +27,57 @@ _RECORDED = (
     *("run_id", "table_name", "fence", "rows", "missing", "different", "ghosts", "truncated", "in_flight"),
     *("ahead", "orphans", "stream", "source_shape", "done", "started_at", "seconds"),
 )
+_TOKEN = "[0-9a-f]{8}"  # noqa: S105 - a pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The tables of one attempt, in the database staging.
+
+    Attributes:
+        snapshot: the source's rows.
+        findings: keys that differ.
+        newest: keys with a version above the fence.
+        repair: what is moved into the raw table.
+    """
+
+    snapshot: str
+    findings: str
+    newest: str
+    repair: str
+
+    @classmethod
+    def of(cls, table: Table, token: str) -> Self:
+        """The names that an attempt uses; ``token``, 8 hexadecimal digits, is the attempt's own.
+
+        No two attempts share a table: one that lost its lock without noticing finds its tables
+        gone, and never another attempt's half-loaded snapshot.
+        """
+        return cls(*(f"{table.name}_{token}_{part}" for part in cls.__slots__))
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every name."""
+        return (self.snapshot, self.findings, self.newest, self.repair)
+
+
+def is_of(table: Table, name: str) -> bool:
+    """Whether a table in staging was left by some attempt on ``table``."""
+    return re.fullmatch(f"{table.name}_{_TOKEN}_({'|'.join(Names.__slots__)})", name) is not None
+
+
+def render(template: str, table: Table, names: Names) -> str:
+    """One SQL file's text, by the file's name without its ending."""
+    return _templates().get_template(f"{template}.sql.j2").render(table=table, names=names).strip()
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("dataflix_reconciliation", "sql"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - SQL, of names that the contract decides
+    )
 
 
 @contextlib.contextmanager
@@ -49,7 +106,7 @@ class Staging:
     def __init__(self, client: Client, table: Table, token: str) -> None:
         self._client = client
         self._table = table
-        self._names = statements.Names.of(table, token)
+        self._names = Names.of(table, token)
 
     def sweep(self) -> int:
         """Drop what killed attempts on this table have left; only the lock's holder may.
@@ -58,7 +115,7 @@ class Staging:
             How many tables that were.
         """
         found = self._client.query("SELECT name FROM system.tables WHERE database = 'staging'")
-        stale = [name for (name,) in found.result_rows if statements.is_of(self._table, str(name))]
+        stale = [name for (name,) in found.result_rows if is_of(self._table, str(name))]
         for name in stale:
             self._drop(str(name))
         return len(stale)
@@ -111,7 +168,7 @@ class Staging:
             fence: the version of repaired rows.
             wal: a WAL position that was read after the comparison.
         """
-        query = statements.render("count", self._table, self._names)
+        query = render("count", self._table, self._names)
         (row,) = self._client.query(query, parameters={"fence": fence, "wal": wal}).result_rows
         return Counts(*map(int, row))
 
@@ -153,7 +210,7 @@ class Staging:
             self._drop(name)
 
     def _run(self, template: str, **parameters: Any) -> None:
-        self._client.command(statements.render(template, self._table, self._names), parameters=parameters)
+        self._client.command(render(template, self._table, self._names), parameters=parameters)
 
     def _number(self, query: str, **parameters: Any) -> int:
         return int(str(self._client.command(query, parameters=parameters)))

@@ -9,7 +9,7 @@ import psycopg
 from dataflix_clients import postgres
 from dataflix_clients.connect import ConnectClient
 from dataflix_clients.replication_slot import read_slot, read_wal_position
-from dataflix_connectors.connector_config import fence_of
+from dataflix_connectors.registration import fence_of
 from dataflix_contract import Settings
 from support.stack import Stack
 from support.waiting import wait_until

@@ -16,8 +16,7 @@ from dataflix_clients.fence import take_fence
 from dataflix_clients.preflight import judge_source
 from dataflix_clients.replication_slot import read_slot
 from dataflix_clients.source_facts import read_facts
-from dataflix_connectors.connector_config import render_config
-from dataflix_connectors.registration import drop_slot, wait_until_streaming
+from dataflix_connectors.registration import drop_slot, render_config, wait_until_streaming
 from dataflix_contract import Settings
 from dataflix_contract.schema import FENCE_HEADER
 from support.equality import differences

@@ -206,8 +206,9 @@ def test_an_argument_that_is_not_utf_8_is_named() -> None:
     "program",
     [
         "dataflix_checker.check_command", "dataflix_checker.containers", "dataflix_checker.metrics_command",
-        "dataflix_checker.pipeline_command", "dataflix_checker.trace_command", "dataflix_clickhouse.apply",
-        "dataflix_connectors.connector_command", "dataflix_postgres.importer", "dataflix_postgres.migrate",
+        "dataflix_checker.pipeline_command", "dataflix_checker.trace_command",
+        "dataflix_clickhouse.warehouse", "dataflix_connectors.connector_command",
+        "dataflix_postgres.importer", "dataflix_postgres.migrate",
         "dataflix_postgres.seed", "dataflix_postgres.service_databases",
         "dataflix_reconciliation.reconcile_command", "dataflix_stack.stack_command", "dataflix_stack.status",
         "dataflix_stream_processors.dlq", "dataflix_training.cli",

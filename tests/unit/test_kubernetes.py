@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from dataflix_connectors.connector_config import render_config
+from dataflix_connectors.registration import render_config
 from dataflix_connectors.topics import wanted_topics
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES

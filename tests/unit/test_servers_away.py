@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import dataflix_connectors.connector_command
 import dataflix_connectors.topics
 from dataflix_checker import pipeline_command, trace_command
-from dataflix_clickhouse import apply
+from dataflix_clickhouse import warehouse
 from dataflix_clients import batch, connect
 from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.connect import read_connector
@@ -30,7 +30,7 @@ _PROGRAMS = {
     "pipeline status": (pipeline_command.app, ["status"], "Airflow"),
     "trace": (trace_command.app, [], "PostgreSQL"),
     "trace of a row": (trace_command.app, ["users", "user_id=1"], "ClickHouse"),
-    "warehouse": (apply.app, [], "ClickHouse"),
+    "warehouse": (warehouse.app, [], "ClickHouse"),
     "reconcile": (reconciliation.app, ["users"], "PostgreSQL"),
     "migrate": (migrate.app, [], "PostgreSQL"),
     "seed": (seed.app, [], "PostgreSQL"),

@@ -3,7 +3,7 @@
 import pytest
 
 from dataflix_contract import Table, tables
-from dataflix_reconciliation.statements import Names, is_of, render
+from dataflix_reconciliation.warehouse_staging import Names, is_of, render
 
 TOKEN = "0123abcd"
 TEMPLATES = (

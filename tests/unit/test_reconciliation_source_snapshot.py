@@ -9,7 +9,7 @@ import pytest
 from dataflix_contract import Masking, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import load_contract
-from dataflix_reconciliation.masked_batches import Masker
+from dataflix_reconciliation.source_snapshot import Masker
 
 MASKING = Masking("a key of a test, long enough", "t1")
 MOMENT = dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
