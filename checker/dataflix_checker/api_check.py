@@ -11,7 +11,7 @@ import httpx
 
 from dataflix_checker.batch_check import check_batch
 from dataflix_checker.canary import Canary
-from dataflix_checker.check_results import CheckResult, guarded
+from dataflix_checker.checks import CheckResult, guarded
 from dataflix_clients import clickhouse, mlflow, postgres
 from dataflix_clients.http_client import open_client
 from dataflix_clients.row_trace import Follower, following

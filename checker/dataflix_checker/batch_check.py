@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dataflix_checker.check_results import CheckResult, guarded
-from dataflix_checker.leaks import warehouse_tables_with
+from dataflix_checker.canary import warehouse_tables_with
+from dataflix_checker.checks import CheckResult, guarded
 from dataflix_clients import airflow, clickhouse, mlflow
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract.terminal import first_line

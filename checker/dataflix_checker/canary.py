@@ -1,6 +1,7 @@
 """The canary: a user who can be recognised anywhere, and the changes that the checks make with it.
 
-The canary rates a film, changes the rating and its name, takes the rating back, and is deleted.
+The canary rates a film, changes the rating and its name, takes the rating back, and is deleted. Its bytes
+are looked for in everything that lies behind the masker.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from confluent_kafka import Consumer, TopicPartition
+
+from dataflix_clients import kafka, masker
 from dataflix_clients.row_trace import Follower, RowTrace, following
 from dataflix_contract import Table, tables
+from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,11 +25,16 @@ if TYPE_CHECKING:
 
     from dataflix_contract import Settings
 
-
 _WATCH_AND_RATE: LiteralString = (
     "WITH watched AS (INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s))"
     " INSERT INTO ratings (user_id, movie_id, rating) VALUES (%(user_id)s, %(movie_id)s, %(stars)s)"
 )
+
+#: Every topic that must not hold personal data.
+MASKED_TOPICS = [*(table.masked_topic for table in tables().values()), DEAD_LETTER_TOPIC, DRIFT_TOPIC]
+
+#: How long to wait for a next message.
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -150,3 +160,45 @@ def _film(source: psycopg.Connection) -> Iterator[int]:
         yield int(row[0])
     finally:
         source.execute("DELETE FROM movies WHERE movie_id = %s", [row[0]])
+
+
+def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) -> Iterator[str]:
+    """Yield ``topic/partition@offset`` of each record after ``since`` that holds the marker.
+
+    Args:
+        marker: the text to look for, in keys, values and headers.
+        consumer: a consumer that may be assigned anew.
+        since: the positions to read from, or ``OFFSET_BEGINNING``; it is read up to the present end.
+    """
+    needle = marker.encode()
+    for message in kafka.read_to_end(consumer, since, _PATIENCE_SECONDS):
+        parts = [message.key(), message.value(), *(value for _, value in message.headers() or [])]
+        if any(needle in part for part in parts if isinstance(part, bytes)):
+            yield f"{message.topic()}/{message.partition()}@{message.offset()}"
+
+
+def warehouse_tables_with(marker: str, warehouse: Client) -> Iterator[str]:
+    """Yield ``database.table`` of each table of ours in ClickHouse with a row that holds the marker."""
+    found = warehouse.query(
+        "SELECT database, name FROM system.tables WHERE database NOT IN ('system', 'default')"
+        " AND engine LIKE '%MergeTree'"
+    )
+    for database, table in found.result_rows:
+        rows = warehouse.command(
+            f"SELECT count() FROM `{database}`.`{table}`"
+            " WHERE position(formatRow('TSV', *), {m:String}) > 0",
+            parameters={"m": marker},
+        )
+        if int(str(rows)):
+            yield f"{database}.{table}"
+
+
+def metrics_pages_with(marker: str, settings: Settings) -> Iterator[str]:
+    """Yield the address of each masker's metrics page that holds the marker.
+
+    Raises:
+        httpx.HTTPError: a page cannot be read.
+    """
+    for url, page in masker.read_metrics(settings).items():
+        if marker in page:
+            yield url

@@ -1,32 +1,32 @@
-"""The checks themselves: each asks the running stack one question and answers with a finding."""
+"""The checks of servers and stream: each asks the running stack one question; no answer is a result, too."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import confluent_kafka
 
-from dataflix_checker.api_check import check_api
-from dataflix_checker.canary import Canary, play_canary
-from dataflix_checker.check_results import CheckResult, guarded
-from dataflix_checker.leaks import MASKED_TOPICS, metrics_pages_with, topics_with, warehouse_tables_with
+from dataflix_checker.canary import (
+    MASKED_TOPICS,
+    Canary,
+    metrics_pages_with,
+    play_canary,
+    topics_with,
+    warehouse_tables_with,
+)
 from dataflix_clients import clickhouse, kafka, postgres
 from dataflix_clients.connect import read_connector
-from dataflix_clients.kafka import end_positions, read_backlog
 from dataflix_clients.preflight import faults
 from dataflix_clients.readiness import probes
 from dataflix_clients.replication_slot import SLOT_SUBJECT
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
-from dataflix_contract import tables
+from dataflix_contract import Settings, tables
 from dataflix_contract.terminal import first_line
-
-if TYPE_CHECKING:
-    from dataflix_contract import Settings
 
 #: An idle slot holds at most what was written since the last heartbeat or so.
 MAX_SLOT_BYTES = 256 * 1024 * 1024
@@ -36,8 +36,6 @@ _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 #: The name by which Kafka knows this program.
 _GROUP = "dataflix-checker"
-
-
 #: The servers beyond the stream, by the names of their probes.
 _FULL_SERVICES = (
     "backend",
@@ -51,30 +49,53 @@ _FULL_SERVICES = (
 )
 
 
-def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[CheckResult]:
-    """Run every check in order, yielding each finding as soon as it is there.
+@dataclass(frozen=True)
+class CheckResult:
+    """What came of one check.
 
-    The story and what follows it need every server: they are left out, with a
-    finding that says so, when one is down.
-
-    Args:
-        settings: the stack's settings.
-        batch: whether to run the daily batch too; the profile ``core`` has none.
+    Attributes:
+        check: what was asked.
+        ok: whether all is well.
+        detail: what was seen; when not ok, what to do.
+        milliseconds: for a change that was followed: from its commit to each stage.
     """
-    down = False
-    for finding in _services(settings):
-        down = down or not finding.ok
-        yield finding
-    if down:
-        yield CheckResult(
-            "rows travel", ok=False, detail="not tried: bring the servers above up first (./run.sh)"
-        )
-        return
+
+    check: str
+    ok: bool
+    detail: str
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> CheckResult:
+    """The answer to a question; a server that does not answer is one."""
+    try:
+        ok, detail = question()
+    except SERVER_ERRORS as fault:
+        return CheckResult(name, ok=False, detail=first_line(fault))
+    return CheckResult(name, ok, detail)
+
+
+def check_services(settings: Settings) -> Iterator[CheckResult]:
+    """Check that each server is ready."""
+    yield guarded("postgres", lambda: _postgres(settings))
+    yield guarded("kafka", lambda: _kafka(settings))
+    yield guarded("connect", lambda: _connector(settings))
+    for worker in range(settings.masker_workers):
+        name = f"masker-{worker}"
+        yield guarded(name, partial(_ready, settings, name))
+    yield guarded("clickhouse", lambda: _clickhouse(settings))
+    if settings.profile == "full":
+        for name in _FULL_SERVICES:
+            yield guarded(name, partial(_ready, settings, name))
+
+
+def check_stream(settings: Settings) -> Iterator[CheckResult]:
+    """Follow a canary's changes through the pipeline, and look at what they leave on their way."""
     canary = Canary()
     consumer = kafka.open_consumer(settings, _GROUP)
     try:
-        since = list(end_positions(consumer, MASKED_TOPICS))
-        dead_letters = read_backlog(settings).dead_letters
+        since = list(kafka.end_positions(consumer, MASKED_TOPICS))
+        dead_letters = kafka.read_backlog(settings).dead_letters
         errors = _count_ingest_errors(settings)
         yield from _story(settings, canary)
         yield guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
@@ -86,21 +107,6 @@ def check_everything(settings: Settings, *, batch: bool = True) -> Iterator[Chec
         yield guarded("source", lambda: _source(settings))
     finally:
         consumer.close()
-    if settings.profile == "full":
-        yield from check_api(settings, batch=batch)
-
-
-def _services(settings: Settings) -> Iterator[CheckResult]:
-    yield guarded("postgres", lambda: _postgres(settings))
-    yield guarded("kafka", lambda: _kafka(settings))
-    yield guarded("connect", lambda: _connector(settings))
-    for worker in range(settings.masker_workers):
-        name = f"masker-{worker}"
-        yield guarded(name, partial(_ready, settings, name))
-    yield guarded("clickhouse", lambda: _clickhouse(settings))
-    if settings.profile == "full":
-        for name in _FULL_SERVICES:
-            yield guarded(name, partial(_ready, settings, name))
 
 
 def _postgres(settings: Settings) -> tuple[bool, str]:
@@ -172,7 +178,7 @@ def _no_leaks(
 def _lag(settings: Settings) -> tuple[bool, str]:
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:  # groups commit their offsets a moment after the work
-        behind = {group: records for group, records in read_backlog(settings).lag.items() if records}
+        behind = {group: records for group, records in kafka.read_backlog(settings).lag.items() if records}
         if not behind:
             return True, "zero: every consumer group has read everything"
         if time.monotonic() > deadline:
@@ -198,7 +204,7 @@ def _source(settings: Settings) -> tuple[bool, str]:
 
 def _dead_letters(settings: Settings, before: int) -> tuple[bool, str]:
     """Old letters are somebody's task, and no fault of the pipeline; new ones are."""
-    now = read_backlog(settings).dead_letters
+    now = kafka.read_backlog(settings).dead_letters
     if now > before:
         return False, f"{now - before:,} messages of ours were refused: dataflix-dlq list"
     return True, f"{now:,} in the topic: dataflix-dlq list" if now else "none"

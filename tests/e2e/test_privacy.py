@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-from dataflix_checker.leaks import MASKED_TOPICS, topics_with, warehouse_tables_with
+from dataflix_checker.canary import MASKED_TOPICS, topics_with, warehouse_tables_with
 from dataflix_clients.kafka import open_consumer
 from dataflix_clients.row_trace import following
 from dataflix_contract import Settings, tables
