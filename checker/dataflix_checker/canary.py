@@ -115,7 +115,7 @@ def play_canary(
     The canary and whatever belongs to it is deleted at the end, whatever happens.
 
     Raises:
-        TraceTimeout: a change did not arrive; no further one is made.
+        Fault: a change did not arrive; no further one is made.
     """
     users, ratings = tables()["users"], tables()["ratings"]
     with following(settings, warehouse, users, ratings) as follower, _film(source) as movie_id:

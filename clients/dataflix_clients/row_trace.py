@@ -33,10 +33,6 @@ STAGES = ("committed", "captured", "masked", "queryable")
 _POLL_SECONDS = 0.01
 
 
-class TraceTimeout(Fault):
-    """A change did not reach the next stage in time."""
-
-
 @dataclass
 class RowTrace:
     """One change's way through the pipeline.
@@ -81,7 +77,7 @@ class Follower:
             timeout: seconds to wait for the whole way.
 
         Raises:
-            TraceTimeout: a stage was not reached in time; the message names it.
+            Fault: a stage was not reached in time; the message names it.
         """
         deadline = time.monotonic() + timeout
         trace = RowTrace(table.name, key)
@@ -112,7 +108,7 @@ class Follower:
                     del self._unread[index]
                     return message, json.loads(message.value() or b"null")
             if time.monotonic() > deadline:
-                raise TraceTimeout(f"nothing of {dict(key)} arrived in topic {topic} in time")
+                raise Fault(f"nothing of {dict(key)} arrived in topic {topic} in time")
             self._unread.extend(
                 message
                 for message in self._consumer.consume(500, timeout=_POLL_SECONDS)
@@ -131,7 +127,7 @@ class Follower:
             if int(str(newest)) >= version:
                 return
             if time.monotonic() > deadline:
-                raise TraceTimeout(f"version {version} of {dict(key)} is not in raw.{table.name} in time")
+                raise Fault(f"version {version} of {dict(key)} is not in raw.{table.name} in time")
             time.sleep(_POLL_SECONDS)
 
 
