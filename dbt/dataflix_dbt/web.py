@@ -1,11 +1,12 @@
-"""The HTTP interface: ask for runs, look at them, read the documentation that they make.
+"""The program ``dataflix-dbt-webhook``: ask for runs, look at them, read the documentation that they make.
 
-Errors are problem details (RFC 9457).
+gunicorn with one process serves the pages and runs dbt. Errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -23,15 +24,23 @@ from flask import (
     send_file,
     url_for,
 )
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
-from dataflix_contract import Settings
-from dataflix_contract.web_server import NOT_UTF8, PROBLEM, problem_document, query_is_utf8, sends_token
-from dataflix_dbt import clickhouse_access
-from dataflix_dbt.folders import Folders
-from dataflix_dbt.run_metrics import Metrics
+from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.logs import configure_logging
+from dataflix_contract.web_server import (
+    NOT_UTF8,
+    PROBLEM,
+    GunicornLog,
+    address,
+    problem_document,
+    query_is_utf8,
+    sends_token,
+)
+from dataflix_dbt.project import Folders, UnreachableError, check_clickhouse
 from dataflix_dbt.runs import (
     KeyReusedError,
     QueueFullError,
@@ -42,7 +51,7 @@ from dataflix_dbt.runs import (
     parse_request,
 )
 from dataflix_dbt.store import Store
-from dataflix_dbt.worker import Worker
+from dataflix_dbt.worker import Metrics, Worker
 
 _MOST_BODY_BYTES = 16_384
 _LISTED_RUNS = 50
@@ -54,6 +63,8 @@ _DOCS_POLICY = (
 )
 
 log = structlog.get_logger(__name__)
+_THREADS = 8
+_GRACE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +203,8 @@ def _faults(service: Service) -> list[str]:
     except sqlite3.Error as fault:
         faults.append(f"the database of runs cannot be written to: {fault}")
     try:
-        clickhouse_access.check(service.settings)
-    except clickhouse_access.UnreachableError as fault:
+        check_clickhouse(service.settings)
+    except UnreachableError as fault:
         faults.append(str(fault))
     return faults
 
@@ -239,3 +250,57 @@ def _problem(fault: HTTPException) -> Response:
 def _unexpected(fault: Exception) -> Response:
     log.error("a request failed", path=request.path, exc_info=fault)
     return _problem(InternalServerError("see the server's log"))
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn's master; the service is made in its only worker process."""
+
+    def __init__(self, settings: Settings, where: Folders) -> None:
+        self._settings = settings
+        self._where = where
+        self._worker: Worker | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """One process, because one thread of it runs dbt."""
+        options = {
+            "bind": address(self._settings.bind, self._settings.dbt_port),
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": _THREADS,
+            "graceful_timeout": _GRACE_SECONDS,
+            "logger_class": GunicornLog,
+            "control_socket_disable": True,
+            "post_worker_init": lambda _worker: self._begin(),
+            "worker_exit": lambda _arbiter, _worker: self._end(),
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the service, in the worker process."""
+        store, metrics = Store(self._where.database), Metrics()
+        self._worker = Worker(store, self._where, self._settings, metrics)
+        return create_app(Service(self._settings, self._where, store, self._worker, metrics))
+
+    def _begin(self) -> None:
+        if self._worker:
+            self._worker.start()
+
+    def _end(self) -> None:
+        if self._worker:
+            self._worker.stop()
+
+
+def main() -> int:
+    """Entry point: serve until SIGTERM or SIGINT; 1 after a fault."""
+    configure_logging("dbt-webhook")
+    try:
+        settings = load_settings()
+        where = Folders(settings.service_folder("dbt"))
+        where.make()
+    except (SettingsError, OSError) as fault:
+        sys.stderr.write(f"dataflix-dbt-webhook: {fault}\n")
+        return 1
+    _Server(settings, where).run()
+    return 0

@@ -23,7 +23,7 @@ from clickhouse_connect.driver.client import Client
 from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings, load_settings
-from dataflix_dbt.clickhouse_access import dbt_environment
+from dataflix_dbt.project import dbt_environment
 from dataflix_stack import paths
 from support.stack import ROOT, Stack, running_stack
 from support.waiting import wait_until

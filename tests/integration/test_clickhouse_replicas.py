@@ -15,8 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from dataflix_clickhouse import statements
 from dataflix_clients.clickhouse import waits
 from dataflix_contract import Settings, tables
-from dataflix_dbt.clickhouse_access import dbt_environment
-from dataflix_dbt.folders import PROJECT
+from dataflix_dbt.project import PROJECT, dbt_environment
 from dataflix_stack import paths
 from support.logins import login
 

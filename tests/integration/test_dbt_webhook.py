@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings, tables
-from dataflix_dbt.folders import PROJECT
+from dataflix_dbt.project import PROJECT
 from support.stack import Stack
 from support.waiting import wait_until
 from support.webhook import Answer, Webhook

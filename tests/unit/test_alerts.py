@@ -23,8 +23,8 @@ from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
 from dataflix_clients.kafka import Backlog, CaptureTopics
 from dataflix_clients.source_facts import SourceFacts
 from dataflix_contract import Settings
-from dataflix_dbt.run_metrics import Metrics as DbtMetrics
 from dataflix_dbt.runs import Status
+from dataflix_dbt.worker import Metrics as DbtMetrics
 from dataflix_stream_processors.monitoring import Metrics as MaskerMetrics
 from support.source_facts import SOUND, with_publication, with_slot
 from support.stack import ROOT

@@ -10,8 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from dataflix_contract import PiiClass, tables
 from dataflix_contract.masking import PSEUDONYM_PATTERNS, Masking
-from dataflix_dbt.clickhouse_access import pseudonyms
-from dataflix_dbt.folders import PROJECT
+from dataflix_dbt.project import PROJECT, pseudonyms
 
 MODELS = PROJECT / "models"
 MARTS = {"users", "movies", "ratings", "user_movie_matrix"}

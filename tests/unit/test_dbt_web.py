@@ -8,12 +8,11 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from dataflix_contract import Settings
-from dataflix_dbt.folders import Folders
-from dataflix_dbt.run_metrics import Metrics
+from dataflix_dbt.project import Folders
 from dataflix_dbt.runs import MOST_QUEUED, RunRequest, Status
 from dataflix_dbt.store import Store
 from dataflix_dbt.web import Service, create_app
-from dataflix_dbt.worker import Worker
+from dataflix_dbt.worker import Metrics, Worker
 
 TOKEN = "a-token-of-the-tests"
 LOGIN = {"Authorization": f"Bearer {TOKEN}"}
