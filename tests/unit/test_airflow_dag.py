@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataflix_airflow.environment import dags_folder
+from dataflix_airflow.airflow_command import dags_folder
 from dataflix_contract import tables
 from support.stack import ROOT
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from dataflix_airflow.environment import airflow_environment
+from dataflix_airflow.airflow_command import airflow_environment
 from dataflix_connectors.registration import render_config
 from dataflix_contract import Settings
 from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, SESSION, options, parameters

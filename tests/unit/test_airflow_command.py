@@ -7,14 +7,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from dataflix_airflow.environment import (
+from dataflix_airflow.airflow_command import (
+    airflow_command,
     airflow_environment,
     dags_folder,
     database_url,
     derived_key,
     passwords_file,
+    write_passwords,
 )
-from dataflix_airflow.launch import airflow_command, write_passwords
 from dataflix_contract import Settings
 
 HOME, DAGS = Path("/data/airflow"), Path("/repository/dags")

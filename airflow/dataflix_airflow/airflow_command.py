@@ -1,0 +1,277 @@
+"""``dataflix-airflow COMMAND``: run Airflow with a configuration that is made from the stack's settings.
+
+The configuration is in ``AIRFLOW__SECTION__KEY`` variables. ``migrate``, ``api-server``, ``scheduler`` and
+``dag-processor`` are what a stack is made of; every other command of Airflow's works too:
+``dataflix-airflow dags list``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options, parameters
+from dataflix_contract.processes import die_with_parent
+
+_DISTRIBUTIONS = ("apache-airflow", "apache-airflow-providers-postgres", "apache-airflow-providers-standard")
+#: The stack's commands, where they are not Airflow's own word for word.
+_COMMANDS = {
+    "migrate": ("db", "migrate"),
+    # Its log server listens on every address, whatever the settings say. Here it is not needed:
+    # the API server finds the logs as files.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+}
+_DAGS_VARIABLE = "AIRFLOW__CORE__DAGS_FOLDER"
+
+
+def dags_folder() -> Path:
+    """Where the DAGs are, in a checkout: beside this package."""
+    return Path(__file__).resolve().parents[1] / "dags"
+
+
+def logs_folder(home: Path) -> Path:
+    """Where the tasks' logs are."""
+    return home / "logs"
+
+
+def passwords_file(home: Path) -> Path:
+    """The file that Airflow reads the login's password from."""
+    return home / "passwords.json"
+
+
+def derived_key(settings: Settings, purpose: str) -> bytes:
+    """A key of 32 bytes for one purpose; from it nobody learns the secret, nor another purpose's key."""
+    secret = settings.airflow_secret.get_secret_value().encode()
+    return hmac.digest(secret, f"dataflix-airflow/{purpose}".encode(), hashlib.sha256)
+
+
+def database_url(settings: Settings) -> str:
+    """Airflow's own database as SQLAlchemy wants it; holds the password."""
+    user = quote(settings.airflow_db_user, safe="")
+    password = quote(settings.airflow_db_password.get_secret_value(), safe="")
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    return f"postgresql+psycopg2://{user}:{password}@{address}/{quote(settings.airflow_db, safe='')}"
+
+
+def airflow_environment(settings: Settings, home: Path, dags: Path) -> dict[str, str]:
+    """The variables that configure every part of Airflow.
+
+    Args:
+        settings: the stack's settings.
+        home: Airflow's folder.
+        dags: the folder of the DAGs.
+    """
+    sections = {
+        "core": _core(settings, home, dags),
+        "database": {"sql_alchemy_conn": database_url(settings), "sql_alchemy_pool_size": "3"},
+        "api": _api(settings),
+        "api_auth": {"jwt_secret": derived_key(settings, "jwt").hex()},
+        "logging": _logging(home),
+        "scheduler": _SCHEDULER,
+        "workers": _WORKERS,
+        "dag_processor": _DAG_PROCESSOR,
+    }
+    configuration = {
+        f"AIRFLOW__{section.upper()}__{key.upper()}": value
+        for section, chosen in sections.items()
+        for key, value in chosen.items()
+    }
+    return {"AIRFLOW_HOME": str(home), OPTIONS_VARIABLE: options(), **configuration}
+
+
+def _core(settings: Settings, home: Path, dags: Path) -> dict[str, str]:
+    return {
+        "executor": "LocalExecutor",
+        # Each is a process, idle at 35 MB; the DAG never has more than two tasks to run at once.
+        "parallelism": "2",
+        "dags_folder": str(dags),
+        "dags_are_paused_at_creation": "False",
+        "load_examples": "False",
+        "default_timezone": "utc",
+        "execution_api_server_url": f"{settings.airflow_url}/execution/",
+        "fernet_key": base64.urlsafe_b64encode(derived_key(settings, "fernet")).decode(),
+        "simple_auth_manager_users": f"{settings.airflow_user}:admin",
+        "simple_auth_manager_passwords_file": str(passwords_file(home)),
+    }
+
+
+def _api(settings: Settings) -> dict[str, str]:
+    return {
+        "host": settings.bind,
+        "port": str(settings.airflow_port),
+        "workers": "1",
+        # Whoever keeps a connection open keeps a server that is told to stop, this long at most.
+        # Longer than the heartbeats are apart, which would otherwise find theirs closed.
+        "worker_timeout": "10",
+        "secret_key": derived_key(settings, "session").hex(),
+        "expose_config": "False",
+        "instance_name": "Dataflix",
+    }
+
+
+def _logging(home: Path) -> dict[str, str]:
+    return {
+        "base_log_folder": str(logs_folder(home)),
+        "json_logs": "True",
+        "colored_console_log": "False",
+        # Parser logs go to the process' own log, which the supervisor bounds: files would only grow.
+        "dag_processor_log_target": "stdout",
+        # The pages read the logs from the files; no server serves them (see ``_COMMANDS``), and that
+        # one is asked for a running task's log all the same is no news.
+        "namespace_levels": "airflow.utils.log.file_task_handler=CRITICAL",
+    }
+
+
+#: A scheduler that was killed is given up, and its tasks are started anew, within about half a
+#: minute (Airflow's own default: five minutes).
+_SCHEDULER = {
+    "scheduler_health_check_threshold": "20",
+    "orphaned_tasks_check_interval": "15",
+    "task_instance_heartbeat_timeout": "90",
+    "task_queued_timeout": "120",
+    "task_queued_timeout_check_interval": "30",
+    "catchup_by_default": "False",
+}
+
+#: A task goes on while the API server is restarted: 15 heartbeats, 5 s apart, may fail.
+_WORKERS = {
+    "min_heartbeat_interval": "5",
+    "max_failed_heartbeats": "15",
+    "execution_api_timeout": "20",
+    "execution_api_retries": "8",
+    "execution_api_retry_wait_max": "10",
+}
+
+#: The DAG changes when somebody edits it, not all the time: look for changes once a minute.
+_DAG_PROCESSOR = {
+    "parsing_processes": "1",
+    "min_file_process_interval": "60",
+    "refresh_interval": "60",
+    "print_stats_interval": "0",
+}
+
+
+def _note_migration(settings: Settings, home: Path) -> None:
+    """Write down which versions have migrated the database, and what it says its schema is."""
+    partial = _migration_file(home).with_suffix(".partial")
+    partial.write_text(json.dumps(_migration_state(settings), indent=2), encoding="utf-8")
+    partial.replace(_migration_file(home))
+
+
+def _is_migrated(settings: Settings, home: Path) -> bool:
+    """Whether these versions have migrated this database, and it is as they left it.
+
+    It is asked without loading Airflow, which takes seven seconds of a processor.
+    """
+    try:
+        noted = json.loads(_migration_file(home).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    return bool(noted == _migration_state(settings))
+
+
+def _migration_file(home: Path) -> Path:
+    return home / "migrated.json"
+
+
+def _migration_state(settings: Settings) -> dict[str, object]:
+    return {
+        "versions": {name: version(name) for name in _DISTRIBUTIONS},
+        "schema": _migrated_schema(settings),
+    }
+
+
+def _migrated_schema(settings: Settings) -> list[str]:
+    """Alembic's revisions in the database; none: nothing was ever migrated.
+
+    Raises:
+        ConnectionError: PostgreSQL is away or refuses.
+    """
+    import psycopg2  # type: ignore[import-untyped]  # noqa: PLC0415 - Airflow's own environment has it
+
+    try:
+        opened = psycopg2.connect(
+            **parameters(
+                settings.postgres_server,
+                settings.airflow_db_user,
+                settings.airflow_db_password,
+                program="dataflix-airflow",
+                connect_seconds=10,
+                database=settings.airflow_db,
+            )
+        )
+    except psycopg2.OperationalError as error:
+        raise ConnectionError(
+            f"Airflow's database cannot be asked: {' '.join(str(error).split())}"
+        ) from error
+    with closing(opened) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('alembic_version')")
+        if cursor.fetchone()[0] is None:
+            return []
+        cursor.execute("SELECT version_num FROM alembic_version ORDER BY version_num")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def airflow_command(arguments: Sequence[str]) -> list[str]:
+    """The arguments that Airflow's own command line gets.
+
+    Args:
+        arguments: this program's; the first one is the command.
+    """
+    if not arguments:
+        return ["--help"]
+    command, *rest = arguments
+    return [*_COMMANDS.get(command, (command,)), *rest]
+
+
+def write_passwords(settings: Settings, home: Path) -> None:
+    """Write the login's password where Airflow's login reads it, closed to other users."""
+    target = passwords_file(home)
+    partial = target.with_suffix(".partial")
+    text = json.dumps({settings.airflow_user: settings.airflow_password.get_secret_value()})
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(target)
+
+
+def main() -> None:
+    """Become Airflow: set its configuration and run its command line in this process."""
+    try:
+        settings = load_settings()
+        home = settings.service_folder("airflow")
+        dags = Path(os.environ.get(_DAGS_VARIABLE) or dags_folder())
+        os.environ.update(airflow_environment(settings, home, dags))
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_passwords(settings, home)
+        migrating = sys.argv[1:] == ["migrate"]
+        if migrating and _is_migrated(settings, home):
+            sys.stdout.write("Airflow's database is up to date\n")
+            return
+    except (SettingsError, OSError) as error:
+        sys.stderr.write(f"dataflix-airflow: {error}\n")
+        sys.exit(1)
+    # What Airflow forks (workers, and the tasks that these fork) must not outlive it: the next
+    # scheduler starts the tasks of a killed one anew.
+    os.register_at_fork(after_in_child=die_with_parent)
+    sys.argv = ["airflow", *airflow_command(sys.argv[1:])]
+    try:
+        runpy.run_module("airflow", run_name="__main__", alter_sys=True)
+    except ImportError as error:
+        if error.name not in {None, "airflow", "airflow.__main__"}:
+            raise
+        sys.stderr.write(f"dataflix-airflow: {error}: run scripts/envs batch\n")
+        sys.exit(1)
+    if migrating:
+        _note_migration(settings, home)
