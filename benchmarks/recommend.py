@@ -44,7 +44,7 @@ from dataflix_contract import Settings, load_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.importer import import_release
-from dataflix_postgres.migrate import set_up
+from dataflix_postgres.migrations import set_up
 from dataflix_recommender import (
     because,
     digest,

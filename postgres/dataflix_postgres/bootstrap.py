@@ -1,4 +1,7 @@
-"""What only the superuser may do: the database, its owner, and the replication role."""
+"""What only the superuser may do: the databases, their owners, and the replication role.
+
+The program ``dataflix-databases`` makes those that Airflow and MLflow keep their own records in.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import contextlib
 from collections.abc import Iterator
 
 import psycopg
+import typer
 from psycopg import sql
 from pydantic import SecretStr
 
 from dataflix_contract import Settings, tables
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.schema import (
     ADVANCE_IDENTITIES,
     HEARTBEAT_TABLE,
@@ -20,13 +24,17 @@ from dataflix_contract.schema import (
 )
 from dataflix_contract.settings import shared_names
 from dataflix_contract.settings_conflicts import DATABASES, ROLES
-from dataflix_postgres.database import take_lock
+from dataflix_contract.terminal import make_output_safe
+from dataflix_postgres.database import connect_admin, describe, take_lock
 
 #: Any number that nobody else locks; one migration runs in a server at a time.
 _LOCK = 0xDA7AF117
 _LOCK_WAIT_SECONDS = 60
 
 _LEAST = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
+
+make_output_safe()
+app = typer.Typer(add_completion=False)
 
 
 @contextlib.contextmanager
@@ -180,3 +188,11 @@ def _ensure_database(admin: psycopg.Connection, name: str, owner: str) -> None:
             )
         )
     admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+
+
+@app.command()
+def main() -> None:
+    """Create or update roles and databases of Airflow and MLflow; running it again changes nothing."""
+    with program_settings(describe) as settings, connect_admin(settings) as admin, sole_migration(admin):
+        names = ensure_service_databases(admin, settings)
+    typer.echo(f"databases {', '.join(names)}: up to date")

@@ -1,21 +1,22 @@
-"""Made-up viewing histories with a structure that a recommender can find.
+"""The made-up sample data: films that people know, and viewing histories with a structure to find.
 
-Each user has a taste (five hidden factors over genres, and a leaning towards old or new
-films) and a mood (generous or strict); each film has an appeal and a fame. People
-mostly watch what is famous and to their taste, and their stars are taste, appeal,
+The films are in ``movies.csv`` beside this module. Each user has a taste (five hidden factors over
+genres, and a leaning towards old or new films) and a mood (generous or strict); each film has an appeal
+and a fame. People mostly watch what is famous and to their taste, and their stars are taste, appeal,
 mood and noise. The same arguments always make the same histories.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
-
-from dataflix_postgres.sample_films import Film
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +38,41 @@ _MOOD = 0.3
 _NOISE = 0.45
 _FAME_EXPONENT = 0.9
 _TASTE_IN_CHOICE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One film of the sample catalogue.
+
+    Attributes:
+        appeal: 1 to 9; how much an average viewer likes it. Only the generator of ratings reads it.
+    """
+
+    movie_id: int
+    title: str
+    release_year: int
+    genres: tuple[str, ...]
+    appeal: int
+    overview: str
+
+
+@functools.cache
+def catalogue() -> tuple[Film, ...]:
+    """Every film, in the order of the file; a film's id is its place there, from 1."""
+    text = files(__package__).joinpath("movies.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines(), delimiter="|", quoting=csv.QUOTE_NONE)
+    return tuple(_film(number, row) for number, row in enumerate(rows, start=1))
+
+
+def _film(movie_id: int, row: dict[str, str]) -> Film:
+    return Film(
+        movie_id=movie_id,
+        title=row["title"],
+        release_year=int(row["release_year"]),
+        genres=tuple(row["genres"].split(",")),
+        appeal=int(row["appeal"]),
+        overview=row["overview"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner, describe, take_lock
-from dataflix_postgres.movielens import encodings, ledger
+from dataflix_postgres.movielens import encodings
 from dataflix_postgres.movielens.dataset_files import open_source
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
 from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table, reject_lines
-from dataflix_postgres.movielens.runner import UnusableFileError, load_release
+from dataflix_postgres.movielens.runner import UnusableFileError, load_release, record_files, recorded_digests
 
 make_output_safe()
 app = typer.Typer(add_completion=False)
@@ -115,7 +115,7 @@ def import_release(
         take_lock(connection, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-import")
         release = recognise(*choose(folders), named)
         console.print(str(release), highlight=False, markup=False)
-        recorded = ledger.digests(connection)
+        recorded = recorded_digests(connection)
         if replace and (recorded or _hold_rows(connection)):
             reports = _replace(connection, release, rejects, console)
         else:
@@ -137,7 +137,7 @@ def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded:
             " Run again with --replace to delete all users, movies, viewings and ratings first"
         )
     with connection.transaction():
-        ledger.open_files(connection, digests)
+        record_files(connection, digests)
     return False
 
 

@@ -18,9 +18,8 @@ from dataflix_contract.faults import program_settings
 from dataflix_contract.progress import Progress, progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import advance_identities, connect_owner, describe
-from dataflix_postgres.generator import FIRST_DAY, History, histories
+from dataflix_postgres.generator import FIRST_DAY, Film, History, catalogue, histories
 from dataflix_postgres.made_up_people import person
-from dataflix_postgres.sample_films import Film, catalogue
 
 make_output_safe()
 app = typer.Typer(add_completion=False)

@@ -11,7 +11,7 @@ from psycopg import sql
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION
 from dataflix_postgres.database import connect_admin, connect_owner
-from dataflix_postgres.migrate import set_up
+from dataflix_postgres.migrations import set_up
 from dataflix_training.tracking import Tracking
 from support.champion import serve
 from support.stack import Stack

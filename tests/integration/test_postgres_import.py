@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.importer import app
-from dataflix_postgres.movielens import replacement, runner, wal_headroom
-from dataflix_postgres.movielens.wal_headroom import WalHeadroom
+from dataflix_postgres.movielens import replacement, runner
+from dataflix_postgres.movielens.runner import WalHeadroom
 from support.waiting import wait_until
 
 FLAGS = "|0" * 18
@@ -415,9 +415,9 @@ def test_a_replacement_larger_than_the_slots_may_keep_is_made_in_steps(
 def test_an_import_waits_for_slots_and_says_who_must_read_them(
     empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal_headroom, "_ROOM", "SELECT 5::bigint")
-    monkeypatch.setattr(wal_headroom, "_SECONDS_BETWEEN_LOOKS", 0)
-    monkeypatch.setattr(wal_headroom, "_SECONDS_WITHOUT_PROGRESS", 0)
+    monkeypatch.setattr(runner, "_ROOM", "SELECT 5::bigint")
+    monkeypatch.setattr(runner, "_SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(runner, "_SECONDS_WITHOUT_PROGRESS", 0)
     room = WalHeadroom(empty, Console(file=io.StringIO()))
     room.wait_for(5)
     with pytest.raises(Fault, match="nothing reads the replication slots"):

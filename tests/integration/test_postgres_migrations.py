@@ -15,8 +15,7 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.schema import ADVANCE_IDENTITIES, HEARTBEAT_TABLE, IDEMPOTENCY_TABLE, PUBLICATION
 from dataflix_postgres.bootstrap import sole_migration
 from dataflix_postgres.database import connect_admin
-from dataflix_postgres.migrate import set_up
-from dataflix_postgres.migrations import Migration, migrate, shipped_migrations
+from dataflix_postgres.migrations import Migration, migrate, set_up, shipped_migrations
 
 
 def _connect_debezium(settings: Settings, password: str) -> psycopg.Connection:

@@ -19,10 +19,8 @@ from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, SESSION, optio
 from dataflix_contract.schema import HEARTBEAT_TABLE
 from dataflix_postgres.bootstrap import ensure_roles_and_database
 from dataflix_postgres.database import connect_admin, connect_owner
-from dataflix_postgres.generator import histories
-from dataflix_postgres.migrate import set_up
-from dataflix_postgres.migrations import shipped_migrations
-from dataflix_postgres.sample_films import catalogue
+from dataflix_postgres.generator import catalogue, histories
+from dataflix_postgres.migrations import set_up, shipped_migrations
 from dataflix_postgres.seed import load, sample_rows
 from dataflix_reconciliation.source_snapshot import take_snapshot
 from support.backend import Api, running_backend

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dataflix_postgres.generator import histories
-from dataflix_postgres.sample_films import catalogue
+from dataflix_postgres.generator import catalogue, histories
 from dataflix_training.films import Film
 from dataflix_training.ratings import Ints, Ratings, in_order
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflix_postgres.movielens.titles import split_title
+from dataflix_postgres.movielens.records import split_title
 
 
 @pytest.mark.parametrize(

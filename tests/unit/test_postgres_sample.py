@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dataflix_postgres.generator import FIRST_DAY, Floats, History, histories
+from dataflix_postgres.generator import FIRST_DAY, Floats, History, catalogue, histories
 from dataflix_postgres.made_up_people import person
-from dataflix_postgres.sample_films import catalogue
 from dataflix_postgres.seed import sample_rows
 
 USERS = 500

@@ -19,7 +19,7 @@ from dataflix_clients.connect import read_connector
 from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
-from dataflix_postgres import migrate, seed
+from dataflix_postgres import migrations, seed
 from dataflix_reconciliation import reconcile_command as reconciliation
 from dataflix_stream_processors import dead_letter_topic, delivery, dlq
 
@@ -32,7 +32,7 @@ _PROGRAMS = {
     "trace of a row": (trace_command.app, ["users", "user_id=1"], "ClickHouse"),
     "warehouse": (warehouse.app, [], "ClickHouse"),
     "reconcile": (reconciliation.app, ["users"], "PostgreSQL"),
-    "migrate": (migrate.app, [], "PostgreSQL"),
+    "migrate": (migrations.app, [], "PostgreSQL"),
     "seed": (seed.app, [], "PostgreSQL"),
     "dlq list": (dlq.app, ["list"], "Kafka"),
     "dlq replay": (dlq.app, ["replay", "--all"], "Kafka"),

@@ -25,11 +25,11 @@ from dataflix_postgres.movielens.records import (
     moment,
     movie,
     rating,
+    split_title,
     stars_of,
     whole_number,
     year_of,
 )
-from dataflix_postgres.movielens.titles import split_title
 
 _BETWEEN_GENRES = re.compile(r"[|,;]")
 #: NumPy puts nothing but blanks between texts: ``['Drama' 'Comedy']`` would be one of them to Python.

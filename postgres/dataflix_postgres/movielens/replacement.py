@@ -18,8 +18,7 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.progress import progress
 from dataflix_contract.schema import SOURCE_SCHEMA
 from dataflix_postgres.database import advance_identities
-from dataflix_postgres.movielens import ledger
-from dataflix_postgres.movielens.wal_headroom import WalHeadroom
+from dataflix_postgres.movielens.runner import WalHeadroom, record_files, recorded_digests
 
 STAGING_SCHEMA = "movielens_staging"
 _LEDGER = "movielens_imports"
@@ -49,13 +48,13 @@ class Replacement:
         """
         if self._exists():
             with self.staged():
-                if ledger.digests(self._connection) == digests:
+                if recorded_digests(self._connection) == digests:
                     return True
         with self._connection.transaction():
             self.discard()
             self._create()
             with self.staged():
-                ledger.open_files(self._connection, digests)
+                record_files(self._connection, digests)
         return False
 
     @contextlib.contextmanager

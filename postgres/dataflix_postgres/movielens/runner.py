@@ -1,33 +1,133 @@
-"""Loads the files of a release in batches, each in a transaction that records how far it came."""
+"""Loads the files of a release in batches, each in a transaction that records how far it came.
+
+The record is the table ``movielens_imports``: which files the tables hold, and how far each is loaded.
+There is one in the schema of the tables, and one in the schema in which a replacement is staged.
+Before each batch of rows that are captured there must be room for WAL: an import writes much of it, and a
+replication slot that falls too far behind is lost.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
+from psycopg.types.json import Jsonb
 from rich.console import Console
 
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import progress
 from dataflix_postgres.database import advance_identities
-from dataflix_postgres.movielens import ledger
 from dataflix_postgres.movielens.dataset_files import Chunk, chunks, lines
 from dataflix_postgres.movielens.formats import FileFormat
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
 from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import Release
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
-from dataflix_postgres.movielens.wal_headroom import WalHeadroom
 
+#: Slots that are lost already cannot be saved by waiting. NULL: there is no limit, or no slot.
+_ROOM = "SELECT min(safe_wal_size)::bigint FROM pg_replication_slots WHERE wal_status <> 'lost'"
+_LIMIT = "SELECT setting::bigint * 1024 * 1024 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_WITHOUT_PROGRESS = 120.0
 R = TypeVar("R", Movie, User, Rating)
 
 #: Bounds memory and the size of a transaction: a killed import loses at most this much work.
 LINES_AT_ONCE = 50_000
 #: The WAL that so many lines make, and as much again.
 _WAL_AT_ONCE = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """How far a file is loaded."""
+
+    lines_done: int
+    loaded: int
+    rejected: Counter[str]
+    finished: bool
+
+
+def recorded_digests(connection: psycopg.Connection) -> dict[str, str]:
+    """The digest of each file that is recorded."""
+    return dict(connection.execute("SELECT file, sha256 FROM movielens_imports").fetchall())
+
+
+def record_files(connection: psycopg.Connection, files: Mapping[str, str]) -> None:
+    """Record that files with these digests are about to be loaded."""
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO movielens_imports (file, sha256) VALUES (%s, %s)", files.items())
+
+
+def _recorded_position(connection: psycopg.Connection, file: str) -> _Position:
+    """How far a recorded file is loaded."""
+    row = connection.execute(
+        "SELECT lines_done, loaded, rejected, finished_at IS NOT NULL FROM movielens_imports WHERE file = %s",
+        [file],
+    ).fetchone()
+    if row is None:
+        raise Fault(f"the import's record of {file} is gone: run again with --replace")
+    return _Position(row[0], row[1], Counter(row[2]), row[3])
+
+
+def _record_position(connection: psycopg.Connection, report: FileReport, lines_done: int) -> None:
+    """Record how far a file is loaded, in the transaction that loads it so far."""
+    connection.execute(
+        "UPDATE movielens_imports SET lines_done = %s, loaded = %s, rejected = %s WHERE file = %s",
+        [lines_done, report.loaded, Jsonb(dict(report.rejected)), report.file],
+    )
+
+
+def _record_end(connection: psycopg.Connection, file: str) -> None:
+    """Record that a file is loaded."""
+    connection.execute("UPDATE movielens_imports SET finished_at = now() WHERE file = %s", [file])
+
+
+class WalHeadroom:
+    """Tells how much WAL may be written before a slot is in danger, and waits for more room."""
+
+    def __init__(self, connection: psycopg.Connection, console: Console) -> None:
+        self._connection = connection
+        self._console = console
+
+    def limit(self) -> int | None:
+        """How many bytes of WAL a slot may keep; None where there is no slot, or no limit."""
+        return None if self._now() is None else _number(self._connection, _LIMIT)
+
+    def wait_for(self, needed: int) -> None:
+        """Wait until so many bytes may be written.
+
+        Raises:
+            Fault: nobody reads the slot.
+        """
+        room = self._now()
+        if room is None or room >= needed:
+            return
+        self._console.print("waiting until the capture of changes has caught up", highlight=False)
+        most, last_progress = room, time.monotonic()
+        while (room := self._now()) is not None and room < needed:
+            if room > most:
+                most, last_progress = room, time.monotonic()
+            if time.monotonic() - last_progress > _SECONDS_WITHOUT_PROGRESS:
+                raise Fault(
+                    f"the import is about to write {needed >> 20:,} MB of WAL, and nothing reads the"
+                    f" replication slots, which have room for {max(room, 0) >> 20:,} MB"
+                    " (max_slot_wal_keep_size): start the capture (./run.sh; bin/dataflix-connector status"
+                    " says what it does), then run the import again: it goes on where it is"
+                )
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _now(self) -> int | None:
+        return _number(self._connection, _ROOM)
+
+
+def _number(connection: psycopg.Connection, query: str) -> int | None:
+    row = connection.execute(query.encode()).fetchone()
+    return None if row is None else row[0]
 
 
 class UnusableFileError(Fault):
@@ -78,7 +178,7 @@ class _FileRunner:
     def run(self, file: FileFormat[R], loader: Loader[R]) -> FileReport:
         """Load what is left of a file."""
         started = time.monotonic()
-        done = ledger.position(self._connection, file.name)
+        done = _recorded_position(self._connection, file.name)
         report = FileReport(
             file.name, file.encoding.name, file.separator, done.loaded, done.rejected, unchanged=done.finished
         )
@@ -86,7 +186,7 @@ class _FileRunner:
             self._rest(file, loader, max(done.lines_done, file.header_lines), report)
             self._check(report)
             with self._connection.transaction():
-                ledger.finish(self._connection, file.name)
+                _record_end(self._connection, file.name)
         report.seconds = time.monotonic() - started
         return report
 
@@ -107,7 +207,7 @@ class _FileRunner:
                 not_loaded = loader.load(records)
                 rejects = _rejects(chunk, refused | not_loaded)
                 report.add(len(records) - len(not_loaded), rejects)
-                ledger.save(self._connection, report, chunk.last_line)
+                _record_position(self._connection, report, chunk.last_line)
                 if not self._staged:
                     advance_identities(self._connection)
                 self._rejects.write(file.name, rejects)
