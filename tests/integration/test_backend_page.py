@@ -127,11 +127,9 @@ def test_somebody_new_finds_a_film_rates_it_and_is_recommended_others(
     title_field(page).fill("Chinatwon")
     film = page.locator("#list li", has=page.get_by_role("heading", name="Chinatown (1974)"))
     stars = film.locator(".rate .stars")
-    box = stars.bounding_box()
+    box = wait_until(stars.bounding_box, "the film's stars are shown")
     assert box
-    page.mouse.click(
-        box["x"] + box["width"] * 0.88, box["y"] + box["height"] / 2
-    )  # in the fifth star's left half
+    stars.click(position={"x": box["width"] * 0.88, "y": box["height"] / 2})  # in the fifth star's left half
     expect(film.get_by_role("slider")).to_have_value("4.5")
     expect(film.get_by_role("button", name="Watched")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#for-you-about")).to_contain_text(re.compile("1 (film|rating of yours)"))
