@@ -66,15 +66,14 @@ class Votes:
 
 def votes(model: Model, profile: Profile) -> Votes:
     """Everything that a profile says: the products of the weights and the rows of the item-item matrix."""
-    starts = model.ranker_start[profile.items]
-    lengths = model.ranker_start[profile.items + 1] - starts
-    ends = np.cumsum(lengths)
+    starts, ends = model.ranker_start[profile.items], model.ranker_start[profile.items + 1]
     said = weights(model, profile)
-    entries = np.repeat(starts - (ends - lengths), lengths)
-    entries += np.arange(len(entries))
-    values = np.repeat(said, lengths)
-    values *= model.ranker_weights[entries]
-    return Votes(model.ranker_items[entries], values, ends, said > 0)
+    # whole rows are copied: to gather single entries would take ten times as long
+    rows = [slice(0), *map(slice, starts.tolist(), ends.tolist())]
+    items = np.concatenate([model.ranker_items[row] for row in rows], dtype=np.int64)
+    values = np.repeat(said, ends - starts)
+    values *= np.concatenate([model.ranker_weights[row] for row in rows])
+    return Votes(items, values, np.cumsum(ends - starts), said > 0)
 
 
 def scores(model: Model, profile: Profile, given: Votes | None = None) -> FloatArray:
