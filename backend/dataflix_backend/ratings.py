@@ -1,4 +1,4 @@
-"""What users have watched, and what they think of it."""
+"""What users say of films: what they have watched, how they rate it, and what they are not interested in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from dataflix_backend.idempotency import Made, Work, Written, write
 from dataflix_backend.movies import MOVIE_COLUMNS, RATINGS_OF_M, no_movie
 from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import (
+    Dismissed,
+    DismissedMovie,
+    DismissedPage,
+    Dismissing,
     Id,
     Movie,
     NewRating,
@@ -25,6 +29,7 @@ from dataflix_backend.schemas import (
     RatedMovie,
     RatedPage,
     Rating,
+    Reply,
     Watched,
     WatchedMovie,
     WatchedPage,
@@ -33,13 +38,13 @@ from dataflix_backend.schemas import (
 from dataflix_backend.users import no_user, require_user
 from dataflix_backend.validation import decode_cursor, encode_cursor, fingerprint
 
-ratings = APIBlueprint("ratings", __name__, tag="Watched and rated")
+ratings = APIBlueprint("ratings", __name__, tag="Watched, rated, dismissed")
 
-_WATCH = """
-INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
-ON CONFLICT DO NOTHING RETURNING watched_at
-"""
-_SEE_WATCHED = "SELECT watched_at FROM watched_movies WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s"
+_MARK = sql.SQL("""
+INSERT INTO {table} (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
+ON CONFLICT DO NOTHING RETURNING {moment}
+""")
+_SEE_MARK = sql.SQL("SELECT {moment} FROM {table} WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s")
 # One statement: its foreign keys are looked at when all of it is done. Whether a row is new is told by
 # which statement wrote it: PostgreSQL does not return xmax of a partitioned table.
 _RATE = """
@@ -56,14 +61,13 @@ _RATE_AGAIN = """
 UPDATE ratings SET rating = %(rating)s WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s
 RETURNING rated_at, updated_at, 'already' AS watched
 """
-# A rating that was taken back since was made all the same. A user or a film that is gone is another matter.
+# What was taken back since was made all the same. A user or a film that is gone is another matter.
 _SEE_BOTH = "SELECT FROM users JOIN movies ON movie_id = %(movie_id)s WHERE user_id = %(user_id)s"
-_MARK, _RATING = Made(Watched, _SEE_BOTH), Made(Rating, _SEE_BOTH)
 _OF_BOTH = sql.SQL(" FROM {table} WHERE user_id = %s AND movie_id = %s")
 
 # Films that are gone are left out before the rows of a page are counted: where a film was deleted without its
 # triggers (session_replication_role = replica), what people did with it is still there.
-# In the row comparisons of both lists ~movie_id stands for a falling order of ids: unlike -movie_id it
+# In the row comparisons of these lists ~movie_id stands for a falling order of ids: unlike -movie_id it
 # exists for each bigint.
 _WATCHED_LIST = f"""
 SELECT {MOVIE_COLUMNS}, w.watched_at, o.rating::float8 FROM (
@@ -84,6 +88,15 @@ SELECT {MOVIE_COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
 ) o JOIN movies m USING (movie_id) {RATINGS_OF_M}
 ORDER BY o.updated_at DESC, m.movie_id
 """
+_DISMISSED_LIST = f"""
+SELECT {MOVIE_COLUMNS}, d.dismissed_at FROM (
+    SELECT movie_id, dismissed_at FROM dismissed_movies
+    WHERE user_id = %(user_id)s AND (dismissed_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
+        AND EXISTS (SELECT FROM movies WHERE movies.movie_id = dismissed_movies.movie_id)
+    ORDER BY dismissed_at DESC, movie_id LIMIT %(limit)s + 1
+) d JOIN movies m USING (movie_id) {RATINGS_OF_M}
+ORDER BY d.dismissed_at DESC, m.movie_id
+"""
 _Place = tuple[datetime, int]
 _PLACE: TypeAdapter[_Place] = TypeAdapter(tuple[AwareDatetime, Id])
 _BEFORE_ALL = ("infinity", 0)
@@ -95,16 +108,7 @@ _BEFORE_ALL = ("infinity", 0)
 @ratings.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
 def watch(sent: Watching) -> Response:
     """Mark a film as watched by a user."""
-
-    def insert(connection: Connection[TupleRow]) -> Written:
-        new = connection.execute(_WATCH, sent.model_dump()).fetchone()
-        row = new or connection.execute(_SEE_WATCHED, sent.model_dump()).fetchone()
-        if row is None:  # perhaps somebody took it back in between: once more
-            raise RowRefusedError("store", "watched_movies")
-        status = HTTPStatus.CREATED if new else HTTPStatus.OK
-        return Written(status, Watched(watched_at=row[0], **sent.model_dump()))
-
-    return _write(sent, _MARK, insert)
+    return _mark(sent, "watched_movies", "watched_at", Watched)
 
 
 @ratings.delete("/watched/<id:user_id>/<id:movie_id>")
@@ -136,7 +140,7 @@ def rate(sent: NewRating) -> Response:
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Rating(**sent.model_dump(), **row))
 
-    return _write(sent, _RATING, upsert)
+    return _write(sent, Rating, upsert)
 
 
 @ratings.delete("/ratings/<id:user_id>/<id:movie_id>")
@@ -145,6 +149,23 @@ def rate(sent: NewRating) -> Response:
 def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
     """Delete a rating; the film stays watched."""
     return _delete("ratings", user_id, movie_id, "rated", "ratings")
+
+
+@ratings.post("/dismissed")
+@ratings.input(Dismissing, arg_name="sent")
+@ratings.output(Dismissed, HTTPStatus.CREATED, description="Dismissed.")
+@ratings.doc(responses={200: "It was dismissed before.", 404: "There is no such user, or no such film."})
+def dismiss(sent: Dismissing) -> Response:
+    """Say that a film is of no interest to a user: it is not recommended to them again."""
+    return _mark(sent, "dismissed_movies", "dismissed_at", Dismissed)
+
+
+@ratings.delete("/dismissed/<id:user_id>/<id:movie_id>")
+@ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
+@ratings.doc(responses={404: "The user has not dismissed it."})
+def undismiss(user_id: int, movie_id: int) -> tuple[str, int]:
+    """Take back that a film is of no interest."""
+    return _delete("dismissed_movies", user_id, movie_id, "dismissed", "dismissed")
 
 
 @ratings.get("/users/<id:user_id>/watched")
@@ -167,6 +188,17 @@ def rated(user_id: int, page: Page) -> Response:
     rows, next_page = _rows(_RATED_LIST, "updated_at", user_id, page)
     items = [RatedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
     return reply(RatedPage(items=items, next=next_page))
+
+
+@ratings.get("/users/<id:user_id>/dismissed")
+@ratings.input(Page, location="query", arg_name="page")
+@ratings.output(DismissedPage)
+@ratings.doc(responses={404: "There is no user of this id."})
+def dismissed(user_id: int, page: Page) -> Response:
+    """List what a user is not interested in, newest first."""
+    rows, next_page = _rows(_DISMISSED_LIST, "dismissed_at", user_id, page)
+    items = [DismissedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
+    return reply(DismissedPage(items=items, next=next_page))
 
 
 def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
@@ -208,9 +240,24 @@ def _split(row: dict[str, Any]) -> _Row:
     return _Row(movie, row)
 
 
-def _write(sent: Watching | NewRating, made: Made, work: Work) -> Response:
+def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply]) -> Response:
+    """Add the row of a user and a film to a table that says since when; one that is there stays as it is."""
+    names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
+
+    def insert(connection: Connection[TupleRow]) -> Written:
+        new = connection.execute(_MARK.format(**names), sent.model_dump()).fetchone()
+        row = new or connection.execute(_SEE_MARK.format(**names), sent.model_dump()).fetchone()
+        if row is None:  # perhaps somebody took it back in between: once more
+            raise RowRefusedError("store", table)
+        status = HTTPStatus.CREATED if new else HTTPStatus.OK
+        return Written(status, made(**{moment: row[0]}, **sent.model_dump()))
+
+    return _write(sent, made, insert)
+
+
+def _write(sent: Watching | NewRating | Dismissing, made: type[Reply], work: Work) -> Response:
     """Write a row, or refuse the id in it of which there is no user or no film."""
     try:
-        return write(sent, made, work).response()
+        return write(sent, Made(made, _SEE_BOTH), work).response()
     except errors.ForeignKeyViolation as fault:
         raise no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie() from None

@@ -217,6 +217,21 @@ class Watched(Reply):
     watched_at: Moment
 
 
+class Dismissing(Body):
+    """Somebody is not interested in something."""
+
+    user_id: _UserId
+    movie_id: _MovieId
+
+
+class Dismissed(Reply):
+    """Who is not interested in what, since when."""
+
+    user_id: Id
+    movie_id: Id
+    dismissed_at: Moment
+
+
 class NewRating(Body):
     """Somebody rates something."""
 
@@ -267,4 +282,18 @@ class RatedPage(Reply):
     """What a user has rated, the newest change first."""
 
     items: list[RatedMovie]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]
+
+
+class DismissedMovie(Reply):
+    """A film on somebody's list of those that are of no interest."""
+
+    movie: Movie
+    dismissed_at: Moment
+
+
+class DismissedPage(Reply):
+    """What a user is not interested in, newest first."""
+
+    items: list[DismissedMovie]
     next: Annotated[str | None, Field(description="The cursor of the next page; null on the last one.")]

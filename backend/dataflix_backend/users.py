@@ -95,7 +95,7 @@ def show(user_id: int) -> Response:
 @users.output({}, HTTPStatus.NO_CONTENT, description="Erased.")
 @users.doc(responses={404: "There is no user of this id."})
 def erase(user_id: int) -> tuple[str, int]:
-    """Erase a user, with all that they watched and rated.
+    """Erase a user, with all that they watched, rated and dismissed.
 
     PostgreSQL forgets at once; the stream puts tombstones into the warehouse within seconds, the next
     batch takes the user out of marts and model.

@@ -61,7 +61,7 @@ def check_api(settings: Settings, *, batch: bool) -> Iterator[CheckResult]:
             _forget(settings, canary)
 
 
-_TABLES = (tables()["watched_movies"], tables()["ratings"])
+_TABLES = tuple(tables()[name] for name in ("watched_movies", "ratings", "dismissed_movies"))
 
 
 @contextmanager
@@ -81,7 +81,25 @@ def _finds_and_rates(api: httpx.Client, follower: Follower, user_id: int) -> Ite
     yield _followed("api: film watched", follower, "watched_movies", row)
     api.post("/ratings", json=row | {"rating": _STARS}).raise_for_status()
     yield _followed("api: film rated", follower, "ratings", row)
-    yield guarded("api: recommended", lambda: _changed(before, _recommended(api, user_id), film))
+    after = _recommended(api, user_id)
+    yield guarded("api: recommended", lambda: _changed(before, after, film))
+    if after["items"]:
+        yield from _dismisses(api, follower, user_id, after["items"][0])
+
+
+def _dismisses(
+    api: httpx.Client, follower: Follower, user_id: int, film: dict[str, Any]
+) -> Iterator[CheckResult]:
+    """The film that is recommended first is of no interest: it is not recommended again."""
+    row = {"user_id": user_id, "movie_id": film["movie_id"]}
+    api.post("/dismissed", json=row).raise_for_status()
+    yield _followed("api: film dismissed", follower, "dismissed_movies", row)
+    shown = [one["movie_id"] for one in _recommended(api, user_id)["items"]]
+    yield CheckResult(
+        "api: not recommended again",
+        ok=film["movie_id"] not in shown,
+        detail=f"{film['title']!r} was dismissed; {len(shown)} other films are recommended",
+    )
 
 
 def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
@@ -142,7 +160,7 @@ def _erased(api: httpx.Client, warehouse: Client, user_id: int) -> tuple[bool, s
     for path in (f"/users/{user_id}", f"/recommendations/{user_id}"):
         if api.get(path).status_code != httpx.codes.NOT_FOUND:
             return False, f"{path} still answers"
-    for table in ("users", "watched_movies", "ratings"):
+    for table in (one.name for one in tables().values() if "user_id" in one.key):
         query = f"SELECT count() FROM raw.{table} FINAL WHERE user_id = {{user_id:Int64}} AND NOT _deleted"
         while int(str(warehouse.command(query, parameters={"user_id": user_id}))):
             if time.monotonic() > deadline:

@@ -29,6 +29,7 @@ _IS_THAT_IT = "is that the API of Dataflix? dataflix config show says where the 
 _COMMANDS = {
     "GET /users/{user_id}/ratings": "dataflix ratings USER",
     "GET /users/{user_id}/watched": "dataflix watched USER",
+    "GET /users/{user_id}/dismissed": "dataflix dismissed USER",
     "GET /users?name=": "dataflix users list NAME",
     "GET /users": "dataflix users list",
     "GET /movies": "dataflix movies search",

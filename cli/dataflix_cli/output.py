@@ -143,6 +143,16 @@ def rated(screen: Console, document: Mapping[str, Any], *, numbered: bool = Fals
     _print_list(screen, rows, document, "nothing yet: dataflix rate USER MOVIE STARS")
 
 
+def dismissed(screen: Console, document: Mapping[str, Any], *, numbered: bool = False) -> None:
+    """What a user is not interested in, newest first; ``numbered`` as in :func:`rated`."""
+    rows = table("" if numbered else "id", "film", "when", right=["", "id"])
+    for place, one in enumerate(document["items"], start=1):
+        film = one["movie"]
+        identity = place if numbered else film["movie_id"]
+        rows.add_row(str(identity), escape(titled(film)), ago(one["dismissed_at"]))
+    _print_list(screen, rows, document, "nothing: dataflix dismiss USER MOVIE")
+
+
 def recommendations(screen: Console, document: Mapping[str, Any], before: list[int] | None = None) -> None:
     """Recommended films with stars and reasons.
 

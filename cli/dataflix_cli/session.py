@@ -17,6 +17,8 @@ _COMMANDS = {
     "/recommend": "what to watch next; /recommend Drama for a genre",
     "/ratings": "what you have rated",
     "/watched": "what you have watched",
+    "/dismiss": "you are not interested in a film: /dismiss 2, or a title; once more takes it back",
+    "/dismissed": "what you are not interested in",
     "/undo": "take the last change back",
     "/user": "somebody else sits here now",
     "/help": "this list",
@@ -24,7 +26,9 @@ _COMMANDS = {
 }
 _KEYS = {"f1": "/help", "f2": "/recommend", "f3": "/ratings", "f4": "/undo", "f5": "/user"}
 _LINE = "F1 help | F2 recommend | F3 ratings | F4 undo | F5 user | Tab, arrows: choose | Ctrl-D leave"
-_FILM_LINE = "0.5 to 5: rate | w: watched | s: similar films | x: delete the rating | Enter: back"
+_FILM_LINE = (
+    "0.5 to 5: rate | w: watched | n: not interested | s: similar films | x: delete the rating | Enter: back"
+)
 _LISTED = 15
 _GENRES = 6
 _SHORT, _LONG = 5, 10
@@ -39,10 +43,12 @@ class Entry:
     Attributes:
         watched: whether it was watched.
         rating: its stars; None: not rated.
+        dismissed: whether it is of no interest.
     """
 
     watched: bool = False
     rating: float | None = None
+    dismissed: bool = False
 
 
 class UserFilms:
@@ -50,7 +56,7 @@ class UserFilms:
 
     Args:
         api: the API.
-        user_id: whose it is; what was watched and rated until now is read at once.
+        user_id: whose it is; what was watched, rated and dismissed until now is read at once.
     """
 
     def __init__(self, api: Api, user_id: int) -> None:
@@ -60,6 +66,10 @@ class UserFilms:
         self._entries = {
             one["movie"]["movie_id"]: Entry(watched=True, rating=one["rating"]) for one in watched
         }
+        dismissed, _ = api.items(f"/users/{user_id}/dismissed", _ALL)
+        for one in dismissed:
+            movie = one["movie"]
+            self._entries[movie["movie_id"]] = replace(self.of(movie), dismissed=True)
         self._changes: list[tuple[Document, Entry]] = []
 
     def of(self, movie: Document) -> Entry:
@@ -67,7 +77,7 @@ class UserFilms:
         return self._entries.get(movie["movie_id"], Entry())
 
     def change(self, movie: Document, wanted: Entry) -> None:
-        """Watch, rate, or take it back; remembers what was before."""
+        """Watch, rate, dismiss, or take one of these back; remembers what was before."""
         before = self.of(movie)
         self._write(movie, wanted)
         self._changes.append((movie, before))
@@ -88,7 +98,12 @@ class UserFilms:
     def _write(self, movie: Document, wanted: Entry) -> None:
         movie_id = movie["movie_id"]
         body = {"user_id": self._user_id, "movie_id": movie_id}
-        if wanted.rating is not None:
+        if wanted.dismissed != self.of(movie).dismissed:
+            if wanted.dismissed:
+                self._api.post("/dismissed", body)
+            else:
+                self._delete(f"/dismissed/{self._user_id}/{movie_id}")
+        elif wanted.rating is not None:
             self._api.post("/ratings", {**body, "rating": wanted.rating})
         elif not wanted.watched:
             self._delete(f"/watched/{self._user_id}/{movie_id}")
@@ -151,6 +166,8 @@ class _Session:
             "/recommend": self._recommend,
             "/ratings": lambda _rest: self._list("ratings"),
             "/watched": lambda _rest: self._list("watched"),
+            "/dismiss": self._dismiss,
+            "/dismissed": lambda _rest: self._list("dismissed"),
             "/undo": lambda _rest: self._undo(),
             "/help": lambda _rest: self._help(),
         }
@@ -208,19 +225,32 @@ class _Session:
             try:
                 wanted = self._wanted(movie, text)
             except StarsError as fault:
-                self._terminal.say(f"{fault}; or w, s, x, Enter")
+                self._terminal.say(f"{fault}; or w, n, s, x, Enter")
                 continue
-            self._films.change(movie, wanted)
-            self._terminal.say(f"{name_lookup.titled(movie)}: {_standing(wanted)}")
-            self._show_recommendations(_SHORT)
+            self._change(movie, wanted)
             return
 
     def _wanted(self, movie: Document, text: str) -> Entry:
+        now = self._films.of(movie)
         if text == "w":
-            return replace(self._films.of(movie), watched=True)
+            return replace(now, watched=True)
+        if text == "n":
+            return replace(now, dismissed=not now.dismissed)
         if text == "x":
-            return replace(self._films.of(movie), rating=None)
-        return Entry(watched=True, rating=parse_stars(text))
+            return replace(now, rating=None)
+        return replace(now, watched=True, rating=parse_stars(text))
+
+    def _change(self, movie: Document, wanted: Entry) -> None:
+        self._films.change(movie, wanted)
+        self._terminal.say(f"{name_lookup.titled(movie)}: {_standing(wanted)}")
+        self._show_recommendations(_SHORT)
+
+    def _dismiss(self, text: str) -> None:
+        if not text:
+            self._terminal.say("which film? /dismiss 2 for a row of the last list, a title, or #id")
+            return
+        movie = self._found(text)
+        self._change(movie, self._wanted(movie, "n"))
 
     def _similar(self, movie: Document) -> None:
         path, user_id = f"/movies/{movie['movie_id']}/similar", self._user["user_id"]
@@ -243,7 +273,8 @@ class _Session:
     def _list(self, what: str) -> None:
         items, more = self._api.items(f"/users/{self._user['user_id']}/{what}", _LISTED)
         self._listed = [one["movie"] for one in items]
-        output.rated(self._terminal.screen, {"items": items, "more": more}, numbered=True)
+        show = output.dismissed if what == "dismissed" else output.rated
+        show(self._terminal.screen, {"items": items, "more": more}, numbered=True)
 
     def _show_films(self, found: list[Document]) -> None:
         self._listed = found
@@ -272,5 +303,7 @@ class _Session:
 
 def _standing(entry: Entry) -> str:
     if entry.rating is not None:
-        return draw(entry.rating)
-    return "watched, not rated" if entry.watched else "not watched"
+        words = draw(entry.rating)
+    else:
+        words = "watched, not rated" if entry.watched else "not watched"
+    return f"{words}, not interested" if entry.dismissed else words

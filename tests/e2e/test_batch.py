@@ -71,7 +71,12 @@ def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack, settings:
     checks = {one["check"]: one["detail"] for one in report["checks"]}
     assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
     assert "masked" in checks["marts"]
-    assert {"api: recommended", "api: champion served", "api: user erased"} <= checks.keys()
+    assert {
+        "api: recommended",
+        "api: not recommended again",
+        "api: champion served",
+        "api: user erased",
+    } <= checks.keys()
     last = airflow.last_run(settings)
     assert last is not None
     (version,) = registered_by(settings, last.run_id)

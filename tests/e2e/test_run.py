@@ -51,6 +51,7 @@ def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source:
         "user deleted",
         "api: film watched",
         "api: film rated",
+        "api: film dismissed",
     ]
     for one in followed:
         assert list(one["milliseconds"]) == ["captured", "masked", "queryable"]

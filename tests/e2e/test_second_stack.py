@@ -1,6 +1,6 @@
 """A second stack beside the one that all tests share: the stream alone, from a copy of this checkout.
 
-In the end a fifth table is added to it, which takes one contract entry, one migration and one dbt model: they
+In the end another table is added to it, which takes one contract entry, one migration and one dbt model: they
 are in ``watchlist/`` beside this file; docs/operations.md sends its readers there.
 """
 
@@ -123,7 +123,7 @@ def add_the_table(root: Path) -> dict[str, int]:
     return {name: len((CHANGE / name).read_text(encoding="utf-8").splitlines()) for name in places}
 
 
-def test_a_fifth_table_takes_an_entry_a_migration_and_a_model(
+def test_another_table_takes_an_entry_a_migration_and_a_model(
     copy: Path, other: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATAFLIX_ENV_FILE", str(other.env_file))

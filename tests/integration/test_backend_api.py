@@ -201,6 +201,20 @@ def test_watching_is_marked_once_and_taken_back(api: Api, user: int) -> None:
     assert "has not watched" in problem(api.http.delete(f"/watched/{user}/1"), 404)["detail"]
 
 
+def test_dismissing_is_done_once_and_taken_back(api: Api, user: int) -> None:
+    dismissed = api.post("/dismissed", key="of no interest", user_id=user, movie_id=1)
+    assert (dismissed["user_id"], dismissed["movie_id"]) == (user, 1)
+    assert api.post("/dismissed", key="of no interest", user_id=user, movie_id=1) == dismissed
+    assert api.post("/dismissed", 200, user_id=user, movie_id=1) == dismissed
+    api.post("/ratings", user_id=user, movie_id=1, rating=4)
+    api.delete(f"/watched/{user}/1")
+    (item,) = api.get(f"/users/{user}/dismissed")["items"]
+    assert item == {"movie": api.get("/movies/1"), "dismissed_at": dismissed["dismissed_at"]}
+    api.delete(f"/dismissed/{user}/1")
+    assert api.get(f"/users/{user}/dismissed")["items"] == []
+    assert "has not dismissed" in problem(api.http.delete(f"/dismissed/{user}/1"), 404)["detail"]
+
+
 def test_a_rating_is_deleted_and_the_film_stays_watched(api: Api, user: int) -> None:
     api.post("/ratings", user_id=user, movie_id=1, rating=4)
     api.delete(f"/ratings/{user}/1")
@@ -212,11 +226,17 @@ def test_a_rating_is_deleted_and_the_film_stays_watched(api: Api, user: int) -> 
 def test_a_users_lists_show_the_newest_first(api: Api, user: int, source: psycopg.Connection) -> None:
     for movie in range(1, 8):
         api.post("/ratings", user_id=user, movie_id=movie, rating=movie / 2)
+        api.post("/dismissed", user_id=user, movie_id=movie)
     # moments that several films share: pages must not lose or double any
     source.execute(
         "UPDATE watched_movies SET watched_at = '2026-01-01Z' WHERE user_id = %s AND movie_id > 2", [user]
     )
+    source.execute(
+        "UPDATE dismissed_movies SET dismissed_at = '2026-01-01Z' WHERE user_id = %s AND movie_id > 2", [user]
+    )
     for limit in (1, 2, 3, 100):
+        dismissed = api.pages(f"/users/{user}/dismissed", limit=limit)
+        assert [one["movie"]["movie_id"] for one in dismissed] == [2, 1, 3, 4, 5, 6, 7]
         watched = api.pages(f"/users/{user}/watched", limit=limit)
         assert [one["movie"]["movie_id"] for one in watched] == [2, 1, 3, 4, 5, 6, 7]
         rated = api.pages(f"/users/{user}/ratings", limit=limit)
@@ -235,13 +255,17 @@ def test_a_users_lists_show_the_newest_first(api: Api, user: int, source: psycop
         ("DELETE", f"/users/{NOBODY}", None),
         ("GET", f"/users/{NOBODY}/watched", None),
         ("GET", f"/users/{NOBODY}/ratings", None),
+        ("GET", f"/users/{NOBODY}/dismissed", None),
         ("GET", f"/movies/{NOTHING}", None),
         ("GET", f"/movies/{2**63}", None),
         ("GET", "/movies/0", None),
         ("DELETE", f"/watched/1/{NOTHING}", None),
         ("DELETE", f"/ratings/{NOBODY}/1", None),
+        ("DELETE", f"/dismissed/{NOBODY}/1", None),
         ("POST", "/watched", {"user_id": NOBODY, "movie_id": 1}),
         ("POST", "/watched", {"user_id": 1, "movie_id": NOTHING}),
+        ("POST", "/dismissed", {"user_id": NOBODY, "movie_id": 1}),
+        ("POST", "/dismissed", {"user_id": 1, "movie_id": NOTHING}),
         ("POST", "/ratings", {"user_id": NOBODY, "movie_id": 1, "rating": 1}),
         ("POST", "/ratings", {"user_id": 1, "movie_id": NOTHING, "rating": 1}),
         ("GET", "/nowhere", None),
@@ -391,7 +415,8 @@ def test_an_erased_user_is_followed_to_the_end(
     user = api.new_user()
     for movie in range(1, 6):
         api.post("/ratings", user_id=user, movie_id=movie, rating=3)
-    tables = ("users", "watched_movies", "ratings")
+    api.post("/dismissed", user_id=user, movie_id=6)
+    tables = ("users", "watched_movies", "ratings", "dismissed_movies")
 
     def count(query: str) -> list[int]:
         return [warehouse.query(query.format(table), {"user": user}).result_rows[0][0] for table in tables]
@@ -402,11 +427,11 @@ def test_an_erased_user_is_followed_to_the_end(
     def tombstones() -> list[int]:
         return count("SELECT uniqExact(_version) FROM raw.{} WHERE user_id = %(user)s AND _deleted")
 
-    wait_until(lambda: alive() == [1, 5, 5], "the warehouse has the user")
+    wait_until(lambda: alive() == [1, 5, 5, 1], "the warehouse has the user")
     api.delete(f"/users/{user}")
     problem(api.http.get(f"/users/{user}"), 404)
     for table in tables:
         left = source.execute(f"SELECT FROM {table} WHERE user_id = %s", [user])
         assert left.rowcount == 0
-    wait_until(lambda: alive() == [0, 0, 0], "the warehouse forgets the user")
-    assert tombstones() == [1, 5, 5]
+    wait_until(lambda: alive() == [0, 0, 0, 0], "the warehouse forgets the user")
+    assert tombstones() == [1, 5, 5, 1]

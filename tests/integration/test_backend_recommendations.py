@@ -203,6 +203,28 @@ def test_films_that_are_asked_to_be_left_out_are_not_there(api: httpx.Client, us
     assert ids(recommended(api, user, n=19, exclude=f"{personal[0]}")) == personal[1:]
 
 
+def test_a_dismissed_film_is_not_recommended_again_until_it_is_taken_back(
+    settings: Settings, api: httpx.Client, user: int
+) -> None:
+    path = f"/recommendations/{user}"
+    popular = recommended(api, user, n=11)
+    rate(api, user, ids(popular)[10], 5.0)
+    before = recommended(api, user, n=11)
+    first = ids(before)[0]
+    assert first in ids(api.get(f"/movies/{ids(before)[1]}/similar", params={"limit": 100}).json())
+    body = {"user_id": user, "movie_id": first}
+    tag = api.get(path, params={"n": 11}).headers["ETag"]
+    api.post("/dismissed", json=body).raise_for_status()
+    assert api.get(path, params={"n": 11}, headers={"If-None-Match": tag}).status_code == 200
+    for reply in from_all(settings, path):  # whichever process answers, and whatever it has at hand
+        assert ids(reply) == ids(before)[1:]
+    assert first not in ids(recommended(api, user, n=100, exclude_watched=False))
+    similar = {"limit": 100, "user_id": user}
+    assert first not in ids(api.get(f"/movies/{ids(before)[1]}/similar", params=similar).json())
+    api.delete(f"/dismissed/{user}/{first}").raise_for_status()
+    assert recommended(api, user, n=11)["items"] == before["items"]
+
+
 def test_similar_films_leave_out_what_a_user_has_watched(api: httpx.Client, user: int) -> None:
     (film,) = ids(recommended(api, user, n=1))
 

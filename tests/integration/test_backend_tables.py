@@ -178,10 +178,12 @@ def test_a_row_that_the_database_discards_is_refused_with_a_reason(
         for table, deed, method, path, body in (
             ("users", "INSERT", "POST", "/users", person),
             ("watched_movies", "INSERT", "POST", "/watched", {"user_id": user, "movie_id": 2}),
+            ("dismissed_movies", "INSERT", "POST", "/dismissed", {"user_id": user, "movie_id": 2}),
             ("ratings", "INSERT", "POST", "/ratings", {"user_id": user, "movie_id": 2, "rating": 4}),
             ("ratings", "UPDATE", "POST", "/ratings", {"user_id": user, "movie_id": 1, "rating": 2}),
             ("ratings", "DELETE", "DELETE", f"/ratings/{user}/1", None),
             ("watched_movies", "DELETE", "DELETE", f"/watched/{user}/1", None),
+            ("dismissed_movies", "DELETE", "DELETE", f"/dismissed/{user}/2", None),
             ("users", "DELETE", "DELETE", f"/users/{user}", None),
         ):
             empty.execute(DISCARD.format(deed=deed, table=table).encode())

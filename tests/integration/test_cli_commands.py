@@ -124,6 +124,20 @@ def test_movies(dataflix: Program) -> None:
     assert dataflix.fault(3, "movies", "show", "qqqqxxxxzzzz")["code"] == "not_found"
 
 
+def test_dismiss_and_take_it_back(dataflix: Program, user_id: str) -> None:
+    first = dataflix.json("recommend", user_id)["items"][0]
+    film = str(first["movie_id"])
+    assert dataflix.json("dismiss", user_id, film)["movie_id"] == first["movie_id"]
+    shown = dataflix.json("recommend", user_id, "--include-watched", "-n", "100")["items"]
+    assert first["movie_id"] not in [one["movie_id"] for one in shown]
+    (item,) = dataflix.json("dismissed", user_id)["items"]
+    assert item["movie"]["title"] == first["title"]
+    assert dataflix.json("undismiss", user_id, film)["deleted"] is True
+    assert dataflix.json("recommend", user_id)["items"][0]["movie_id"] == first["movie_id"]
+    fault = dataflix.fault(3, "undismiss", user_id, film)
+    assert "dataflix dismissed USER lists" in fault["message"]
+
+
 def test_watch_rate_and_recommend(dataflix: Program, user_id: str) -> None:
     before = dataflix.json("recommend", user_id)
     assert before["strategy"] == "popular"

@@ -163,3 +163,32 @@ def test_an_api_that_is_away_is_told_and_nothing_hangs(environ: dict[str, str]) 
     with terminal(PROGRAM, environ={**environ, "DATAFLIX_API_URL": "http://127.0.0.1:1"}) as session:
         assert session.ended() == 4
         assert "./run.sh" in session.text
+
+
+def test_a_film_of_no_interest(session: Terminal, newcomer: str, source: psycopg.Connection) -> None:
+    def dismissed() -> int:
+        rows = source.execute(
+            "SELECT count(*) FROM dismissed_movies JOIN users USING (user_id) WHERE name = %s", [newcomer]
+        )
+        return int(rows.fetchall()[0][0])
+
+    sign_up(session, newcomer)
+    session.clear()
+    session.type("/dismiss 1" + ENTER)  # the first of the films that are recommended
+    session.wait_for("not watched, not interested", "what is popular", READY)
+    assert dismissed() == 1
+    session.clear()
+    session.type("/dismissed" + ENTER)
+    session.wait_for("film > /dismissed", "just now", READY)
+    session.type("1" + ENTER)
+    session.wait_for("you: not watched, not interested", "n: not interested")
+    session.clear()
+    session.type("n" + ENTER)
+    session.wait_for("not watched", "what is popular", READY)
+    assert dismissed() == 0
+    session.clear()
+    session.type(F4)
+    session.wait_for("not watched, not interested again", READY)
+    assert dismissed() == 1
+    session.type("/dismiss" + ENTER)
+    session.wait_for("which film?", READY)

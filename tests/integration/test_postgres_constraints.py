@@ -15,6 +15,7 @@ def source_rows(empty: psycopg.Connection) -> psycopg.Connection:
     empty.execute("INSERT INTO movies (movie_id, title) VALUES (1, 'Heat'), (2, 'Alien')")
     empty.execute("INSERT INTO watched_movies (user_id, movie_id) VALUES (1, 1)")
     empty.execute("INSERT INTO ratings (user_id, movie_id, rating) VALUES (1, 1, 4.5)")
+    empty.execute("INSERT INTO dismissed_movies (user_id, movie_id) VALUES (1, 2)")
     return empty
 
 
@@ -31,6 +32,10 @@ def source_rows(empty: psycopg.Connection) -> psycopg.Connection:
         ("INSERT INTO ratings (user_id, movie_id, rating) VALUES (1, 1, 4)", errors.UniqueViolation),
         ("INSERT INTO watched_movies (user_id, movie_id) VALUES (1, 3)", errors.ForeignKeyViolation),
         ("INSERT INTO watched_movies (user_id, movie_id) VALUES (2, 1)", errors.ForeignKeyViolation),
+        ("INSERT INTO dismissed_movies (user_id, movie_id) VALUES (1, 3)", errors.ForeignKeyViolation),
+        ("INSERT INTO dismissed_movies (user_id, movie_id) VALUES (2, 1)", errors.ForeignKeyViolation),
+        ("INSERT INTO dismissed_movies (user_id, movie_id) VALUES (1, 2)", errors.UniqueViolation),
+        ("UPDATE dismissed_movies SET dismissed_at = 'infinity'", errors.CheckViolation),
         ("INSERT INTO users (email) VALUES ('Ada@example.com')", errors.UniqueViolation),
         ("INSERT INTO users (email) VALUES ('ADA@example.com')", errors.UniqueViolation),
         ("UPDATE users SET birth_year = 1066", errors.CheckViolation),

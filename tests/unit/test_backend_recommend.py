@@ -34,11 +34,14 @@ def with_model(*movie_ids: int) -> Serving:
     return combine(films, Served(CHAMPION, small_model()), "registry")
 
 
-def user(user_id: int, ratings: dict[int, float], watched: tuple[int, ...] = ()) -> UserFilms:
+def user(
+    user_id: int, ratings: dict[int, float], watched: tuple[int, ...] = (), dismissed: tuple[int, ...] = ()
+) -> UserFilms:
     rated = np.asarray(sorted(ratings), np.int64)
     seen = np.asarray(sorted({*ratings, *watched}), np.int64)
     stars = np.asarray([ratings[one] for one in sorted(ratings)])
-    return UserFilms(user_id, seen, rated, stars, repr((seen, rated, stars)).encode())
+    unwanted = np.asarray(dismissed, np.int64)
+    return UserFilms(user_id, seen, rated, stars, unwanted, repr((seen, rated, stars, unwanted)).encode())
 
 
 def ids(reply: dict[str, Any]) -> list[int]:
@@ -106,6 +109,17 @@ def test_watched_films_are_left_out_unless_they_are_wanted() -> None:
     someone = user(1, {10: 5.0, 20: 3.0}, watched=(30,))
     assert ids(make_reply(with_model(), someone, Query(10))) == [40]
     assert sorted(ids(make_reply(with_model(), someone, Query(10, unwatched=False)))) == [10, 20, 30, 40]
+
+
+def test_dismissed_films_are_left_out_whatever_is_asked_for() -> None:
+    someone = user(1, {10: 5.0, 20: 3.0}, dismissed=(20, 30))
+    assert ids(make_reply(with_model(), someone, Query(10))) == [40]
+    assert sorted(ids(make_reply(with_model(), someone, Query(10, unwatched=False)))) == [10, 40]
+    assert ids(make_reply(with_model(10, 20, 30, 40, 60), user(1, {}, dismissed=(60,)), Query(10)))[-1] != 60
+    popular = Serving(catalogue(10, 20, 30)).with_popular([(30, 1.0), (20, 0.5), (10, 0.0)])
+    stranger = user(77, {}, dismissed=(30,))
+    assert ids(make_reply(popular, stranger, Query(2))) == [20, 10]
+    assert entity_tag(popular, stranger, Query(2)) != entity_tag(popular, user(77, {}), Query(2))
 
 
 def test_a_genre_bounds_the_choice() -> None:

@@ -11,7 +11,7 @@ def contract(column: str, key: str = '["a"]') -> str:
 
 
 def test_the_shipped_contract_begins_with_the_tables_of_the_service() -> None:
-    assert list(tables())[:4] == ["users", "movies", "watched_movies", "ratings"]
+    assert list(tables())[:5] == ["users", "movies", "watched_movies", "ratings", "dismissed_movies"]
     assert tables()["users"].raw_topic == "cdc.public.users"
     assert tables()["users"].masked_topic == "masked.users"
 

@@ -67,7 +67,7 @@ def entity_tag(serving: Serving, user: UserFilms, query: Query) -> str:
 
 def _popular_state(serving: Serving, user: UserFilms, query: Query) -> object:
     """What a reply of popular films depends on: their head, or of a genre's films perhaps the whole list."""
-    hidden = len(user.watched) + len(query.exclude)
+    hidden = len(user.watched) + len(user.dismissed) + len(query.exclude)
     return serving.popular_state if query.genre else serving.popular[: query.count + hidden]
 
 
@@ -107,8 +107,8 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
 
 def _hidden(user: UserFilms, query: Query) -> NDArray[np.int64]:
     """Ids of the films to leave out."""
-    excluded = np.array(query.exclude, np.int64)
-    return np.concatenate((user.watched, excluded)) if query.unwatched else excluded
+    watched = user.watched if query.unwatched else user.watched[:0]
+    return np.concatenate((watched, user.dismissed, np.array(query.exclude, np.int64)))
 
 
 def _ratings(serving: Serving, user: UserFilms) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

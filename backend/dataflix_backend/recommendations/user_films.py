@@ -1,4 +1,4 @@
-"""What someone has watched and rated, as PostgreSQL has it now: one statement, one moment.
+"""What someone has watched, rated and dismissed, as PostgreSQL has it now: one statement, one moment.
 
 The same statement looks whether the films that are about to be shown are still there.
 """
@@ -22,6 +22,8 @@ SELECT array_send(ARRAY(SELECT movie_id::int8 FROM watched_movies w WHERE w.user
                         ORDER BY movie_id)),
        array_send(ARRAY(SELECT movie_id::int8 FROM ratings WHERE user_id = u.user_id ORDER BY movie_id)),
        array_send(ARRAY(SELECT (2 * rating)::int2 FROM ratings WHERE user_id = u.user_id ORDER BY movie_id)),
+       array_send(ARRAY(SELECT movie_id::int8 FROM dismissed_movies d WHERE d.user_id = u.user_id
+                        ORDER BY movie_id)),
        array_send(ARRAY({GONE}))
 FROM users u
 WHERE u.user_id = %(user)s
@@ -42,6 +44,7 @@ class UserFilms:
         watched: ids, rising.
         rated: ids, rising.
         stars: of those rated.
+        dismissed: ids of films that are of no interest, rising.
         state: equal for equal films and ratings.
     """
 
@@ -49,6 +52,7 @@ class UserFilms:
     watched: NDArray[np.int64]
     rated: NDArray[np.int64]
     stars: NDArray[np.float64]
+    dismissed: NDArray[np.int64]
     state: bytes
 
 
@@ -66,13 +70,14 @@ def read_user_films(
     row = connection.execute(_FILMS, parameters, prepare=True, binary=True).fetchone()
     if row is None:
         return None
-    watched, rated, halves, gone = row
+    watched, rated, halves, dismissed, gone = row
     user = UserFilms(
         user_id,
         numbers(watched, BIGINTS),
         numbers(rated, BIGINTS),
         numbers(halves, SMALLINTS) / 2.0,
-        b"".join((watched, rated, halves)),
+        numbers(dismissed, BIGINTS),
+        b"".join((watched, rated, halves, dismissed)),
     )
     return user, set(numbers(gone, BIGINTS).tolist())
 

@@ -61,7 +61,7 @@ class WantedSimilar(QueryString):
     """Which similar films."""
 
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
-    user_id: Annotated[Id | None, Field(description="Leave out what this user has watched.")] = None
+    user_id: Annotated[Id | None, Field(description="Leave out what this user watched or dismissed.")] = None
 
 
 class ModelAbout(Reply):
@@ -168,7 +168,7 @@ class SimilarMovies(Reply):
     responses={304: "Nothing has changed since the reply with this tag.", 404: "There is no user of this id."}
 )
 def recommend(user_id: int, wanted: Wanted) -> Response:
-    """Recommend films to a user.
+    """Recommend films to a user, without those that they have dismissed.
 
     The order is from everybody's ratings and from the user's own as they are now: a rating is reflected
     in the next reply.
@@ -208,8 +208,8 @@ def alike(movie_id: int, wanted: WantedSimilar) -> Response:
     if serving.served is None:
         return _json({"items": [], "model": None})
     with context().pool.connection() as connection:
-        watched = _watched(connection, wanted.user_id)
-        scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, watched)
+        hidden = _hidden(connection, wanted.user_id)
+        scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, hidden)
         movies = read_movies(connection, [movie_id, *scores])
     if movie_id not in movies:
         raise no_movie()  # deleted since the catalogue was read
@@ -256,14 +256,14 @@ def _ids(listed: str) -> tuple[int, ...]:
     return tuple(sorted(one for one in numbers if LEAST_ID <= one <= MOST_ID))
 
 
-def _watched(connection: Connection[TupleRow], user_id: int | None) -> NDArray[np.int64]:
-    """What a user has watched; nothing, where no user is asked about."""
+def _hidden(connection: Connection[TupleRow], user_id: int | None) -> NDArray[np.int64]:
+    """What a user has watched or dismissed; nothing, where no user is asked about."""
     if user_id is None:
         return np.empty(0, np.int64)
     found = read_user_films(connection, user_id)
     if found is None:
         raise no_user()
-    return found[0].watched
+    return np.concatenate((found[0].watched, found[0].dismissed))
 
 
 def _scores_alike(

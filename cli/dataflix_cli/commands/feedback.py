@@ -1,7 +1,8 @@
-"""``dataflix rate``, ``unrate``, ``ratings``, ``watch``, ``unwatch``, ``watched``."""
+"""What users say of films: ``dataflix rate``, ``watch``, ``dismiss``, their lists, and how to undo them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,9 @@ from dataflix_cli.command_line import AsJson, Limit, Movie, OwnUser, Runtime, Us
 from dataflix_cli.exit_codes import UsageFault
 from dataflix_cli.name_lookup import confirm, pick_movie, pick_user, titled
 from dataflix_cli.stars import StarsError, draw, parse_stars
+from dataflix_contract.console import Console
 
-app = group("What a user has watched and rated.")
+app = group("What a user says of films.")
 
 
 @app.command()
@@ -60,7 +62,7 @@ def unrate(ctx: typer.Context, user: User, movie: Movie, yes: Yes = False, as_js
 @app.command()
 def ratings(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List a user's ratings, newest first."""
-    _list(ctx, "ratings", user, limit, as_json=as_json)
+    _list(ctx, "ratings", user, limit, output.rated, as_json=as_json)
 
 
 @app.command()
@@ -83,7 +85,29 @@ def unwatch(ctx: typer.Context, user: User, movie: Movie, yes: Yes = False, as_j
 @app.command()
 def watched(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List what a user has watched, newest first."""
-    _list(ctx, "watched", user, limit, as_json=as_json)
+    _list(ctx, "watched", user, limit, output.rated, as_json=as_json)
+
+
+@app.command()
+def dismiss(ctx: typer.Context, user: User, movie: Movie, as_json: AsJson = False) -> None:
+    """Say that a film is of no interest: it is not recommended to the user again."""
+    run, user_id, film = _of_both(ctx, user, movie, as_json=as_json)
+    document = run.api.post("/dismissed", {"user_id": user_id, "movie_id": film["movie_id"]})
+    told = f"user {user_id} is not interested in {titled(film)}"
+    output.emit(document, as_json=as_json, show=output.say(told))
+
+
+@app.command()
+def undismiss(ctx: typer.Context, user: User, movie: Movie, as_json: AsJson = False) -> None:
+    """Let a dismissed film be recommended again."""
+    run, user_id, film = _of_both(ctx, user, movie, as_json=as_json)
+    _delete(run, "dismissed", user_id, film, f"{titled(film)} may be recommended again", as_json=as_json)
+
+
+@app.command()
+def dismissed(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """List what a user is not interested in, newest first."""
+    _list(ctx, "dismissed", user, limit, output.dismissed, as_json=as_json)
 
 
 def _of_both(ctx: typer.Context, user: str, movie: str, *, as_json: bool) -> tuple[Runtime, int, Document]:
@@ -99,8 +123,16 @@ def _delete(run: Runtime, what: str, user_id: int, film: Document, told: str, *,
     output.emit(document, as_json=as_json, show=output.say(told))
 
 
-def _list(ctx: typer.Context, what: str, user: str | None, limit: int, *, as_json: bool) -> None:
+def _list(
+    ctx: typer.Context,
+    what: str,
+    user: str | None,
+    limit: int,
+    show: Callable[[Console, Any], None],
+    *,
+    as_json: bool,
+) -> None:
     """Show one of the API's lists of a user."""
     run = runtime(ctx)
     items, more = run.api.items(f"/users/{pick_user(run, user, as_json=as_json)}/{what}", limit)
-    output.emit({"items": items, "more": more}, as_json=as_json, show=output.rated)
+    output.emit({"items": items, "more": more}, as_json=as_json, show=show)

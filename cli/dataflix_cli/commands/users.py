@@ -60,7 +60,7 @@ def show(ctx: typer.Context, user: OwnUser = None, as_json: AsJson = False) -> N
 def delete(ctx: typer.Context, user: User, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a user and everything that belongs to it, here and in the warehouse."""
     user_id = pick_user(runtime(ctx), user, as_json=as_json)
-    confirm(f"Delete user {user_id} with everything watched and rated?", yes=yes, as_json=as_json)
+    confirm(f"Delete user {user_id} with everything watched, rated and dismissed?", yes=yes, as_json=as_json)
     runtime(ctx).api.delete(f"/users/{user_id}")
     document = {"deleted": True, "user_id": user_id}
     output.emit(document, as_json=as_json, show=output.say(f"user {user_id} is deleted"))
