@@ -54,8 +54,10 @@ from dataflix_recommender import (
     rank,
     save,
 )
+from dataflix_training.evaluation import evaluate_ranker, holdout_users
+from dataflix_training.experiment import TEST_SHARE
 from dataflix_training.fitting import Recipe, assemble, fit_ranker, fit_svd
-from dataflix_training.ratings import in_order
+from dataflix_training.ratings import Ratings, in_order, split_latest
 from figures import percentiles, report
 
 _MOVIELENS = Path(__file__).resolve().parents[2] / "shared/movielens/ml-latest-small"
@@ -63,6 +65,7 @@ _RATINGS, _FRESH = 50, 5
 _USERS = 50
 _FRESH_STARS = 4.5
 _NOISE = 0.87**2
+_DIVERSITIES = (0.0, 0.3, 0.6)
 #: A route that does nothing: in the backend's application, and in a Flask application of its own.
 _BARE, _ALONE = "/bare", "/alone/"
 _CLIENTS, _CONNECTIONS = 2, 4
@@ -92,6 +95,23 @@ def main(  # noqa: PLR0913, PLR0917 - options
             _closed(port, paths, 2.0)
             report(f"{rate} requests a second", _steady(port, paths, rate, seconds), as_json=as_json)
             report("throughput", _throughput(port, paths, seconds, rounds), as_json=as_json)
+
+
+@app.command()
+def diversity(
+    movielens: Annotated[Path, typer.Option(help="A MovieLens release.")] = _MOVIELENS,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Judge rankings of different diversity by the latest fifth of each user's ratings."""
+    known, held_out = split_latest(_read(movielens), TEST_SHARE)
+    recipe = Recipe()
+    fitted = assemble(known, fit_svd(known, recipe), fit_ranker(known, recipe), _NOISE, recipe.watched)
+    judges = holdout_users(known, held_out)
+    for asked in _DIVERSITIES:
+        ranked = evaluate_ranker(fitted, judges, asked)
+        gain = ranked.gains.estimate()
+        figures = {"nDCG@10": gain.value, "standard error": gain.error, "coverage": ranked.coverage}
+        report(f"diversity {asked:g}", figures, as_json=as_json)
 
 
 @app.command(hidden=True)
@@ -125,10 +145,14 @@ def _database(settings: Settings) -> Iterator[Settings]:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(own.postgres_db)))
 
 
-def _train(movielens: Path, path: Path) -> Path:
+def _read(movielens: Path) -> Ratings:
     table = np.loadtxt(movielens / "ratings.csv", delimiter=",", skiprows=1)
     moments = (1e6 * table[:, 3]).astype(np.int64)
-    ratings = in_order(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], moments, 1)
+    return in_order(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], moments, 1)
+
+
+def _train(movielens: Path, path: Path) -> Path:
+    ratings = _read(movielens)
     recipe = Recipe()
     svd, ranker = fit_svd(ratings, recipe), fit_ranker(ratings, recipe, {})
     save(assemble(ratings, svd, ranker, svd.item_ids, _NOISE, recipe.watched), path)

@@ -16,6 +16,7 @@ one another cost more than they bring.
 """
 
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
+from dataflix_recommender.diversity import candidates, diversify
 from dataflix_recommender.foldin import Taste, fold_in, predict_stars, stars_deviation
 from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.ranking import (
@@ -44,8 +45,10 @@ __all__ = [
     "Taste",
     "Votes",
     "because",
+    "candidates",
     "damped_means",
     "digest",
+    "diversify",
     "fit",
     "fold_in",
     "identities",

@@ -182,6 +182,7 @@ def test_what_is_asked_for_bounds_the_reply(api: httpx.Client, user: int) -> Non
     assert film not in ids(recommended(api, user, genre=genre))
     assert film in ids(recommended(api, user, genre=genre, exclude_watched=False))
     queries: list[dict[str, Any]] = [{"n": 0}, {"n": 101}, {"n": "x"}, {"exclude_watched": "perhaps"}]
+    queries += [{"diversity": one} for one in (-0.1, 1.1, "nan", "much")]
     queries += [{"more": 1}, *({"exclude": one} for one in ("x", "1,", ",1", "1;2", ",".join(["1"] * 101)))]
     for query in queries:
         refused = api.get(f"/recommendations/{user}", params=query)
@@ -223,6 +224,17 @@ def test_a_dismissed_film_is_not_recommended_again_until_it_is_taken_back(
     assert first not in ids(api.get(f"/movies/{ids(before)[1]}/similar", params=similar).json())
     api.delete(f"/dismissed/{user}/{first}").raise_for_status()
     assert recommended(api, user, n=11)["items"] == before["items"]
+
+
+def test_films_that_are_to_be_unlike_each_other_are_others(api: httpx.Client, user: int) -> None:
+    for film in ids(recommended(api, user, n=3)):
+        rate(api, user, film, 5.0)
+    plain = recommended(api, user, n=20)
+    assert recommended(api, user, n=20, diversity=0)["items"] == plain["items"]
+    diverse = recommended(api, user, n=20, diversity=0.6)
+    assert len(set(ids(diverse))) == 20
+    assert ids(diverse)[0] == ids(plain)[0]
+    assert set(ids(diverse)) != set(ids(plain))
 
 
 def test_similar_films_leave_out_what_a_user_has_watched(api: httpx.Client, user: int) -> None:

@@ -160,6 +160,9 @@ def test_watch_rate_and_recommend(dataflix: Program, user_id: str) -> None:
     left_out = [part for film in kept[:2] for part in ("--exclude", str(film["movie_id"]))]
     rest = dataflix.json("recommend", user_id, "-n", "98", *left_out)["items"]
     assert rest == kept[2:]
+    diverse = dataflix.json("recommend", user_id, "-n", "20", "--diversity", "0.6")["items"]
+    assert diverse[0] == kept[0]
+    assert diverse != kept[:20]
     westerns = dataflix.json("recommend", user_id, "--genre", "Western")["items"]
     assert westerns
     assert all("Western" in film["genres"] for film in westerns)

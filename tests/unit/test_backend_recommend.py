@@ -122,6 +122,16 @@ def test_dismissed_films_are_left_out_whatever_is_asked_for() -> None:
     assert entity_tag(popular, stranger, Query(2)) != entity_tag(popular, user(77, {}), Query(2))
 
 
+def test_diversity_is_asked_for_with_each_reply() -> None:
+    stranger = user(77, {10: 4.0})
+    alike = combine(catalogue(10, 20, 30, 40), Served(CHAMPION, small_model()), "registry")
+    plain, diverse = Query(2), Query(2, diversity=1.0)
+    assert ids(make_reply(alike, stranger, plain))[0] == ids(make_reply(alike, stranger, diverse))[0] == 30
+    assert ids(make_reply(alike, stranger, plain)) == [30, 20]
+    assert ids(make_reply(alike, stranger, diverse)) == [30, 40]
+    assert entity_tag(alike, stranger, plain) != entity_tag(alike, stranger, diverse)
+
+
 def test_a_genre_bounds_the_choice() -> None:
     someone = user(77, {})
     assert ids(make_reply(with_model(), someone, Query(10, "Comedy"))) == [20, 30]

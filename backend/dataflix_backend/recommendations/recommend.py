@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.serving import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
-from dataflix_recommender import because, fold_in, predict_stars, rank, stars_deviation, votes
+from dataflix_recommender import (
+    because,
+    candidates,
+    diversify,
+    fold_in,
+    predict_stars,
+    rank,
+    stars_deviation,
+    votes,
+)
 
 #: The last of so many places is for a film that nobody has rated, where its kind suits the user.
 NEW_EVERY = 10
@@ -31,12 +40,14 @@ class Query:
         genre: of which genre, in any case; empty: of any.
         unwatched: only films that the user has not watched.
         exclude: ids of films to leave out, rising.
+        diversity: how much it counts that films are unlike each other, from 0 to 1.
     """
 
     count: int
     genre: str = ""
     unwatched: bool = True
     exclude: tuple[int, ...] = ()
+    diversity: float = 0.0
 
 
 def make_reply(serving: Serving, user: UserFilms, query: Query) -> dict[str, Any]:
@@ -78,13 +89,14 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
     best = rank(
         model,
         profile,
-        query.count,
+        candidates(query.count, query.diversity),
         exclude=_hidden(user, query),
         among=_among(serving, query.genre, len(model.item_ids)),
         rated=not query.unwatched,
         given=given,
         new_every=NEW_EVERY,
     )
+    best = diversify(model, best, query.count, query.diversity)
     taste = fold_in(model, profile)
     stars = predict_stars(model, taste, best.item_ids).tolist()
     deviations = stars_deviation(model, taste, best.item_ids)

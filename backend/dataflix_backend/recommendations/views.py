@@ -55,6 +55,17 @@ class Wanted(QueryString):
             examples=["1,2"],
         ),
     ] = ""
+    diversity: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="How much it counts that films are unlike each other (maximal marginal relevance),"
+            " beside how well each one fits. Popular films, without a model, stay as they are.",
+            examples=[0.3],
+        ),
+    ] = 0.0
 
 
 class WantedSimilar(QueryString):
@@ -111,7 +122,8 @@ class Recommendation(Reply):
     score: Annotated[
         float | None,
         Field(
-            description="What the films are ordered by, within this reply; null for those that the model does"
+            description="How well the film fits, within this reply: without `diversity` the films are in its"
+            " order; null for those that the model does"
             " not know, which follow its own, the newest first."
         ),
     ]
@@ -174,7 +186,9 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     in the next reply.
     """
     serving = current_serving()
-    query = Query(wanted.n, wanted.genre or "", wanted.exclude_watched, _ids(wanted.exclude))
+    query = Query(
+        wanted.n, wanted.genre or "", wanted.exclude_watched, _ids(wanted.exclude), wanted.diversity
+    )
     expected = serving.replies.get((user_id, query))
     with context().pool.connection() as connection:
         found = read_user_films(connection, user_id, expected.movie_ids if expected else ())

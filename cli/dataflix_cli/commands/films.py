@@ -85,6 +85,9 @@ def recommend(
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this film: id or title; may be repeated.")
     ] = None,
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="How much it counts that the films are unlike each other.")
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Recommend films, with predicted stars and the film that each one resembles."""
@@ -96,5 +99,6 @@ def recommend(
         genre=genre,
         exclude_watched="false" if include_watched else None,
         exclude=",".join(excluded) or None,
+        diversity=diversity or None,
     )
     output.emit(document, as_json=as_json, show=output.recommendations)
