@@ -46,12 +46,12 @@ from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.importer import import_release
 from dataflix_postgres.migrations import set_up
 from dataflix_recommender import (
-    because,
     digest,
     fold_in,
     load,
     predict_stars,
     rank,
+    reasons,
     save,
 )
 from dataflix_training.evaluation import evaluate_ranker, holdout_users
@@ -226,7 +226,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
                     model, fold_in(model, profile), best.item_ids
                 ),
             )
-            timed("because", lambda profile=profile, best=best: because(model, profile, best.item_ids))
+            timed("reasons", lambda profile=profile, best=best: reasons(model, profile, best.item_ids))
     return {
         "films": float(len(model.item_ids)),
         "ratings of a user, median": float(np.median([len(user.rated) for user in people])),

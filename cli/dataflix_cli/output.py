@@ -163,14 +163,13 @@ def recommendations(screen: Console, document: Mapping[str, Any], before: list[i
     """
     rows = table("", *([] if before is None else [" "]), "film", "stars", "because you liked", right=[""])
     for place, one in enumerate(document["items"]):
-        because = one["because"]
         moved = [] if before is None else [_moved(one["movie_id"], place, before)]
         rows.add_row(
             str(place + 1),
             *moved,
             f"{escape(titled(one))} [dim]#{one['movie_id']}[/]{_newness(one)}",
             f"[yellow]{draw(one['stars'])}[/] {_give_or_take(one)}",
-            escape(because["title"]) if because else "",
+            escape(" and ".join(reason["title"] for reason in one["reasons"])),
         )
     _print_list(screen, rows, document, "nothing is left to recommend: try another genre")
     line(screen, basis(document), style="dim")

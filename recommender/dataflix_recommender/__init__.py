@@ -12,7 +12,7 @@ one another cost more than they bring.
     profile = model.profile(user_id=7, fresh={318: 5.0, 2571: 0.5})
     best = rank(model, profile, count=10)
     stars = predict_stars(model, fold_in(model, profile), best.item_ids)
-    reasons = because(model, profile, best.item_ids)
+    why = reasons(model, profile, best.item_ids)
 """
 
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
@@ -22,10 +22,10 @@ from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.ranking import (
     Ranking,
     Votes,
-    because,
     damped_means,
     popularity,
     rank,
+    reasons,
     scores,
     similar,
     votes,
@@ -44,7 +44,6 @@ __all__ = [
     "Ranking",
     "Taste",
     "Votes",
-    "because",
     "candidates",
     "damped_means",
     "digest",
@@ -58,6 +57,7 @@ __all__ = [
     "popularity",
     "predict_stars",
     "rank",
+    "reasons",
     "save",
     "scores",
     "similar",

@@ -19,6 +19,8 @@ WATCHED = 0.5
 POPULARITY, POPULARITY_HALF = 0.2, 10
 #: Averages that differ by less, in stars, differ by rounding only.
 _LEAST_SPREAD = 1e-9
+#: How much the second film must speak for one, in parts of what the first does, to be named as a reason too.
+SECOND_REASON = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,13 @@ def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
     return Ranking(model.item_ids[model.ranker_items[row][best]], values[best])
 
 
-def because(
+def reasons(
     model: Model, profile: Profile, item_ids: ArrayLike, given: Votes | None = None
-) -> list[int | None]:
-    """For each film, the rated one that speaks for it most ("because you liked ..."), or None.
+) -> list[list[int]]:
+    """For each film, the rated ones that speak for it most ("because you liked ... and ...").
+
+    None, one, or two, the strongest first: the second is named when it speaks at least
+    :data:`SECOND_REASON` times as much.
 
     Args:
         model: the arrays.
@@ -168,11 +173,17 @@ def because(
     found = np.flatnonzero(asked[given.items])
     sources = np.searchsorted(given.ends, found, side="right")
     speaking = np.flatnonzero((given.values[found] > 0) & given.liked[sources])
-    # of several that are written to one place the last one stays: the strongest, of equal ones the first
-    rising = speaking[np.argsort(-given.values[found[speaking]], kind="stable")[::-1]]
-    strongest = np.full(len(asked), UNKNOWN)
-    strongest[given.items[found[rising]]] = profile.items[sources[rising]]
-    return [None if place == UNKNOWN else int(model.item_ids[place]) for place in strongest[wanted]]
+    films, said = given.items[found[speaking]], given.values[found[speaking]]
+    order = np.lexsort((-said, films))  # of equal ones the first
+    films, said = films[order], said[order]
+    rated = model.item_ids[profile.items[sources[speaking[order]]]]
+    first = np.flatnonzero(np.diff(films, prepend=UNKNOWN))
+    second = np.minimum(first + 1, len(films) - 1)
+    two = (second > first) & (films[second] == films[first]) & (said[second] >= SECOND_REASON * said[first])
+    pairs = zip(rated[first].tolist(), rated[second].tolist(), two.tolist(), strict=True)
+    why = [[one, other] if both else [one] for one, other, both in pairs]
+    named = dict(zip(films[first].tolist(), why, strict=True))
+    return [named.get(place, []) for place in wanted.tolist()]
 
 
 def damped_means(counts: IntArray, sums: FloatArray, mean: float, prior: float) -> FloatArray:

@@ -158,8 +158,10 @@ def test_recommendations_and_reasons_are_those_of_the_api(page: Page, settings: 
         expect(item.get_by_role("heading")).to_contain_text(one["title"])
         if one["stars"] is not None:
             expect(item.locator(".predicted")).to_contain_text(f"{one['stars']:.1f} predicted")
-        if one["because"] is not None:
-            expect(item.locator(".because")).to_contain_text(f"because you liked {one['because']['title']}")
+        if titles := [reason["title"] for reason in one["reasons"]]:
+            text = item.locator(".because").inner_text()
+            assert text.startswith(f"because you liked {titles[0]}")
+            assert all(title in text.split(" and ", 1)[-1] for title in titles[1:])
 
 
 @pytest.mark.usefixtures("nobody")

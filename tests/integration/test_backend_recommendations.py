@@ -117,7 +117,7 @@ def test_a_stranger_s_list_is_the_popular_one_until_the_first_rating(api: httpx.
     assert (personal["strategy"], personal["based_on"]) == ("personal", {"ratings": 1, "fresh_ratings": 1})
     assert ids(personal) != ids(popular)[1:]
     reason = {"movie_id": first["movie_id"], "title": first["title"]}
-    assert personal["items"][0]["because"] == reason
+    assert (personal["items"][0]["because"], personal["items"][0]["reasons"]) == (reason, [reason])
     api.delete(f"/watched/{user}/{first['movie_id']}").raise_for_status()
     assert recommended(api, user)["items"] == popular["items"]
     api.delete(f"/users/{user}").raise_for_status()
@@ -148,9 +148,9 @@ def test_a_rating_of_the_training_counts_no_longer_once_it_is_taken_back(
         assert without["items"] != before["items"]
         assert movie_id not in ids(recommended(api, user_id, n=100))  # watched all the same
         assert movie_id not in {
-            item["because"]["movie_id"]
+            reason["movie_id"]
             for item in recommended(api, user_id, n=100)["items"]
-            if item["because"]
+            for reason in item["reasons"]
         }
     finally:
         rate(api, user_id, movie_id, stars)

@@ -56,6 +56,7 @@ def test_a_person_of_the_training_gets_films_stars_and_reasons() -> None:
     best = reply["items"][0]
     assert (best["stars"], best["stars_deviation"]) == (4.25, None)
     assert best["because"] == {"movie_id": 10, "title": "Film 10"}
+    assert best["reasons"] == [best["because"]]
     assert (best["title"], best["release_year"], best["genres"]) == ("Film 30", 1990, ["Drama", "Comedy"])
     assert reply["items"][1]["because"] is None
 
@@ -136,6 +137,15 @@ def test_a_genre_bounds_the_choice() -> None:
     someone = user(77, {})
     assert ids(make_reply(with_model(), someone, Query(10, "Comedy"))) == [20, 30]
     assert ids(make_reply(with_model(), someone, Query(10, "Western"))) == []
+
+
+def test_two_films_are_named_where_both_speak_for_one() -> None:
+    someone = user(77, {10: 5.0, 20: 5.0})
+    best = make_reply(with_model(), someone, Query(1))["items"][0]
+    assert [reason["title"] for reason in best["reasons"]] == ["Film 10", "Film 20"]
+    assert best["because"] == best["reasons"][0]
+    best = make_reply(with_model(20, 30), someone, Query(1))["items"][0]
+    assert best["because"] == {"movie_id": 20, "title": "Film 20"}, "the other one is gone"
 
 
 def test_a_film_that_is_gone_is_neither_shown_nor_a_reason() -> None:

@@ -22,15 +22,15 @@ def drawn(show: Any, document: Any, *, width: int = 100, **options: Any) -> str:
     return screen.file.getvalue()
 
 
-def recommendation(movie_id: int, because: str | None = None) -> dict[str, Any]:
-    reason = {"movie_id": 1, "title": because} if because else None
+def recommendation(movie_id: int, *reasons: str) -> dict[str, Any]:
+    named = [{"movie_id": place, "title": title} for place, title in enumerate(reasons)]
     return {
         **MOVIE,
         "movie_id": movie_id,
         "stars": 4.4,
         "stars_deviation": 0.8,
         "score": 1.0,
-        "because": reason,
+        "reasons": named,
         "new": False,
     }
 
@@ -51,6 +51,8 @@ def test_a_recommendation_has_stars_and_a_reason() -> None:
     assert "The [Godfather] (1972) #76" in told
     assert "★★★★½ 4.4" in told
     assert "Heat" in told
+    two = answer(76, items=[recommendation(76, "Heat", "Ronin")])
+    assert "Heat and Ronin" in drawn(output.recommendations, two)
     assert "from 51 ratings, 1 of them newer than the model; model 3, 2 h old" in told
 
 
@@ -68,7 +70,7 @@ def test_what_has_moved_since_is_marked() -> None:
 
 def test_without_a_model_that_is_said() -> None:
     document = answer(76, model=None, strategy="popular")
-    document["items"][0]["stars"] = document["items"][0]["because"] = None
+    document["items"][0] |= {"stars": None, "reasons": []}
     told = drawn(output.recommendations, document)
     assert "what is popular" in told
     assert "no model of these films is served yet" in told

@@ -9,13 +9,14 @@ from dataflix_recommender import (
     Model,
     Profile,
     Votes,
-    because,
     fold_in,
     predict_stars,
     rank,
+    reasons,
     scores,
     similar,
     stars_deviation,
+    votes,
 )
 from dataflix_recommender.model import FloatArray
 from dataflix_training.experiment import run_experiment
@@ -196,8 +197,35 @@ def test_similar_films_are_the_strongest_of_the_row() -> None:
 
 def test_the_reason_is_the_rated_film_that_speaks_for_it_most() -> None:
     model = small_model()
-    assert because(model, model.profile(1), [30, 40, 999]) == [10, None, None]
-    assert because(model, model.profile(1, fresh={10: 0.5, 20: 5.0}), [30]) == [20]
+    assert reasons(model, model.profile(1), [30, 40, 999]) == [[10], [], []]
+    assert reasons(model, model.profile(1, fresh={10: 0.5, 20: 5.0}), [30]) == [[20]]
+
+
+def test_a_second_reason_is_named_when_it_speaks_half_as_much() -> None:
+    model = small_model()
+    both = model.profile(77, fresh={10: 5.0, 20: 5.0})
+    assert reasons(model, both, [30, 30, 40]) == [[10, 20], [10, 20], []]  # 0.4 and 0.3 of the same stars
+    weaker = model.profile(77, fresh={20: 3.9, 10: 5.0})
+    assert reasons(model, weaker, [30]) == [[10]]
+
+
+def test_reasons_are_those_of_a_slow_count(trained: Model) -> None:
+    for user in trained.user_ids[:20].tolist():
+        profile = trained.profile(int(user))
+        best = rank(trained, profile, 10).item_ids
+        given = votes(trained, profile)
+        starts = np.concatenate([[0], given.ends[:-1]])
+        for film, found in zip(best.tolist(), reasons(trained, profile, best, given), strict=True):
+            place = int(trained.items([film])[0])
+            speaking = []
+            for number, (start, end) in enumerate(zip(starts, given.ends, strict=True)):
+                inside = given.items[start:end] == place
+                said = float(given.values[start:end][inside].sum())
+                if given.liked[number] and said > 0:
+                    speaking.append((-said, number))
+            speaking.sort()
+            expected = [number for said, number in speaking[:2] if said <= speaking[0][0] / 2]
+            assert found == trained.item_ids[profile.items[expected]].tolist()
 
 
 def test_a_five_lifts_similar_films_and_a_half_lowers_them(trained: Model) -> None:

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from dataflix_recommender import (
     Model,
+    candidates,
     damped_means,
+    diversify,
     fold_in,
     popularity,
     predict_stars,
     rank,
     stars_deviation,
 )
-=======
-from dataflix_recommender import Model, candidates, damped_means, diversify, rank
->>>>>>> 40b0f3a (Let a request ask for films that are less alike, by maximal marginal relevance over the ranker's weights, and measure what that costs)
 from dataflix_training.fitting import Factors, rating_sums
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, by_chance
 from dataflix_training.scores import (
@@ -110,7 +108,6 @@ def holdout_users(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) ->
     )
 
 
-<<<<<<< HEAD
 def in_deviations(model: Model, held_out: Ratings) -> Floats | None:
     """How far held-out ratings lie from what is predicted, in the standard deviations that replies come with.
 
@@ -133,16 +130,11 @@ def in_deviations(model: Model, held_out: Ratings) -> Floats | None:
     return np.concatenate(found)
 
 
-def evaluate_ranker(model: Model, holdout: HoldoutUsers) -> Ranked:
-    """A model's rankings, made as serving makes them."""
-    shown = [rank(model, model.profile(int(user)), SHOWN).item_ids for user in holdout.user_ids]
-=======
 def evaluate_ranker(model: Model, holdout: HoldoutUsers, diversity: float = 0.0) -> Ranked:
     """A model's rankings, made as serving makes them when so much diversity is asked for."""
     most = candidates(SHOWN, diversity)
     ranked = [rank(model, model.profile(int(user)), most) for user in holdout.user_ids]
     shown = [diversify(model, one, SHOWN, diversity).item_ids for one in ranked]
->>>>>>> 40b0f3a (Let a request ask for films that are less alike, by maximal marginal relevance over the ranker's weights, and measure what that costs)
     return ranking_scores(shown, holdout.liked, len(holdout.catalogue))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,12 +15,12 @@ from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.serving import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
 from dataflix_recommender import (
-    because,
     candidates,
     diversify,
     fold_in,
     predict_stars,
     rank,
+    reasons,
     stars_deviation,
     votes,
 )
@@ -101,12 +101,12 @@ def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -
     stars = predict_stars(model, taste, best.item_ids).tolist()
     deviations = stars_deviation(model, taste, best.item_ids)
     apart = [None] * len(stars) if deviations is None else deviations.tolist()
-    reasons = because(model, profile, best.item_ids, given)
+    why = reasons(model, profile, best.item_ids, given)
     new = (model.rating_counts[model.items(best.item_ids)] == 0).tolist()
     old = int(np.count_nonzero(~profile.fresh))
     items = [
         _item(serving, *one)
-        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars, apart, reasons, new, strict=True)
+        for one in zip(best.item_ids.tolist(), best.scores.tolist(), stars, apart, new, why, strict=True)
     ]
     if len(items) < query.count:
         items += _unranked(serving, user, query, query.count - len(items))
@@ -142,13 +142,13 @@ def _among(serving: Serving, genre: str, count: int) -> NDArray[np.bool_] | None
 def _popular(serving: Serving, user: UserFilms, query: Query) -> list[dict[str, Any]]:
     chosen = _chosen(serving, user, query)
     fitting = ((movie_id, score) for movie_id, score in serving.popular if chosen(movie_id))
-    return [_item(serving, *one, None, None, None, new=False) for one in islice(fitting, query.count)]
+    return [_item(serving, *one, None, None, new=False) for one in islice(fitting, query.count)]
 
 
 def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> list[dict[str, Any]]:
     """Films that the model says nothing about, the newest first: without stars, score and reason."""
     fitting = filter(_chosen(serving, user, query), serving.rest)
-    return [_item(serving, movie_id, None, None, None, None, new=True) for movie_id in islice(fitting, count)]
+    return [_item(serving, movie_id, None, None, None, new=True) for movie_id in islice(fitting, count)]
 
 
 def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
@@ -171,16 +171,21 @@ def _item(  # noqa: PLR0913, PLR0917 - the item's parts, in its order
     score: float | None,
     stars: float | None,
     deviation: float | None,
-    reason: int | None,
     new: bool,
+    why: Sequence[int] = (),
 ) -> dict[str, Any]:
     film = serving.films.by_id[movie_id]
-    spoke = serving.films.by_id.get(reason) if reason is not None else None
+    spoke = [
+        {"movie_id": reason, "title": serving.films.by_id[reason]["title"]}
+        for reason in why
+        if reason in serving.films.by_id
+    ]
     return {
         **film,
         "stars": None if stars is None else round(stars, _STARS_DIGITS),
         "stars_deviation": None if deviation is None else round(deviation, _STARS_DIGITS),
         "score": None if score is None else round(score, _SCORE_DIGITS),
-        "because": spoke and {"movie_id": reason, "title": spoke["title"]},
+        "because": spoke[0] if spoke else None,
+        "reasons": spoke,
         "new": new,
     }

@@ -95,7 +95,7 @@ class ModelShown(ModelAbout):
 
 
 class Reason(Reply):
-    """The film rated by the user that speaks most for a recommended one."""
+    """A film rated by the user that speaks for a recommended one."""
 
     movie_id: Id
     title: str
@@ -127,7 +127,15 @@ class Recommendation(Reply):
             " not know, which follow its own, the newest first."
         ),
     ]
-    because: Reason | None
+    because: Annotated[Reason | None, Field(description="The first of the reasons.")]
+    reasons: Annotated[
+        list[Reason],
+        Field(
+            max_length=2,
+            description="The films rated by the user that speak most for this one, the strongest first:"
+            " a second one where it speaks at least half as much.",
+        ),
+    ]
     new: Annotated[
         bool,
         Field(
@@ -308,7 +316,7 @@ def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
     started = time.perf_counter()
     found = make_reply(serving, user, query)
     shown = {one["movie_id"] for one in found["items"]}
-    reasons = {one["because"]["movie_id"] for one in found["items"] if one["because"]}
+    reasons = {reason["movie_id"] for one in found["items"] for reason in one["reasons"]}
     body = orjson.dumps({"user_id": user.user_id, **found})
     cache = model_cache()
     if cache is not None:

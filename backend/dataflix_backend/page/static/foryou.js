@@ -97,8 +97,10 @@ function predicted(one) {
   );
 }
 
-function reason({ because }) {
-  return because ? element("p", { className: "because" }, "because you liked ", element("em", { textContent: titled(because) })) : null;
+function reason({ reasons }) {
+  if (!reasons.length) return null;
+  const [first, ...second] = reasons.map((one) => element("em", { textContent: titled(one) }));
+  return element("p", { className: "because" }, "because you liked ", first, ...second.flatMap((one) => [" and ", one]));
 }
 
 function unrated({ new: isNew }) {
