@@ -105,7 +105,8 @@ def diversity(
     """Judge rankings of different diversity by the latest fifth of each user's ratings."""
     known, held_out = split_latest(_read(movielens), TEST_SHARE)
     recipe = Recipe()
-    fitted = assemble(known, fit_svd(known, recipe), fit_ranker(known, recipe), _NOISE, recipe.watched)
+    svd, ranker = fit_svd(known, recipe), fit_ranker(known, recipe, {})
+    fitted = assemble(known, svd, ranker, svd.item_ids, _NOISE, recipe.watched)
     judges = holdout_users(known, held_out)
     for asked in _DIVERSITIES:
         ranked = evaluate_ranker(fitted, judges, asked)
