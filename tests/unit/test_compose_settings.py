@@ -33,8 +33,8 @@ HOSTS = {
 WITHHELD = {
     # a model's profile of a user is not the setting of that name
     "airflow-scheduler": {"profile"},
-    # judges what others ask Kafka Connect
-    "backend": {"connect_host", "connect_port"},
+    # judges what others ask Kafka Connect; and as above
+    "backend": {"connect_host", "connect_port", "profile"},
     # reads what tasks there are, and runs none of them
     "airflow-dags": {
         "clickhouse_batch_user",
