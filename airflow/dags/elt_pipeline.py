@@ -63,7 +63,7 @@ def _schedule() -> CronTriggerTimetable | None:
     schedule=_schedule(),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=3),
+    dagrun_timeout=timedelta(hours=6),
     default_args={"owner": "dataflix", "execution_timeout": timedelta(minutes=45), **RETRIES},
     tags=["dataflix", "daily"],
     description="Reconcile the warehouse with the source, rebuild the marts, train the model",
@@ -104,7 +104,8 @@ def elt_pipeline() -> None:
 
     @task_group(tooltip="A model is trained and registered")
     def train() -> Any:
-        @task
+        # The program ends itself, at a time that follows the number of ratings; this is for 25 million.
+        @task(execution_timeout=timedelta(hours=2))
         def run(batch: str) -> dict[str, Any]:
             """Train a model on the marts, measure it, and register it."""
             with _telling_why("train"):

@@ -10,6 +10,7 @@ import pytest
 
 from dataflix_airflow.airflow_command import dags_folder
 from dataflix_contract import tables
+from dataflix_training.training_run import seconds_allowed
 from support.stack import ROOT
 
 # Airflow parses the folder; what this test asks about is printed as the last line.
@@ -117,5 +118,8 @@ def test_every_task_is_tried_again_soon_and_none_runs_for_ever(parsed: Any) -> N
         assert task["retries"] >= 3
         assert task["retry_seconds"] <= 15
         assert task["backoff"] == 2.0
-        assert 0 < task["timeout"] <= 3600
+        assert 0 < task["timeout"] < parsed["timeout"]
         assert task["owner"] == "dataflix"
+    tasks = dict(parsed["tasks"])
+    assert seconds_allowed(25_000_000) < tasks.pop("train.run")["timeout"] <= 2 * 3600
+    assert all(task["timeout"] <= 3600 for task in tasks.values())

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 from scipy.sparse import coo_array, csr_array
 
 from dataflix_training.films import Film, catalogue_ids, content_neighbours
@@ -23,7 +24,9 @@ from dataflix_training.ratings import Ratings
 if TYPE_CHECKING:
     from dataflix_training.fitting import Recipe
 
-_USERS_AT_ONCE, _ROWS_AT_ONCE = 4096, 256
+_ROWS_AT_ONCE = 256
+#: For so many people their products with the inverse are kept in memory: less work than one for each film.
+_FEW_PEOPLE = 4096
 #: How many films a film without ratings is taken to be like.
 _NEIGHBOURS = 30
 #: How many weights of each film that the matrix does not cover are kept: of one that few have rated, for it
@@ -77,13 +80,20 @@ def co_ratings(users: Ints, items: Ints, covered: NDArray[np.int64], n_items: in
     rows, columns = users[kept], place[items[kept]]
     # single precision holds whole numbers up to 16,777,216 exactly; the inverse needs double
     gram = np.zeros((len(covered), len(covered)), np.float32, order="F")
-    last = int(users.max(initial=-1)) + 1
-    for first in range(0, last, _USERS_AT_ONCE):
-        start, end = np.searchsorted(rows, (first, first + _USERS_AT_ONCE))
-        block = np.zeros((min(_USERS_AT_ONCE, last - first), len(covered)), np.float32, order="F")
-        block[rows[start:end] - first, columns[start:end]] = 1
-        gram = blas.ssyrk(1, block, beta=1, c=gram, trans=1, overwrite_c=1)
-    return np.asarray(gram)
+    starts = np.searchsorted(rows, np.arange(int(users.max(initial=-1)) + 2))
+    _count_pairs(starts, columns, gram.T)
+    return gram
+
+
+@numba.njit(cache=True)
+def _count_pairs(starts: Ints, columns: Ints, lower: NDArray[np.float32]) -> None:
+    """Count each pair of items of one person: less work than a product of sparse rows made dense."""
+    for person in range(len(starts) - 1):
+        mine = np.sort(columns[starts[person] : starts[person + 1]])
+        for row in range(len(mine)):
+            counts = lower[mine[row]]
+            for column in range(row + 1):
+                counts[mine[column]] += 1
 
 
 def inverse(gram: NDArray[np.float32], penalty: float) -> NDArray[np.float64]:
@@ -168,8 +178,8 @@ class RankerData:
         """
         self.item_ids = catalogue_ids(ratings.movie_ids, films)
         self._films = films
-        _, self._users = np.unique(ratings.user_ids, return_inverse=True)
-        self._items = np.searchsorted(self.item_ids, ratings.movie_ids)
+        self._users = ratings.people()
+        self._items = np.searchsorted(self.item_ids, ratings.movie_ids).astype(np.int32)
         self._covered = covered_items(
             self._items, len(self.item_ids), recipe.ranker_fewest, recipe.ranker_most
         )
@@ -215,10 +225,12 @@ class RankerData:
         tail = np.setdiff1d(np.flatnonzero(counts), self._covered)
         theirs, ours = self._ratings_of(tail).T.tocsr(), self._ratings_of(self._covered)
         inverted, diagonal = self._inverse.astype(np.float32), np.diag(self._inverse)
+        few = ours.shape[0] <= _FEW_PEOPLE
+        by_people = ours @ inverted if few else inverted[:0]
         for first in range(0, len(tail), _ROWS_AT_ONCE):
             some = tail[first : first + _ROWS_AT_ONCE]
             common = (theirs[first : first + _ROWS_AT_ONCE] @ ours).toarray()
-            solved = common @ inverted
+            solved = theirs[first : first + _ROWS_AT_ONCE] @ by_people if few else common @ inverted
             corner = 1 / (counts[some] + penalty - np.einsum("tm,tm->t", common, solved))
             columns = solved * np.maximum(penalty * corner, free)[:, np.newaxis]
             places, values = self._kept(some, columns, _TAIL_ROW)

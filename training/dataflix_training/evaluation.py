@@ -171,16 +171,16 @@ def evaluate_popularity(
     shown = [holdout.catalogue[_best(popular, seen)] for seen in holdout.seen]
     items = np.searchsorted(holdout.catalogue, known.movie_ids)
     counts, sums = rating_sums(items, known.stars, len(holdout.catalogue))
-    means = damped_means(counts, sums, known.stars.mean(), _BASELINE_PRIOR)
+    means = damped_means(counts, sums, known.mean(), _BASELINE_PRIOR)
     places = np.minimum(np.searchsorted(holdout.catalogue, held_out.movie_ids), len(means) - 1)
     is_known = holdout.catalogue[places] == held_out.movie_ids
-    stars = np.where(is_known, means[places], known.stars.mean())
+    stars = np.where(is_known, means[places], known.mean())
     return _judged(stars, held_out, ranking_scores(shown, holdout.liked, len(holdout.catalogue)), new)
 
 
 def evaluate_mean(known: Ratings, held_out: Ratings) -> Judgement:
     """The global mean for everyone and everything: it orders nothing."""
-    return _judged(np.full(len(held_out), known.stars.mean()), held_out)
+    return _judged(np.full(len(held_out), known.mean()), held_out)
 
 
 def leave_out(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | None:
@@ -227,7 +227,7 @@ def evaluate_popularity_for_new_people(new: NewPeople) -> NewCases:
     """What the popularity list, less the films already rated, is to new people."""
     catalogue, items = np.unique(new.others.movie_ids, return_inverse=True)
     counts, sums = rating_sums(items, new.others.stars, len(catalogue))
-    popular = catalogue[np.argsort(-popularity(counts, sums, new.others.stars.mean()), kind="stable")]
+    popular = catalogue[np.argsort(-popularity(counts, sums, new.others.mean()), kind="stable")]
 
     def show(case: _Case) -> Ints:
         first = popular[: SHOWN + case.count]

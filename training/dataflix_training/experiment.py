@@ -58,7 +58,7 @@ class Experiment:
         champion: the champion's recipe, judged on the same parts; None without a champion.
         tuning: how the recipe was chosen.
         error_by_count: rows of (least ratings of the film, held-out ratings, RMSE).
-        parts: how many ratings trained, tuned and tested.
+        parts: how many ratings and people trained, tuned and tested.
     """
 
     model: Model
@@ -122,40 +122,76 @@ def run_experiment(
     """
     if why := why_not(ratings):
         raise Fault(why)
+    judged = _judged(ratings, champion, progress, films, pin_svd=pin_svd)
+    tuned = judged.tuning.recipe
+    progress("fitting the SVD on all ratings", 0.9)
+    svd = fit_svd(ratings, tuned)
+    progress("fitting VB-MF and the ranker on all ratings", 0.95)
+    stars = fit_vbmf(ratings, tuned, films) if tuned.stars == VBMF_STARS else svd
+    item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, tuned, films)
+    rmse = judged.judgements["dataflix"].scores.rmse or 1.0
+    model = assemble(ratings, stars, ranker, item_ids, rmse**2, tuned.watched)
+    if stars is not svd:
+        model = with_svd(replace(model, calibration=judged.tuning.calibration), svd)
+    return Experiment(
+        model, tuned, judged.judgements, judged.champion, judged.tuning, judged.error_by_count, judged.parts
+    )
+
+
+def fit_package(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
+    """What a recipe makes of ratings: stars, and the whole model, for the whole catalogue."""
+    factors = fit_stars(ratings, recipe, films)
+    item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
+    return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What an :class:`Experiment` has before the model to deploy is fitted."""
+
+    judgements: dict[str, Judgement]
+    champion: Judgement | None
+    tuning: Tuned
+    error_by_count: list[tuple[int, int, float]]
+    parts: dict[str, int]
+
+
+def _judged(
+    ratings: Ratings,
+    champion: Recipe | None,
+    progress: Progress,
+    films: Mapping[int, Film],
+    *,
+    pin_svd: bool,
+) -> _Judged:
+    """Tune and judge; what was fitted for that is let go of before the next fit begins."""
     rest, test = split_latest(ratings, TEST_SHARE)
     tuning = tune(rest, champion, progress, films, pin_svd=pin_svd)
     tuned = tuning.recipe
     progress("judging", 0.6)
-    new = leave_out(rest, ratings, _TEST_DRAW)
-    judge = _Judge(rest, test, evaluation.holdout_users(rest, test), new, films)
-    factors, model = _fit(rest, tuned, films)
+    holdout = evaluation.holdout_users(rest, test)
+    judge = _Judge(rest, test, holdout, leave_out(rest, ratings, _TEST_DRAW), films)
+    factors, model = fit_package(rest, tuned, films)
     if factors.uncertain:
         model = replace(model, calibration=tuning.calibration)
     judgements = {"dataflix": judge.package(tuned, factors, model)}
     progress("judging Surprise's SVD and the baselines", 0.7)
     judgements |= judge.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
+    by_count = _error_by_count(factors, rest, test)
+    del factors, model
     progress("judging the champion's recipe", 0.8)
     champion_judged = judgements["dataflix"] if champion else None
     if champion and champion != tuned:
-        champion_judged = judge.package(champion, *_fit(rest, champion, films))
-    progress("fitting on all ratings", 0.9)
-    rmse = judgements["dataflix"].scores.rmse or 1.0
-    svd = fit_svd(ratings, tuned)
-    stars = fit_vbmf(ratings, tuned, films) if tuned.stars == VBMF_STARS else svd
-    item_ids = catalogue_ids(ratings.movie_ids, films)
-    ranker = fit_ranker(ratings, tuned, films)
-    final = assemble(ratings, stars, ranker, item_ids, rmse**2, tuned.watched)
-    if stars is not svd:
-        final = with_svd(replace(final, calibration=tuning.calibration), svd)
-    return Experiment(
-        final,
-        tuned,
-        judgements,
-        champion_judged,
-        tuning,
-        _error_by_count(factors, rest, test),
-        {"rows_trained": len(rest), "rows_tested": len(test)},
-    )
+        champion_judged = judge.package(champion, *fit_package(rest, champion, films))
+    parts = {
+        "rows_trained": len(rest),
+        "rows_tested": len(test),
+        "rows_tuned": tuning.rows,
+        "people": tuning.people[1],
+        "people_tuned": tuning.people[0],
+        "people_ranked": len(holdout.user_ids),
+    }
+    return _Judged(judgements, champion_judged, tuning, by_count, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +207,9 @@ class _Judge:
     def package(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
         """Judge a recipe: what was fitted with it on ``rest``, and a fit without the new people."""
         cases = (
-            evaluate_new_people(_fit(self.new.others, recipe, self.films)[1], self.new) if self.new else None
+            evaluate_new_people(fit_package(self.new.others, recipe, self.films)[1], self.new)
+            if self.new
+            else None
         )
         return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 
@@ -183,12 +221,6 @@ class _Judge:
             "popularity": evaluation.evaluate_popularity(model, self.rest, self.holdout, self.test, cases),
             "global_mean": evaluation.evaluate_mean(self.rest, self.test),
         }
-
-
-def _fit(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
-    factors = fit_stars(ratings, recipe, films)
-    item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
-    return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
 
 
 def _error_by_count(factors: Factors, rest: Ratings, test: Ratings) -> list[tuple[int, int, float]]:

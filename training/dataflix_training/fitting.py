@@ -261,7 +261,7 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
     counts, sums = rating_sums(items, ratings.stars, len(item_ids))
     rated = counts > 0
     popular = np.zeros(len(item_ids), np.float32)
-    popular[rated] = popularity(counts[rated], sums[rated], ratings.stars.mean())
+    popular[rated] = popularity(counts[rated], sums[rated], ratings.mean())
     people = np.column_stack([factors.user_bias, factors.user_factors])
     ridge = noise / np.maximum(people.var(axis=0), _LEAST_VARIANCE)
     return Model(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
 
 #: Whoever has rated fewer films keeps all of them in training.
 FEWEST_TO_SPLIT = 5
 
+_ROWS_AT_ONCE = 1_000_000
 _TASTES = 12
 _DAY = 86_400_000_000
 
@@ -24,9 +25,9 @@ class Ratings:
     """Columns of equal length, in the order of ``user_ids`` and ``rated_at``; :func:`by_chance` where equal.
 
     Attributes:
-        user_ids: int64.
-        movie_ids: int64.
-        stars: float64, half stars.
+        user_ids: integers, as are the next.
+        movie_ids: of the films.
+        stars: half stars.
         rated_at: int64, microseconds since 1970.
         max_version: the newest change among them: a position in PostgreSQL's log.
     """
@@ -50,9 +51,20 @@ class Ratings:
     def digest(self) -> str:
         """SHA-256 of who rated what, how and when: equal data have equal digests, whatever their versions."""
         hashed = hashlib.sha256()
-        for column in (self.user_ids, self.movie_ids, self.stars, self.rated_at):
-            hashed.update(np.ascontiguousarray(column).data)
+        ids, kinds = (self.user_ids, self.movie_ids), (np.int64, np.int64, np.float64, np.int64)
+        for column, kind in zip((*ids, self.stars, self.rated_at), kinds, strict=True):
+            for first in range(0, len(column), _ROWS_AT_ONCE):
+                hashed.update(np.ascontiguousarray(column[first : first + _ROWS_AT_ONCE], kind).data)
         return hashed.hexdigest()
+
+    def mean(self) -> float:
+        """Of all stars."""
+        return float(self.stars.mean(dtype=np.float64))
+
+    def people(self) -> NDArray[np.int32]:
+        """For each rating the place of its person among all people."""
+        changes = np.diff(self.user_ids, prepend=self.user_ids[:1]) != 0
+        return np.cumsum(changes, dtype=np.int32)
 
     def hashes(self, titles: Ints) -> NDArray[np.uint64]:
         """64 bits for each rating: who rated which film when. The stars are left out: they may be damaged.
@@ -78,7 +90,18 @@ def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max
     in the order of ids the oldest films would be learnt from, and the newest be held out.
     """
     order = np.lexsort((by_chance(user_ids, movie_ids), rated_at, user_ids))
-    return Ratings(user_ids[order], movie_ids[order], stars[order], rated_at[order], max_version)
+    users, movies = _short(user_ids)[order], _short(movie_ids)[order]
+    return Ratings(users, movies, stars.astype(np.float32)[order], rated_at[order], max_version)
+
+
+def some_people(ratings: Ratings, most: int) -> Ratings:
+    """All ratings of people chosen by chance, ``most`` together; of everybody where there are no more."""
+    if len(ratings) <= most:
+        return ratings
+    people, counts = np.unique(ratings.user_ids, return_counts=True)
+    order = np.argsort(by_chance(people))
+    chosen = people[order][np.cumsum(counts[order]) <= most]
+    return ratings[np.isin(ratings.user_ids, chosen)]
 
 
 def split_latest(ratings: Ratings, share: float) -> tuple[Ratings, Ratings]:
@@ -88,9 +111,8 @@ def split_latest(ratings: Ratings, share: float) -> tuple[Ratings, Ratings]:
     the second is known to the first; films may be new.
     """
     _, first, counts = np.unique(ratings.user_ids, return_index=True, return_counts=True)
-    place = np.arange(len(ratings)) - np.repeat(first, counts)
     keep = np.where(counts < FEWEST_TO_SPLIT, counts, np.ceil(counts * (1 - share))).astype(np.int64)
-    latest = place >= np.repeat(keep, counts)
+    latest = np.arange(len(ratings)) >= np.repeat(first + keep, counts)
     return ratings[~latest], ratings[latest]
 
 
@@ -124,6 +146,13 @@ def synthetic_ratings(users: int = 6040, items: int = 3706, rows: int = 1_000_00
     halves = np.clip(np.rint(2 * stars), 1, 10) / 2
     made = in_order(user_ids, movie_ids, halves, at, len(halves))
     return made if len(made) <= rows else made[np.sort(rng.choice(len(made), rows, replace=False))]
+
+
+def _short(ids: Ints) -> Ints:
+    """The same in half the memory, where the numbers are small enough."""
+    bounds = np.iinfo(np.int32)
+    fits = not len(ids) or (ids.min() >= bounds.min and ids.max() <= bounds.max)
+    return ids.astype(np.int32) if fits else ids
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -186,7 +186,7 @@ def root(squares: Estimate) -> Estimate:
     return Estimate(value, squares.error / (2 * value) if value else 0.0)
 
 
-def errors(predicted: NDArray[np.float64], stars: NDArray[np.float64]) -> tuple[float, float]:
+def errors(predicted: Floats, stars: Floats) -> tuple[float, float]:
     """RMSE and MAE."""
     off = predicted - stars
     return float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off)))

@@ -30,7 +30,11 @@ class ArrayTrainset(surprise.Trainset):  # type: ignore[misc]  # no types there
     """
 
     def __init__(
-        self, users: Ints, items: Ints, ratings: Floats, rating_scale: tuple[float, float] = _STARS
+        self,
+        users: Ints,
+        items: Ints,
+        ratings: NDArray[np.floating[Any]],
+        rating_scale: tuple[float, float] = _STARS,
     ) -> None:
         """From the raw ids and ratings, row by row.
 
@@ -42,10 +46,18 @@ class ArrayTrainset(surprise.Trainset):  # type: ignore[misc]  # no types there
         """
         self.raw_users, inner_users = _by_appearance(users)
         self.raw_items, inner_items = _by_appearance(items)
-        by_user = np.argsort(inner_users, kind="stable")  # the order of Surprise's all_ratings
-        self.inner_users = inner_users[by_user].astype(np.int32)
-        self.inner_items = inner_items[by_user].astype(np.int32)
-        self.ratings = np.asarray(ratings, np.float64)[by_user]
+        # the order of Surprise's all_ratings
+        by_user = (
+            None if np.all(inner_users[1:] >= inner_users[:-1]) else np.argsort(inner_users, kind="stable")
+        )
+        self.inner_users, self.inner_items, self.ratings = (
+            inner_users,
+            inner_items,
+            ratings.astype(np.float64),
+        )
+        if by_user is not None:
+            self.inner_users, self.inner_items = inner_users[by_user], inner_items[by_user]
+            self.ratings = self.ratings[by_user]
         super().__init__(
             None,
             None,
@@ -68,7 +80,7 @@ class ArrayTrainset(surprise.Trainset):  # type: ignore[misc]  # no types there
     @cached_property
     def ir(self) -> Groups:
         """Each item's (user, rating), in inner ids."""
-        rows = np.argsort(self._input_order, kind="stable")
+        rows = slice(None) if self._input_order is None else np.argsort(self._input_order, kind="stable")
         return _grouped(self.inner_items[rows], self.inner_users[rows], self.ratings[rows])
 
     def knows_user(self, uid: object) -> bool:
@@ -197,7 +209,7 @@ def _by_appearance(raw: Ints) -> tuple[Ints, Ints]:
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(ids), np.int64)
     rank[order] = np.arange(len(ids))
-    return ids[order], rank[inverse]
+    return ids[order], rank[inverse].astype(np.int32)
 
 
 def _grouped(keys: Ints, others: Ints, ratings: Floats) -> Groups:

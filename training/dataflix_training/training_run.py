@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,8 @@ SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rat
 FROM analytics.ratings
 ORDER BY user_id, rated_at, movie_id
 """
+#: A training of 25 million ratings takes 20 to 40 minutes on two cores, one of 100,000 half a minute.
+_SECONDS_ALLOWED, _SECONDS_OF_A_MILLION = 1200, 192
 _FILMS = "SELECT movie_id, title, release_year, genres FROM analytics.movies"
 
 
@@ -74,6 +78,47 @@ def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progres
     if why := why_not(ratings):
         log.warning("no model is trained", why=why)
         return {"run_id": run_id, "rows": len(ratings), "skipped": why}
+    with limited(seconds_allowed(len(ratings)), len(ratings)):
+        return _train(settings, tracking, run_id, progress, ratings, started)
+
+
+def seconds_allowed(rows: int) -> float:
+    """How long a training of so many ratings may take: several times as long as it should."""
+    return _SECONDS_ALLOWED + _SECONDS_OF_A_MILLION * rows / 1e6
+
+
+@contextmanager
+def limited(seconds: float, rows: int) -> Iterator[None]:
+    """End what takes longer; for the main thread.
+
+    Raises:
+        Fault: the time is up; the message says what to look at.
+    """
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Fault(
+            f"the training of {rows:,} ratings has taken {seconds / 60:.0f} minutes, several times as long as"
+            " it should: see what else is at work on the machine, and whether its memory is full; then train"
+            " again"
+        )
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
+    settings: Settings,
+    tracking: Tracking,
+    run_id: str,
+    progress: Progress,
+    ratings: Ratings,
+    started: float,
+) -> dict[str, Any]:
     films = read_films(settings)
     hashes = ratings.hashes(title_digests(ratings, films))
     with tracking.run(run_id) as mlflow_run:
@@ -117,10 +162,10 @@ def read_ratings(settings: Settings) -> Ratings:
         table = client.query_arrow(_RATINGS)
     column = {name: table[name].to_numpy() for name in table.column_names}
     return in_order(
-        column["user_id"].astype(np.int64),
-        column["movie_id"].astype(np.int64),
-        column["stars"].astype(np.float64),
-        column["rated_at"].astype(np.int64),
+        column["user_id"].astype(np.int64, copy=False),
+        column["movie_id"].astype(np.int64, copy=False),
+        column["stars"],
+        column["rated_at"].astype(np.int64, copy=False),
         int(column["version"].max(initial=0)),
     )
 

@@ -29,7 +29,7 @@ from dataflix_training.fitting import (
     stars_alone,
     with_ranker,
 )
-from dataflix_training.ratings import Ratings, split_latest
+from dataflix_training.ratings import Ratings, some_people, split_latest
 from dataflix_training.scores import ByPerson, errors, squared_errors
 
 #: Of everybody's ratings but those of the test, the latest eighth is held out.
@@ -38,6 +38,8 @@ VALIDATION_SHARE = 0.125
 SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
 #: The share of a normal distribution within one standard deviation.
 WITHIN_ONE = 0.6827
+#: Recipes are chosen by so many ratings at most: all of some people, chosen by chance.
+MOST_RATINGS = 4_000_000
 #: Where a fit ends that still gets better; none has come near it.
 MOST_EPOCHS = 300
 #: A candidate is given up when it has not got better by this share in so many epochs.
@@ -96,12 +98,16 @@ class Tuned:
         curves: of the SVD's candidates, the chosen one first.
         vbmf_rmse: VB-MF's on the validation; None: the SVD is pinned.
         calibration: of VB-MF's standard deviations, as :class:`~dataflix_recommender.Model` has it.
+        people: how many it was chosen by, and of how many.
+        rows: how many ratings they have.
     """
 
     recipe: Recipe
     curves: list[Curve]
     vbmf_rmse: float | None
     calibration: float
+    people: tuple[int, int]
+    rows: int
 
 
 def tune(
@@ -119,7 +125,11 @@ def tune(
         films: the catalogue.
         pin_svd: let Surprise's SVD predict the stars, whatever is better.
     """
-    train, validation = split_latest(rest, VALIDATION_SHARE)
+    some = some_people(rest, MOST_RATINGS)
+    people = len(np.unique(some.user_ids)), len(np.unique(rest.user_ids))
+    if people[0] < people[1]:
+        progress(f"choosing a recipe by {people[0]:,} of {people[1]:,} people", 0.0)
+    train, validation = split_latest(some, VALIDATION_SHARE)
     base = champion or Recipe()
     recipes = _candidates(base)
     curves = []
@@ -148,7 +158,7 @@ def tune(
     tuned = tune_ranker(
         train, validation, tuned, lambda share: progress("tuning the ranker", 0.4 + 0.2 * share)
     )
-    return Tuned(tuned, curves, vbmf_rmse, calibration)
+    return Tuned(tuned, curves, vbmf_rmse, calibration, people, len(some))
 
 
 def tune_ranker(

@@ -1,0 +1,81 @@
+"""How good recommendations are on a MovieLens release, by the product's own protocol, all in one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from threadpoolctl import threadpool_limits
+
+from dataflix_recommender import rank
+from dataflix_training.evaluation import holdout_users
+from dataflix_training.experiment import TEST_SHARE, fit_package, run_experiment
+from dataflix_training.films import Film
+from dataflix_training.fitting import Recipe
+from dataflix_training.ratings import Ratings, in_order, split_latest
+from dataflix_training.scores import SHOWN, Judgement, ranking_scores
+from figures import report
+
+#: As ``NEW_EVERY`` of the API: of so many places the last one is for a film that nobody has rated.
+_NEW_EVERY = 10
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="With ratings.csv and movies.csv.")],
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Train with the SVD's stars and with those that validation chooses, and judge both on the same test."""
+    ratings, films = _ratings(folder), _films(folder)
+    with threadpool_limits(1):
+        pinned = run_experiment(ratings, films=films, pin_svd=True)
+        chosen = run_experiment(ratings, films=films)
+        with_new = _with_new_films(ratings, chosen.recipe, films)
+    report("stars of the SVD", _figures(pinned.judgements["dataflix"]), as_json=as_json)
+    report(
+        f"stars of {chosen.recipe.stars}, chosen", _figures(chosen.judgements["dataflix"]), as_json=as_json
+    )
+    report("the same, one place of ten for films without ratings", with_new, as_json=as_json)
+    for name in ("surprise_svd", "popularity", "global_mean"):
+        report(name, _figures(chosen.judgements[name]), as_json=as_json)
+
+
+def _figures(judged: Judgement) -> dict[str, float]:
+    """The scores, and nDCG@10 of new people after so many ratings."""
+    return judged.scores.known() | {f"nDCG@10 after {n}": value for n, value in judged.by_count.items()}
+
+
+def _with_new_films(ratings: Ratings, recipe: Recipe, films: dict[int, Film]) -> dict[str, float]:
+    """What replies are worth that show films without ratings."""
+    rest, test = split_latest(ratings, TEST_SHARE)
+    _, model = fit_package(rest, recipe, films)
+    holdout = holdout_users(rest, test)
+    shown = [
+        rank(model, model.profile(user), SHOWN, new_every=_NEW_EVERY).item_ids
+        for user in holdout.user_ids.tolist()
+    ]
+    ranked = ranking_scores(shown, holdout.liked, len(holdout.catalogue))
+    return {"ndcg_at_10": ranked.gains.estimate().value, "coverage": ranked.coverage}
+
+
+def _ratings(folder: Path) -> Ratings:
+    frame = pd.read_csv(folder / "ratings.csv")
+    users, movies, stars, at = (
+        frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
+    )
+    return in_order(users, movies, stars, at, 1)
+
+
+def _films(folder: Path) -> dict[int, Film]:
+    frame = pd.read_csv(folder / "movies.csv")
+    years = pd.to_numeric(frame.title.str.extract(r"\((\d{4})\)\s*$")[0])
+    return {
+        int(movie): (title, None if np.isnan(year) else int(year), tuple(genres.split("|")))
+        for movie, title, year, genres in zip(frame.movieId, frame.title, years, frame.genres, strict=True)
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)
