@@ -1,32 +1,40 @@
-"""``dataflix-kafka-ui``: a list of topics, and a terminal for each page that is opened."""
+"""``dataflix-kafka-ui``: a list of topics, and a terminal for each page that is opened.
+
+There is no login, and raw topics hold personal data. A browser would open a WebSocket to this
+address for any site that the operator visits, so that the names in ``Host`` and ``Origin`` decide.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
 import re
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp_jinja2
 import jinja2
 import structlog
 import textual_serve
 from aiohttp import WSCloseCode, web
+from textual_serve.app_service import AppService
+from textual_serve.download_manager import DownloadManager
 from textual_serve.server import Server, to_int
 
 from dataflix_contract import Settings, SettingsError, load_settings, tables
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
-from dataflix_kafka_ui.access import allowed_hosts, refusal
-from dataflix_kafka_ui.terminals import Terminal
 
 log = structlog.get_logger(__name__)
 
 #: Terminals at once; each is a process.
 MOST_TERMINALS = 8
 _GRACE_SECONDS = 5.0
+_STOP_SECONDS = 3
 _HEARTBEAT_SECONDS = 15
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _OURS = Path(str(importlib.resources.files(__package__)))
@@ -37,7 +45,80 @@ _POLICY = (
     " img-src 'self' data: blob:; connect-src 'self' {socket}; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+_PROGRAM = (sys.executable, "-m", "dataflix_kafka_ui.session")
+_HINT = "python -m dataflix_kafka_ui.session TOPIC in a terminal says why"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    """The host names under which this server may be asked, without port."""
+    return frozenset({"localhost", "127.0.0.1", "::1", settings.bind, settings.kafka_ui_host})
+
+
+def refusal(allowed: frozenset[str], host: str, origin: str | None, *, socket: bool) -> str | None:
+    """Why a request is refused; None: it is not.
+
+    Args:
+        allowed: host names of this server.
+        host: the request's ``Host``.
+        origin: the request's ``Origin``, if it has one.
+        socket: whether it asks for a WebSocket; only pages do, and they name their origin.
+    """
+    if urlsplit(f"//{host}").hostname not in allowed:
+        return "this server is not known by that name: use the address in DATAFLIX_KAFKA_UI_HOST"
+    if origin is None:
+        return "a WebSocket is for pages of this server" if socket else None
+    return None if urlsplit(origin).netloc == host else "pages of other sites may not ask"
+
+
+class Terminal(AppService):
+    """A terminal's process, and the browser's end of it.
+
+    Args:
+        topic: what it shows; None: all topics.
+        socket: the browser.
+        downloads: where exported records wait to be fetched.
+    """
+
+    def __init__(self, topic: str | None, socket: web.WebSocketResponse, downloads: DownloadManager) -> None:
+        super().__init__(
+            "",
+            write_bytes=socket.send_bytes,
+            write_str=socket.send_str,
+            close=self._close,
+            download_manager=downloads,
+        )
+        self._topic = topic
+        self._socket = socket
+
+    async def _close(self) -> None:
+        await self._socket.close()
+
+    async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
+        """Start the process: without a shell, which the base class would use."""
+        self._process = process = await asyncio.create_subprocess_exec(
+            *_PROGRAM,
+            *(() if self._topic is None else (self._topic,)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self._build_environment(width, height),
+        )
+        self._stdin = process.stdin
+        return process
+
+    async def end(self) -> None:
+        """End the process: asked first, then killed."""
+        if self._process is None:
+            return
+        try:
+            await asyncio.wait_for(self.stop(), _STOP_SECONDS)
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except (TimeoutError, ConnectionError):
+            self._process.kill()
+            await self._process.wait()
+        if self._process.returncode:
+            log.warning("a terminal failed", topic=self._topic, code=self._process.returncode, hint=_HINT)
 
 
 class KafkaUi(Server):

@@ -3,7 +3,7 @@
 import pytest
 
 from dataflix_contract import Settings
-from dataflix_kafka_ui.access import allowed_hosts, refusal
+from dataflix_kafka_ui.terminal_server import allowed_hosts, refusal
 
 ALLOWED = allowed_hosts(Settings(kafka_ui_host="kafka.internal"))
 OURS = "127.0.0.1:8081"
