@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException
 from dataflix_clients import kafka
 from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
-from dataflix_stack import preparation, server_config
+from dataflix_stack import data_folder, server_config
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import wanted_servers
 from dataflix_stack.services import Surroundings, services
@@ -35,10 +35,10 @@ def lone_kafka() -> Iterator[str]:
         port, controller = _free_ports()
         settings = Settings(kafka_port=port, kafka_controller_port=controller, data_dir=Path(folder))
         layout = Layout(Path(folder))
-        preparation.make_folders(layout, None)
-        preparation.write_files(server_config.server_files(settings, layout)["kafka"])
+        data_folder.make_folders(layout, None)
+        data_folder.write_files(server_config.server_files(settings, layout)["kafka"])
         installed = wanted_servers()
-        preparation.prepare_kafka(layout, installed)
+        data_folder.prepare_kafka(layout, installed)
         around = Surroundings(settings, layout, installed, None, Path, {})
         service = next(one for one in services(around) if one.name == "kafka")
         with (layout.logs / "kafka.log").open("wb") as log:

@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from dataflix_contract import Settings
+from dataflix_contract.project import folders
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 from dataflix_stack.paths import Layout
 from dataflix_stack.services import PASSWORD_VARIABLE, Service
@@ -158,3 +159,27 @@ def supervisor_file(programs: Iterable[Program], layout: Layout, socket: Path, u
 
 def _render(name: str, **values: Any) -> str:
     return _templates.get_template(f"{name}.j2").render(values)
+
+
+def digest_of(root: Path, package: str) -> str:
+    """Changes when a file of the package does, or of those of ours that it is built on, or a lock.
+
+    Args:
+        root: the checkout.
+        package: a folder in it; empty where no code of ours is run, and then so is the digest.
+    """
+    if not package:
+        return ""
+    digest = hashlib.sha256()
+    sources = (path for folder in sorted(folders([package], root)) for path in _files(root / folder))
+    for path in (*sources, *sorted(root.glob("requirements*.lock"))):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The package's files in a fixed order, without what Python makes of them."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            yield path

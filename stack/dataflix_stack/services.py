@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataflix_contract import Settings
-from dataflix_stack.accounts import Account
-from dataflix_stack.paths import Layout
+from dataflix_stack.paths import Account, Layout
 from dataflix_stack.servers import Servers
 
 #: Name of the variable that Connect's ``${env:...}`` finds Debezium's password in.

@@ -21,11 +21,10 @@ from dataflix_contract import Settings, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
-from dataflix_stack import port_conflicts, preparation, processes, server_config, versitygw
-from dataflix_stack.accounts import Account, postgres_account
-from dataflix_stack.code_digest import digest_of
+from dataflix_stack import data_folder, port_conflicts, processes, server_config, versitygw
 from dataflix_stack.launch import end_family
-from dataflix_stack.paths import Layout, console_script, home, layout, repo_root
+from dataflix_stack.paths import Account, Layout, console_script, home, layout, postgres_account, repo_root
+from dataflix_stack.server_config import digest_of
 from dataflix_stack.servers import Servers, wanted_servers
 from dataflix_stack.services import Service, Surroundings, services
 from dataflix_stack.setup import run_set_up, set_ups, tail
@@ -100,8 +99,8 @@ def up(stack: Stack) -> None:
     """
     described = stack.services()
     _refuse(conflicts(stack.settings))
-    preparation.make_folders(stack.layout, stack.account)
-    preparation.check_space(stack.layout)
+    data_folder.make_folders(stack.layout, stack.account)
+    data_folder.check_space(stack.layout)
     with _alone(stack):
         _supervise(stack, described)
         steps = _steps(stack, described)
@@ -199,10 +198,10 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
     programs = []
     for service in described:
         texts = files.get(service.name, {})
-        preparation.write_files(texts, service.account)
+        data_folder.write_files(texts, service.account)
         spec_file = stack.layout.run / f"{service.name}.launch.json"
         spec = server_config.launch_spec(service, stack.layout)
-        preparation.write_files({spec_file: spec})
+        data_folder.write_files({spec_file: spec})
         decides = [
             spec,
             digest_of(repo_root(), service.package),
@@ -212,7 +211,7 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
     supervisor = stack.supervisor
     user = "root" if os.geteuid() == 0 else None
     text = server_config.supervisor_file(programs, stack.layout, supervisor.socket, user)
-    preparation.write_files({supervisor.config_file: text})
+    data_folder.write_files({supervisor.config_file: text})
 
 
 def _plain(value: object) -> str:
@@ -222,9 +221,9 @@ def _plain(value: object) -> str:
 def _steps(stack: Stack, described: Sequence[Service]) -> list[Step]:
     prepare: dict[str, Callable[[], None]] = {
         "postgres": partial(
-            preparation.prepare_postgres, stack.settings, stack.layout, stack.servers, stack.account
+            data_folder.prepare_postgres, stack.settings, stack.layout, stack.servers, stack.account
         ),
-        "kafka": partial(preparation.prepare_kafka, stack.layout, stack.servers),
+        "kafka": partial(data_folder.prepare_kafka, stack.layout, stack.servers),
     }
     probe = probes(stack.settings)
 

@@ -117,7 +117,7 @@ def _install() -> None:
     if wanted_servers().installed:
         return
     # what it is made of takes longer to import than all of a start that finds the servers
-    from dataflix_stack.install import install as download  # noqa: PLC0415
+    from dataflix_stack.downloads import install as download  # noqa: PLC0415
 
     with progress("downloading the servers", console) as shown:
         servers = download(shown)

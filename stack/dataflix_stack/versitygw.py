@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.accounts import make_passable
+from dataflix_stack.paths import make_passable
 from dataflix_stack.processes import make_way
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from dataflix_contract import Settings
 from dataflix_contract.settings import ENV_PREFIX
-from dataflix_stack import jar_lockfile, s3_server
+from dataflix_stack import s3_server, servers
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
@@ -234,13 +234,13 @@ def _native_java(one: Service) -> Facts:
 
 
 def _native_versions(settings: Settings) -> Facts:
-    jars = {jar.artefact: jar.version for jar in jar_lockfile.parse(jar_lockfile.text())}
+    jars = {jar.artefact: jar.version for jar in servers.parse_lock(servers.lock_text())}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = project["optional-dependencies"]["stack"]
     [engine] = [one for one in extra if one.startswith("chdb-core==")]
     go = (ROOT / "stack/versitygw/go.mod").read_text(encoding="utf-8")
     [versitygw] = re.findall(r"github\.com/versity/versitygw v(\S+)", go)
-    [postgres] = {jars[artefact] for artefact in jar_lockfile.POSTGRES_ARTEFACTS.values()}
+    [postgres] = {jars[artefact] for artefact in servers.POSTGRES_ARTEFACTS.values()}
     ours = Compose.of(COMPOSE_FILE.read_text(encoding="utf-8"), environment(settings)).ours
     return {
         "version: PostgreSQL": postgres.removesuffix(".0"),

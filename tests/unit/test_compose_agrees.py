@@ -3,7 +3,7 @@
 import pytest
 
 from dataflix_contract import Settings, tables
-from dataflix_stack import jar_lockfile
+from dataflix_stack import servers
 from support import containers
 from support.containers import COMPOSE_FILE
 
@@ -73,8 +73,8 @@ def test_a_change_in_the_file_alone_is_found(drift: str) -> None:
 
 
 def test_a_change_of_the_native_way_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    locked = jar_lockfile.text()
-    monkeypatch.setattr(jar_lockfile, "text", lambda: locked.replace("kafka_2.13:4.3.1", "kafka_2.13:4.4.0"))
+    locked = servers.lock_text()
+    monkeypatch.setattr(servers, "lock_text", lambda: locked.replace("kafka_2.13:4.3.1", "kafka_2.13:4.4.0"))
     assert "version: Kafka: natively '4.4.0', in containers '4.3.1'" in faults(TEXT, Settings())
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from dataflix_contract.faults import Fault
 from dataflix_stack import data_folder
+from dataflix_stack.data_folder import make_folders
 from dataflix_stack.paths import Layout
-from dataflix_stack.preparation import make_folders
 
 
 @pytest.fixture

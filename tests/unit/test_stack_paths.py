@@ -8,7 +8,7 @@ import pytest
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.accounts import Account
+from dataflix_stack.paths import Account
 from dataflix_stack.supervision import socket_path
 
 STRANGER = Account("stranger", 64_999, 64_999)

@@ -2,13 +2,19 @@
 
 Everything is put together in a folder of its own that is renamed to its final name
 when it is complete; so a folder with that name is a complete installation.
+
+``python -m dataflix_stack.downloads DEPENDENCY_LIST`` writes ``servers.lock`` anew. The argument is what
+``mvn -f stack/servers.pom.xml dependency:list -DoutputFile=...`` wrote: Maven mediates versions as the
+servers' makers meant it; other resolvers mix versions of Jetty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import sys
 import tarfile
 import tempfile
 import time
@@ -22,17 +28,30 @@ from filelock import FileLock
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
+from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import Progress
-from dataflix_stack import jar_lockfile
-from dataflix_stack.accounts import make_passable
-from dataflix_stack.jar_lockfile import LockedJar
-from dataflix_stack.servers import Servers, locked_jars, wanted_servers
+from dataflix_contract.progress import Progress, progress
+from dataflix_stack.paths import make_passable
+from dataflix_stack.servers import (
+    LOCK_FILE,
+    POSTGRES_ARTEFACTS,
+    POSTGRES_GROUP,
+    LockedJar,
+    Servers,
+    locked_jars,
+    wanted_servers,
+)
 
 _DOWNLOADS_AT_ONCE = 8
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 30
 _BYTES_NEEDED = 400 * 2**20
+_POSTGRES_VERSION = "15.19.0"
+_DEPENDENCY = re.compile(r"^\s+([\w.-]+):([\w.-]+):jar:([\w.-]+):(?:compile|runtime)", re.MULTILINE)
+_HEADER = """\
+# Every file that `dataflix-stack install` downloads: Maven coordinate and sha256.
+# Written by: python -m dataflix_stack.downloads (see there)
+"""
 
 
 def install(progress: Progress) -> Servers:
@@ -55,16 +74,6 @@ def install(progress: Progress) -> Servers:
     return servers
 
 
-def hashed(coordinates: Sequence[LockedJar], progress: Progress) -> list[LockedJar]:
-    """Download jars without knowing their hashes and return them with the hashes found."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = _download_all(coordinates, Path(folder), progress, verify=False)
-        return [
-            LockedJar(jar.group, jar.artefact, jar.version, hashlib.sha256(path.read_bytes()).hexdigest())
-            for jar, path in found.items()
-        ]
-
-
 def _check_space(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _BYTES_NEEDED:
@@ -81,7 +90,7 @@ def _build(target: Path, progress: Progress) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "jars").mkdir(parents=True)
     for jar, path in _download_all(locked_jars(), downloads, progress, verify=True).items():
-        if jar.group == jar_lockfile.POSTGRES_GROUP:
+        if jar.group == POSTGRES_GROUP:
             _unpack_postgres(path, partial / "postgres")
         else:
             path.rename(partial / "jars" / jar.filename)
@@ -146,3 +155,32 @@ def _unpack_postgres(jar: Path, target: Path) -> None:
             tar.extractall(target)  # noqa: S202
     for folder, _, _ in os.walk(target):
         Path(folder).chmod(0o755)
+
+
+def relock(listing: str) -> None:
+    """Resolve and hash every dependency in ``listing`` and rewrite the lock beside this module."""
+    unhashed = [
+        LockedJar(group, artefact, version, "") for group, artefact, version in _DEPENDENCY.findall(listing)
+    ]
+    unhashed += [
+        LockedJar(POSTGRES_GROUP, artefact, _POSTGRES_VERSION, "")
+        for artefact in sorted(set(POSTGRES_ARTEFACTS.values()))
+    ]
+    with progress("downloading", Console(stderr=True)) as shown:
+        jars = sorted(_hashed(unhashed, shown))
+    text = _HEADER + "".join(f"{jar.coordinate} {jar.sha256}\n" for jar in jars)
+    Path(__file__).with_name(LOCK_FILE).write_text(text, encoding="utf-8")
+
+
+def _hashed(coordinates: Sequence[LockedJar], progress: Progress) -> list[LockedJar]:
+    """Download jars without knowing their hashes and return them with the hashes found."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _download_all(coordinates, Path(folder), progress, verify=False)
+        return [
+            LockedJar(jar.group, jar.artefact, jar.version, hashlib.sha256(path.read_bytes()).hexdigest())
+            for jar, path in found.items()
+        ]
+
+
+if __name__ == "__main__":
+    relock(Path(sys.argv[1]).read_text(encoding="utf-8"))

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from dataflix_contract.faults import Fault
-from dataflix_stack import jar_lockfile
-from dataflix_stack.jar_lockfile import LockedJar
+from dataflix_stack import servers
+from dataflix_stack.servers import LockedJar
 
 SHA = "0" * 64
 
 
 def test_reads_coordinates_and_skips_comments() -> None:
-    [jar] = jar_lockfile.parse(f"# comment\n\norg.slf4j:slf4j-api:1.7.36 {SHA}\n")
+    [jar] = servers.parse_lock(f"# comment\n\norg.slf4j:slf4j-api:1.7.36 {SHA}\n")
     assert jar == LockedJar("org.slf4j", "slf4j-api", "1.7.36", SHA)
     assert (jar.coordinate, jar.filename) == ("org.slf4j:slf4j-api:1.7.36", "slf4j-api-1.7.36.jar")
 
@@ -21,7 +21,7 @@ def test_reads_coordinates_and_skips_comments() -> None:
 @pytest.mark.parametrize("line", ["org.slf4j:slf4j-api:1.7.36", "a:b 1", f"a:b:c:d {SHA}", f"a:b:../c {SHA}"])
 def test_names_the_line_that_it_cannot_read(line: str) -> None:
     with pytest.raises(Fault, match=r"servers\.lock, line 2"):
-        jar_lockfile.parse(f"# comment\n{line}\n")
+        servers.parse_lock(f"# comment\n{line}\n")
 
 
 def test_verifies_the_content(tmp_path: Path) -> None:
@@ -34,18 +34,18 @@ def test_verifies_the_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("machine", "ending"), [("x86_64", "amd64"), ("aarch64", "arm64v8")])
 def test_each_machine_gets_its_own_postgresql(machine: str, ending: str) -> None:
-    jars = jar_lockfile.for_machine(jar_lockfile.parse(jar_lockfile.text()), machine)
-    [postgres] = [jar for jar in jars if jar.group == jar_lockfile.POSTGRES_GROUP]
+    jars = servers.for_machine(servers.parse_lock(servers.lock_text()), machine)
+    [postgres] = [jar for jar in jars if jar.group == servers.POSTGRES_GROUP]
     assert postgres.artefact.endswith(ending)
 
 
 def test_refuses_a_machine_without_postgresql() -> None:
     with pytest.raises(Fault, match="riscv64"):
-        jar_lockfile.for_machine([], "riscv64")
+        servers.for_machine([], "riscv64")
 
 
 def test_the_shipped_lock_has_one_version_of_everything() -> None:
-    jars = jar_lockfile.for_machine(jar_lockfile.parse(jar_lockfile.text()), "x86_64")
+    jars = servers.for_machine(servers.parse_lock(servers.lock_text()), "x86_64")
     names = [(jar.group, jar.artefact) for jar in jars]
     assert len(names) == len(set(names)) > 100
     assert len({jar.version for jar in jars if jar.group == "org.eclipse.jetty"}) == 1
