@@ -27,6 +27,9 @@ def diversify(model: Model, ranking: Ranking, count: int, diversity: float) -> R
     to 1 among the candidates. Relevance goes from the lowest to the highest score. The likeness of two films
     is their weight in the item-item matrix, in the direction in which it is larger, as a part of the largest.
 
+    Films that nobody has rated keep their places: their scores say nothing beside those of the others, and
+    their number in a list is bounded.
+
     Args:
         model: the arrays.
         ranking: the candidates, best first.
@@ -35,13 +38,15 @@ def diversify(model: Model, ranking: Ranking, count: int, diversity: float) -> R
     """
     if not diversity or len(ranking.item_ids) == 0:
         return Ranking(ranking.item_ids[:count], ranking.scores[:count])
-    alike = _likeness(model, model.items(ranking.item_ids))
-    spread = ranking.scores[0] - ranking.scores[-1]
-    worth = (1 - diversity) * (ranking.scores - ranking.scores[-1]) / (spread or 1.0)
+    items = model.items(ranking.item_ids)
+    alike, new = _likeness(model, items), model.rating_counts[items] == 0
+    lowest = ranking.scores[~new].min(initial=ranking.scores[0])
+    spread = ranking.scores[0] - lowest
+    worth = np.where(new, -np.inf, (1 - diversity) * (ranking.scores - lowest) / (spread or 1.0))
     nearest = np.zeros(len(worth))
     chosen: list[int] = []
-    for _ in range(min(count, len(worth))):
-        best = int(np.argmax(worth - diversity * nearest))
+    for place in range(min(count, len(worth))):
+        best = place if new[place] else int(np.argmax(worth - diversity * nearest))
         chosen.append(best)
         worth[best] = -np.inf
         np.maximum(nearest, alike[best], out=nearest)

@@ -1,5 +1,7 @@
 """Which films are chosen when they are to be unlike each other, against a slow count of the same rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,11 @@ def test_few_films_and_none_are_no_fault() -> None:
     assert diversify(model, nothing, 10, 0.5).item_ids.tolist() == []
     equal = Ranking(np.asarray([30, 40], np.int64), np.asarray([0.5, 0.5]))
     assert diversify(model, equal, 2, 0.5).item_ids.tolist() == [30, 40]
+
+
+def test_films_that_nobody_has_rated_keep_their_places() -> None:
+    model = replace(small_model(), rating_counts=np.asarray([1, 0, 1, 1], np.int32))
+    ranking = Ranking(np.asarray([30, 20, 10, 40], np.int64), np.asarray([0.9, 0.01, 0.8, 0.1]))
+    assert diversify(model, ranking, 4, 0.5).item_ids.tolist() == [30, 20, 40, 10]
+    unrated = replace(small_model(), rating_counts=np.zeros(4, np.int32))
+    assert diversify(unrated, ranking, 4, 0.5).item_ids.tolist() == [30, 20, 10, 40]
