@@ -55,7 +55,7 @@ from dataflix_recommender import (
     save,
 )
 from dataflix_training.evaluation import evaluate_ranker, holdout_users
-from dataflix_training.experiment import TEST_SHARE
+from dataflix_training.experiment import TEST_SHARE, fit_package
 from dataflix_training.fitting import Recipe, assemble, fit_ranker, fit_svd
 from dataflix_training.ratings import Ratings, in_order, split_latest
 from figures import percentiles, report
@@ -104,9 +104,7 @@ def diversity(
 ) -> None:
     """Judge rankings of different diversity by the latest fifth of each user's ratings."""
     known, held_out = split_latest(_read(movielens), TEST_SHARE)
-    recipe = Recipe()
-    svd, ranker = fit_svd(known, recipe), fit_ranker(known, recipe, {})
-    fitted = assemble(known, svd, ranker, svd.item_ids, _NOISE, recipe.watched)
+    _, fitted = fit_package(known, Recipe(), {})
     judges = holdout_users(known, held_out)
     for asked in _DIVERSITIES:
         ranked = evaluate_ranker(fitted, judges, asked)

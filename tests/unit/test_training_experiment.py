@@ -165,7 +165,7 @@ def test_a_film_without_ratings_is_taken_to_be_like_those_of_its_genres_and_year
     profile = model.profile_of(10**9, speaking[:3], [5.0, 5.0, 5.0])
     assert 90_001 in rank(model, profile, 10, new_every=10).item_ids[-1:]
     assert 90_001 not in rank(model, profile, 10).item_ids
-    ((reason,),) = reasons(model, profile, [90_001])
+    ((reason, *_),) = reasons(model, profile, [90_001])
     assert reason in speaking[:3]
 
 
