@@ -101,6 +101,12 @@ def _signal_family(mark: str, number: signal.Signals) -> None:
             continue
 
 
+def make_way(pid: int, nice: int) -> None:
+    """Let a process that was just started make way for others, further than we do ourselves."""
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + nice)
+
+
 def _become(account: dict[str, int]) -> None:
     os.setgroups([account["gid"]])
     os.setgid(account["gid"])

@@ -1,16 +1,36 @@
-"""Become the S3 store: versitygw on a folder, ``python -m dataflix_stack.s3_server``."""
+"""The S3 store: versitygw, built from the sources that ``stack/versitygw/go.sum`` pins, on a folder.
+
+Its makers publish sources for Go, and archives at GitHub; the sources come with a check of every
+file and from any Go module proxy. Go itself is the machine's, if new enough, or else a wheel's.
+``python -m dataflix_stack.s3_server`` becomes the store.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shutil
+import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+
+from filelock import FileLock
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.paths import Layout
-from dataflix_stack.versitygw import program
+from dataflix_stack.launch import make_way
+from dataflix_stack.paths import Layout, make_passable
+
+_PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
+_POLL_SECONDS = 0.1
+#: The build makes way for the servers that start beside it.
+_NICE = 10
+_LINES_TOLD = 15
 
 
 def command(settings: Settings, layout: Layout, *, sidecar: bool) -> list[str]:
@@ -75,6 +95,140 @@ def main() -> None:
         os.execve(program(), arguments, {**os.environ, **login})  # noqa: S606
     except (Fault, SettingsError, OSError) as fault:
         sys.exit(f"s3: {fault}")
+
+
+def sources() -> Path:
+    """The folder with go.mod and go.sum."""
+    return paths.repo_root() / "stack" / "versitygw"
+
+
+def program() -> Path:
+    """The program that go.mod and go.sum ask for, whether it is there or not."""
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        digest.update((sources() / name).read_bytes())
+    return paths.servers() / f"versitygw-{digest.hexdigest()[:16]}" / "versitygw"
+
+
+def build(log: Path, abandoned: threading.Event) -> None:
+    """Build the program unless it is there; what Go says goes to ``log``.
+
+    Raises:
+        Fault: there is no Go and none can be installed, or the build failed.
+    """
+    target = program()
+    if target.exists():
+        return
+    home = target.parent
+    partial = home.with_suffix(".partial")
+    try:
+        make_passable(home.parent)
+        with FileLock(home.parent / "versitygw.lock"):
+            if target.exists():
+                return
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            _go_build(_go(), partial, log, abandoned)
+            if not abandoned.is_set():
+                partial.rename(home)
+                shutil.rmtree(_caches(home), ignore_errors=True)
+    except OSError as fault:
+        raise Fault(f"cannot install versitygw to {home}: {fault}") from fault
+
+
+def _go() -> Path:
+    """A Go that is new enough: the machine's, or the one that is installed for this."""
+    own = paths.home() / "envs" / "go" / "bin" / "go"
+    found = shutil.which("go")
+    if found and is_new_enough(_version(Path(found)), _wanted()):
+        return Path(found)
+    _run([str(paths.repo_root() / "scripts" / "envs"), "go"], "installing Go failed")
+    return own
+
+
+def _wanted() -> str:
+    [line] = [line for line in (sources() / "go.mod").read_text().splitlines() if line.startswith("go ")]
+    return line.removeprefix("go ")
+
+
+def _version(go: Path) -> str:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    answer = subprocess.run(
+        [go, "env", "GOVERSION"], check=False, capture_output=True, text=True, env=environment
+    )
+    return answer.stdout.strip()
+
+
+def is_new_enough(version: str, wanted: str) -> bool:
+    """Whether ``go1.26.8``, as Go itself says it, is at least ``1.25.0``."""
+    return bool(re.match(r"go\d", version)) and _numbers(version) >= _numbers(wanted)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _go_build(go: Path, folder: Path, log: Path, abandoned: threading.Event) -> None:
+    command = [
+        str(go),
+        "build",
+        "-mod=readonly",
+        "-trimpath",
+        "-ldflags=-s -w",
+        f"-o={folder / 'versitygw'}",
+        _PACKAGE,
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=sources(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **_environment(go, folder)},
+            process_group=0,
+        )
+        make_way(process.pid, _NICE)
+        while process.poll() is None:
+            if abandoned.wait(_POLL_SECONDS):
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                return
+    if process.returncode:
+        said = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_TOLD:])
+        raise Fault(
+            f"building versitygw failed:\n{said}\nCheck the network (GOPROXY and HTTPS_PROXY are honoured)"
+            " and run the same command again"
+        )
+
+
+def _environment(go: Path, folder: Path) -> dict[str, str]:
+    fixed = {
+        "CGO_ENABLED": "0",  # no C compiler is needed
+        "GOFLAGS": "-buildvcs=false",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "GOSUMDB": "off",  # every sum is in go.sum
+    }
+    if go.is_relative_to(paths.home()):
+        # who has no Go of their own shall not find its caches in their home folder
+        caches = _caches(folder)
+        fixed |= {
+            "GOPATH": str(caches / "go"),
+            "GOCACHE": str(caches / "build"),
+            "GOFLAGS": "-buildvcs=false -modcacherw",
+        }
+    return fixed
+
+
+def _caches(folder: Path) -> Path:
+    return folder.with_suffix(".caches")
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Fault(f"{what}: {(done.stderr or done.stdout).strip()}")
 
 
 if __name__ == "__main__":

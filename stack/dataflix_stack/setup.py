@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
+from dataflix_stack.launch import make_way
 from dataflix_stack.paths import console_script
-from dataflix_stack.processes import make_way
 from dataflix_stack.services import BATCH_NICE, masker_names
 
 _POLL_SECONDS = 0.1

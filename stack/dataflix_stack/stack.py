@@ -21,7 +21,7 @@ from dataflix_contract import Settings, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
-from dataflix_stack import data_folder, port_conflicts, processes, server_config, versitygw
+from dataflix_stack import data_folder, port_conflicts, s3_server, server_config, supervision
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Account, Layout, console_script, home, layout, postgres_account, repo_root
 from dataflix_stack.server_config import digest_of
@@ -115,8 +115,8 @@ def down(stack: Stack) -> bool:
     supervisor = stack.supervisor
     with _alone(stack):
         if not supervisor.alive:
-            orphans = bool(processes.all_recorded(stack.layout.run))
-            processes.stop_recorded(stack.layout.run, stack.console.print)
+            orphans = bool(supervision.all_recorded(stack.layout.run))
+            supervision.stop_recorded(stack.layout.run, stack.console.print)
             return orphans
         steps = _stop_steps(supervisor, stack.layout.run)
         with Board(stack.console, [step.name for step in steps], "stopped") as board:
@@ -177,7 +177,7 @@ def _supervise(stack: Stack, described: Sequence[Service]) -> None:
     supervisor = stack.supervisor
     alive = supervisor.alive
     if not alive:
-        processes.stop_recorded(stack.layout.run, stack.console.print)
+        supervision.stop_recorded(stack.layout.run, stack.console.print)
         _refuse(port_conflicts.taken(stack.settings.bind, described))
     _write_configuration(stack, described)
     if not alive:
@@ -244,7 +244,7 @@ def _builds(stack: Stack) -> list[Step]:
     """What is built from sources while the first servers start already."""
     if stack.settings.profile == "core":
         return []
-    return [Step("versitygw", (), partial(versitygw.build, stack.layout.logs / "versitygw.log"))]
+    return [Step("versitygw", (), partial(s3_server.build, stack.layout.logs / "versitygw.log"))]
 
 
 def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threading.Event) -> None:
@@ -272,7 +272,7 @@ def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threadi
 
 def _stop(supervisor: Supervisor, run: Path, name: str, _abandoned: threading.Event) -> None:
     supervisor.stop_program(name)
-    end_family(processes.mark(run, name))
+    end_family(supervision.mark(run, name))
 
 
 def _stop_steps(supervisor: Supervisor, run: Path) -> list[Step]:

@@ -16,7 +16,7 @@ from dataflix_clients.stack_status import ServiceStatus, StackStatus, draw
 from dataflix_clients.stack_status import look as look_at
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
-from dataflix_stack import processes
+from dataflix_stack import supervision
 from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.services import Service
 from dataflix_stack.stack import Stack, load_stack
@@ -51,14 +51,14 @@ def _services(stack: Stack) -> list[ServiceStatus]:
     supervisor = stack.supervisor
     alive = supervisor.alive
     states = supervisor.states() if alive else {}
-    orphans = {} if alive else processes.all_recorded(stack.layout.run)
+    orphans = {} if alive else supervision.all_recorded(stack.layout.run)
     with ThreadPoolExecutor(len(described)) as pool:
         rows = pool.map(lambda one: _service(stack, one, states.get(one.name), orphans), described)
         return [_supervisor(stack), *rows]
 
 
 def _supervisor(stack: Stack) -> ServiceStatus:
-    pid = processes.recorded(stack.layout.run, processes.SUPERVISOR)
+    pid = supervision.recorded(stack.layout.run, supervision.SUPERVISOR)
     return _row("supervisor", "ready" if pid else "stopped", pid, [], children=False)
 
 

@@ -1,9 +1,13 @@
-"""Talk to the supervisor of one stack: start it, change its programs, ask and tell."""
+"""The supervisor of one stack: start it, change its programs, ask and tell, and end what it left behind.
+
+``launch`` leaves a record of each process: these say which one serves as what when the supervisor was killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -11,24 +15,27 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import supervisor.xmlrpc  # type: ignore[import-untyped]
 
 from dataflix_contract.faults import Fault
 from dataflix_contract.polling import poll
-from dataflix_stack.launch import record
+from dataflix_stack.launch import end_family, identity, record
 from dataflix_stack.paths import Layout
-from dataflix_stack.processes import SUPERVISOR, recorded
 
+#: What the records of processes call the supervisor itself.
+SUPERVISOR = "supervisord"
 #: ``sun_path`` has 108 bytes, and the supervisor binds a longer name first.
 _LONGEST_SOCKET = 88
 _POLL_SECONDS = 0.05
 _START_SECONDS = 15
+_GRACE_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +166,68 @@ class Supervisor:
             raise Fault(f"the supervisor at {self.socket} says: {fault}") from fault
         finally:
             transport.close()
+
+
+def recorded(folder: Path, name: str) -> int | None:
+    """The process that serves as ``name``, if it is still that one and alive."""
+    try:
+        entry = json.loads((folder / f"{name}.process.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    alive = entry["identity"] is not None and identity(entry["pid"]) == entry["identity"]
+    return int(entry["pid"]) if alive else None
+
+
+def all_recorded(folder: Path) -> dict[str, int]:
+    """Every recorded process that is alive, by name, without the supervisor."""
+    found = {name: recorded(folder, name) for name in _names(folder)}
+    return {name: pid for name, pid in found.items() if pid is not None}
+
+
+def _names(folder: Path) -> list[str]:
+    """Every service that was ever started here."""
+    names = [path.name.removesuffix(".process.json") for path in folder.glob("*.process.json")]
+    return [name for name in names if name != SUPERVISOR]
+
+
+def mark(folder: Path, name: str) -> str:
+    """What ``launch`` marks the processes of service ``name`` with."""
+    return f"{folder}/{name}"
+
+
+def stop_recorded(folder: Path, tell: Callable[[str], None]) -> None:
+    """End the servers that a killed supervisor left behind: asked first, killed when they do not go."""
+    _stop_servers(folder, tell)
+    for name in _names(folder):
+        end_family(mark(folder, name))
+
+
+def _stop_servers(folder: Path, tell: Callable[[str], None]) -> None:
+    orphans = [psutil.Process(pid) for pid in all_recorded(folder).values() if psutil.pid_exists(pid)]
+    if not orphans:
+        return
+    tell(f"stopping {len(orphans)} servers that a killed supervisor left behind")
+    for orphan in orphans:
+        _ask(orphan)
+    _, stubborn = psutil.wait_procs(orphans, timeout=_GRACE_SECONDS)
+    for orphan in stubborn:
+        _kill(orphan)
+    psutil.wait_procs(stubborn, timeout=_GRACE_SECONDS)
+
+
+def _ask(process: psutil.Process) -> None:
+    """SIGTERM; for PostgreSQL, where that means to wait for every client, SIGINT."""
+    try:
+        if process.name() == "postgres":
+            process.send_signal(2)
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

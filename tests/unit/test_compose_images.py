@@ -11,7 +11,7 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_contract.project import folder_of, folders, programs
-from dataflix_stack import versitygw
+from dataflix_stack import s3_server
 from dataflix_stack.paths import home
 from support.containers import COMPOSE_FILE, Compose, command_of, environment
 from support.dockerfiles import DOCKERFILE, Image, Replay, copied, ignored, images
@@ -161,7 +161,7 @@ def _need_go() -> None:
     found = go and subprocess.run(
         [go, "env", "GOVERSION"], check=True, capture_output=True, text=True, env=environ
     )
-    if not found or not versitygw.is_new_enough(found.stdout.strip(), wanted):
+    if not found or not s3_server.is_new_enough(found.stdout.strip(), wanted):
         pytest.skip(f"this machine has no Go {wanted}: the image's own builder is not tried")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_stack import s3_server, versitygw
+from dataflix_stack import s3_server
 from dataflix_stack.paths import Layout
 
 
@@ -16,14 +16,14 @@ from dataflix_stack.paths import Layout
     [("go1.26.8", True), ("go1.25.0", True), ("go1.25", False), ("go1.24.11", False), ("", False)],
 )
 def test_an_old_go_is_not_used(version: str, *, enough: bool) -> None:
-    assert versitygw.is_new_enough(version, "1.25.0") is enough
+    assert s3_server.is_new_enough(version, "1.25.0") is enough
 
 
 def test_the_pinned_sums_decide_about_the_folder() -> None:
-    program = versitygw.program()
+    program = s3_server.program()
     assert program.name == "versitygw"
-    assert program == versitygw.program()
-    assert "github.com/versity/versitygw v1.8.0 h1:" in (versitygw.sources() / "go.sum").read_text()
+    assert program == s3_server.program()
+    assert "github.com/versity/versitygw v1.8.0 h1:" in (s3_server.sources() / "go.sum").read_text()
 
 
 def test_a_failed_build_leaves_nothing_and_says_what_go_said(
@@ -34,10 +34,10 @@ def test_a_failed_build_leaves_nothing_and_says_what_go_said(
     go.write_text('#!/bin/sh\n[ "$1" = env ] && echo go1.99.1 || { echo no network; exit 1; }\n')
     go.chmod(0o755)
     monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(versitygw, "program", lambda: tmp_path / "servers" / "versitygw-x" / "versitygw")
+    monkeypatch.setattr(s3_server, "program", lambda: tmp_path / "servers" / "versitygw-x" / "versitygw")
     with pytest.raises(Fault, match="no network"):
-        versitygw.build(tmp_path / "log", threading.Event())
-    assert not versitygw.program().exists()
+        s3_server.build(tmp_path / "log", threading.Event())
+    assert not s3_server.program().exists()
 
 
 def test_the_store_listens_where_the_settings_say_and_hides_its_login() -> None:

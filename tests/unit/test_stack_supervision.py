@@ -11,35 +11,35 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_stack import launch, processes
+from dataflix_stack import launch, supervision
 
 
 def test_finds_the_recorded_process(tmp_path: Path) -> None:
     launch.record(tmp_path, "kafka", os.getpid())
-    assert processes.recorded(tmp_path, "kafka") == os.getpid()
-    assert processes.all_recorded(tmp_path) == {"kafka": os.getpid()}
+    assert supervision.recorded(tmp_path, "kafka") == os.getpid()
+    assert supervision.all_recorded(tmp_path) == {"kafka": os.getpid()}
 
 
 def test_another_process_with_the_same_number_is_not_it(tmp_path: Path) -> None:
     entry = {"pid": os.getpid(), "identity": "earlier boot:1"}
     (tmp_path / "kafka.process.json").write_text(json.dumps(entry))
-    assert processes.recorded(tmp_path, "kafka") is None
+    assert supervision.recorded(tmp_path, "kafka") is None
 
 
 def test_a_dead_process_and_no_record(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     launch.record(tmp_path, "kafka", process.pid)
     process.wait()
-    assert processes.recorded(tmp_path, "kafka") is None
-    assert processes.recorded(tmp_path, "postgres") is None
+    assert supervision.recorded(tmp_path, "kafka") is None
+    assert supervision.recorded(tmp_path, "postgres") is None
 
 
 def test_orphans_are_stopped_and_the_supervisor_is_not_one(tmp_path: Path) -> None:
     sleeper = subprocess.Popen(["sleep", "60"])
     launch.record(tmp_path, "kafka", sleeper.pid)
-    launch.record(tmp_path, processes.SUPERVISOR, os.getpid())
+    launch.record(tmp_path, supervision.SUPERVISOR, os.getpid())
     told: list[str] = []
-    processes.stop_recorded(tmp_path, told.append)
+    supervision.stop_recorded(tmp_path, told.append)
     sleeper.wait(timeout=10)
     assert launch.identity(sleeper.pid) is None
     assert len(told) == 1
@@ -83,7 +83,7 @@ time.sleep(60)
 
 
 def test_children_of_a_killed_server_are_found_and_ended(tmp_path: Path) -> None:
-    mark = processes.mark(tmp_path, "mlflow")
+    mark = supervision.mark(tmp_path, "mlflow")
     with _marked(mark, DETACHED_CHILD) as server:
         server.kill()
         server.wait()
@@ -96,7 +96,7 @@ def test_who_ignores_the_request_is_killed_and_others_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.2)
-    mine, other = processes.mark(tmp_path, "mlflow"), processes.mark(tmp_path, "mlflow-2")
+    mine, other = supervision.mark(tmp_path, "mlflow"), supervision.mark(tmp_path, "mlflow-2")
     with _marked(mine, DEAF) as deaf, _marked(other, DEAF) as neighbour:
         launch.end_family(mine)
         assert deaf.wait(timeout=10) == -signal.SIGKILL
