@@ -1,4 +1,4 @@
-"""One stack: start it, stop it, delete its data."""
+"""One stack: start it, stop it, and how a command ends when something is not as it must be."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import typer
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 
 from dataflix_clients.readiness import NOT_READY, LoginRefusedError, Probe, probes
-from dataflix_contract import Settings, load_settings
+from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.settings import ENV_PREFIX, conflicts
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, chosen_file
 from dataflix_stack import data_folder, port_conflicts, s3_server, server_config, supervision
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Account, Layout, console_script, home, layout, postgres_account, repo_root
-from dataflix_stack.server_config import digest_of
 from dataflix_stack.servers import Servers, wanted_servers
 from dataflix_stack.services import Service, Surroundings, services
-from dataflix_stack.setup import run_set_up, set_ups, tail
-from dataflix_stack.step_board import Board
-from dataflix_stack.steps import Step, run_steps
+from dataflix_stack.steps import Board, Step, run_set_up, run_steps, set_ups, tail
 from dataflix_stack.supervision import Supervisor
 
 _DEATHS_TOLERATED = 3
@@ -89,6 +88,19 @@ def load_stack(console: Console) -> Stack:
     settings = load_settings()
     file = (chosen_file() or repo_root() / ".env").absolute()
     return Stack(settings, file, layout(settings), wanted_servers(), postgres_account(), console)
+
+
+@contextmanager
+def exit_on_fault(console: Console) -> Iterator[None]:
+    """Print an expected fault in words, and exit with code 1; with 130 after Ctrl-C."""
+    try:
+        yield
+    except (Fault, SettingsError) as fault:
+        console.print(f"[bold red]dataflix-stack:[/] {escape(str(fault))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from fault
+    except KeyboardInterrupt as fault:
+        console.print("interrupted: ./run.sh goes on where this stopped, ./stop.sh stops what runs")
+        raise typer.Exit(130) from fault
 
 
 def up(stack: Stack) -> None:
@@ -204,7 +216,7 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
         data_folder.write_files({spec_file: spec})
         decides = [
             spec,
-            digest_of(repo_root(), service.package),
+            server_config.digest_of(repo_root(), service.package),
             *(texts.values() if texts else [everything]),
         ]
         programs.append(server_config.program(service, sys.executable, spec_file, decides))

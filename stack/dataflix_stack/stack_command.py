@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 from rich.prompt import Confirm
 
-from dataflix_contract import load_settings
+from dataflix_contract import Settings, load_settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import Fault
 from dataflix_contract.progress import progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks
-from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.servers import wanted_servers
-from dataflix_stack.summary import summary
+from dataflix_stack.stack import Stack, exit_on_fault
 
 make_output_safe()
 app = typer.Typer(
@@ -27,6 +26,10 @@ app = typer.Typer(
     help="Install, start and stop the servers of one machine.",
 )
 console = Console(stderr=True)
+
+_PUBLIC_KEY = """
+[yellow]The masking key is the public default: whoever has it can find the names behind pseudonyms by
+guessing. Set DATAFLIX_MASKING_KEY before real people's data comes in.[/]"""
 
 
 @app.command()
@@ -44,7 +47,7 @@ def up() -> None:
         _install()
         stack = stacks.load_stack(console)
         stacks.up(stack)
-        console.print(summary(stack), soft_wrap=True, highlight=False)
+        console.print(_summary(stack), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -122,6 +125,40 @@ def _install() -> None:
     with progress("downloading the servers", console) as shown:
         servers = download(shown)
     console.print(f"servers are installed in {servers.root}", soft_wrap=True)
+
+
+def _summary(stack: Stack) -> str:
+    """Where everything is, how to log in, and what to do next; rich's markup."""
+    settings = stack.settings
+    text = f"""
+[bold]Dataflix is up.[/]
+  PostgreSQL     {settings.postgres_host}:{settings.postgres_port}  database {settings.postgres_db}, \
+user {settings.postgres_user}
+  Kafka          {settings.kafka_bootstrap}
+  Kafka Connect  {settings.connect_url}
+  ClickHouse     http://{settings.clickhouse_host}:{settings.clickhouse_http_port}  \
+native port {settings.clickhouse_tcp_port}, user {settings.clickhouse_user}
+  Masker         {settings.masker_url(0)}/metrics
+{_batch(settings)}  Passwords      {stack.settings_file}
+  Logs           {stack.layout.logs}
+Next: bin/dataflix-status, python3 check_all_works.py, bin/dataflix-trace, ./stop.sh"""
+    if settings.local_only_key:
+        text += _PUBLIC_KEY
+    return text
+
+
+def _batch(settings: Settings) -> str:
+    if settings.profile == "core":
+        return ""
+    return f"""\
+  Backend        {settings.backend_url}  API {settings.backend_url}/docs
+  Airflow        {settings.airflow_url}  user {settings.airflow_user}
+  dbt webhook    {settings.dbt_url}/docs/
+  MLflow         {settings.mlflow_url}
+  Kafka UI       {settings.kafka_ui_url}  no login, shows personal data
+  S3             {settings.s3_url}  console http://{settings.s3_host}:{settings.s3_console_port}, \
+user {settings.s3_access_key}
+"""
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from dataflix_clients.stack_status import look as look_at
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import supervision
-from dataflix_stack.faults import exit_on_fault
 from dataflix_stack.services import Service
-from dataflix_stack.stack import Stack, load_stack
+from dataflix_stack.stack import Stack, exit_on_fault, load_stack
 from dataflix_stack.supervision import State
 
 make_output_safe()

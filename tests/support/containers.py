@@ -22,7 +22,7 @@ from dataflix_stack import s3_server, servers
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
-from dataflix_stack.setup import SetUp, set_ups
+from dataflix_stack.steps import SetUp, set_ups
 from support.stack import ROOT
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"

@@ -14,7 +14,7 @@ from dataflix_stack.paths import Account, Layout
 from dataflix_stack.server_config import digest_of
 from dataflix_stack.servers import Servers
 from dataflix_stack.services import Service, Surroundings, services
-from dataflix_stack.setup import set_ups
+from dataflix_stack.steps import set_ups
 from support.stack import ROOT
 
 LAYOUT = Layout(Path("/data with 100% space"))
