@@ -137,6 +137,8 @@ def test_a_film_beside_the_matrix_gets_what_one_more_row_and_column_would_hold()
     assert np.isin(np.diff(RankerData(given, part).fit(part).start), [0, 7]).all(), (
         "the film alone has no row"
     )
+    short = replace(part, ranker_row=2)
+    assert np.diff(RankerData(given, short).fit_catalogue(short).start).max() <= 4, "rows stay short"
 
 
 def test_a_film_without_ratings_is_taken_to_be_like_those_of_its_genres_and_years(ratings: Ratings) -> None:

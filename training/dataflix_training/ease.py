@@ -163,6 +163,14 @@ def _strongest_of_rows(block: NDArray[np.float32], count: int) -> tuple[Ints, ND
     return chosen, np.take_along_axis(block, chosen, axis=1)
 
 
+def _bounded(rows: Ints, items: Ints, weights: Floats, most: int) -> Entries:
+    """The strongest entries of each row, so that no rated film makes a reply slow."""
+    order = np.lexsort((-np.abs(weights), rows))
+    first = np.searchsorted(rows[order], rows[order])
+    kept = order[np.arange(len(order)) - first < most]
+    return rows[kept], items[kept], weights[kept]
+
+
 class RankerData:
     """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
 
@@ -202,11 +210,13 @@ class RankerData:
         head = self.fit(recipe)
         if not len(self._covered):
             return head
-        tail, new = self._tail(recipe), self._new(recipe)
+        beside = [*self._tail(recipe), *self._new(recipe)]
+        if beside:
+            rows, items, weights = map(np.concatenate, zip(*beside, strict=True))
+            beside = [_bounded(rows, items, weights, recipe.ranker_row)]
         of_head = np.repeat(np.arange(len(self.item_ids)), np.diff(head.start))
-        rows, items, weights = (
-            np.concatenate(parts)
-            for parts in zip((of_head, head.items, head.weights), *tail, *new, strict=True)
+        rows, items, weights = map(
+            np.concatenate, zip((of_head, head.items, head.weights), *beside, strict=True)
         )
         shape = (len(self.item_ids), len(self.item_ids))
         matrix = coo_array((weights, (rows, items)), shape).tocsr()
@@ -243,6 +253,8 @@ class RankerData:
     def _new(self, recipe: Recipe) -> Iterator[Entries]:
         """Columns of films without ratings: the mean of those of the covered films most like them."""
         new = np.setdiff1d(np.arange(len(self.item_ids)), self._items)
+        if not len(new):
+            return
         columns = self._weights(recipe).T.astype(np.float32)
         for first in range(0, len(new), _ROWS_AT_ONCE):
             some = new[first : first + _ROWS_AT_ONCE]
