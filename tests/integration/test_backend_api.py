@@ -202,9 +202,9 @@ def test_watching_is_marked_once_and_taken_back(api: Api, user: int) -> None:
 
 
 def test_dismissing_is_done_once_and_taken_back(api: Api, user: int) -> None:
-    dismissed = api.post("/dismissed", key="of no interest", user_id=user, movie_id=1)
+    dismissed = api.post("/dismissed", key="of-no-interest", user_id=user, movie_id=1)
     assert (dismissed["user_id"], dismissed["movie_id"]) == (user, 1)
-    assert api.post("/dismissed", key="of no interest", user_id=user, movie_id=1) == dismissed
+    assert api.post("/dismissed", key="of-no-interest", user_id=user, movie_id=1) == dismissed
     assert api.post("/dismissed", 200, user_id=user, movie_id=1) == dismissed
     api.post("/ratings", user_id=user, movie_id=1, rating=4)
     api.delete(f"/watched/{user}/1")
