@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -65,36 +66,37 @@ RETURNING rated_at, updated_at, 'already' AS watched
 _SEE_BOTH = "SELECT FROM users JOIN movies ON movie_id = %(movie_id)s WHERE user_id = %(user_id)s"
 _OF_BOTH = sql.SQL(" FROM {table} WHERE user_id = %s AND movie_id = %s")
 
-# Films that are gone are left out before the rows of a page are counted: where a film was deleted without its
-# triggers (session_replication_role = replica), what people did with it is still there.
-# In the row comparisons of these lists ~movie_id stands for a falling order of ids: unlike -movie_id it
-# exists for each bigint.
+
+def _page_of(table: str, moment: str, *columns: str) -> str:
+    """Select the rows of a page from one of a user's tables, newest first, and one row of the next page.
+
+    Films that are gone are left out before the rows are counted: where a film was deleted without its
+    triggers (session_replication_role = replica), what people did with it is still there. In the comparison
+    of rows ~movie_id stands for a falling order of ids: unlike -movie_id it exists for each bigint.
+    """
+    return f"""
+    SELECT {", ".join(("movie_id", moment, *columns))} FROM {table}
+    WHERE user_id = %(user_id)s AND ({moment}, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
+        AND EXISTS (SELECT FROM movies WHERE movies.movie_id = {table}.movie_id)
+    ORDER BY {moment} DESC, movie_id LIMIT %(limit)s + 1
+    """
+
+
 _WATCHED_LIST = f"""
-SELECT {MOVIE_COLUMNS}, w.watched_at, o.rating::float8 FROM (
-    SELECT movie_id, watched_at FROM watched_movies
-    WHERE user_id = %(user_id)s AND (watched_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
-        AND EXISTS (SELECT FROM movies WHERE movies.movie_id = watched_movies.movie_id)
-    ORDER BY watched_at DESC, movie_id LIMIT %(limit)s + 1
-) w JOIN movies m USING (movie_id) {RATINGS_OF_M}
+SELECT {MOVIE_COLUMNS}, w.watched_at, o.rating::float8
+FROM ({_page_of("watched_movies", "watched_at")}) w JOIN movies m USING (movie_id) {RATINGS_OF_M}
 LEFT JOIN ratings o ON o.user_id = %(user_id)s AND o.movie_id = m.movie_id
 ORDER BY w.watched_at DESC, m.movie_id
 """
 _RATED_LIST = f"""
-SELECT {MOVIE_COLUMNS}, o.rating::float8, o.rated_at, o.updated_at FROM (
-    SELECT movie_id, rating, rated_at, updated_at FROM ratings
-    WHERE user_id = %(user_id)s AND (updated_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
-        AND EXISTS (SELECT FROM movies WHERE movies.movie_id = ratings.movie_id)
-    ORDER BY updated_at DESC, movie_id LIMIT %(limit)s + 1
-) o JOIN movies m USING (movie_id) {RATINGS_OF_M}
+SELECT {MOVIE_COLUMNS}, o.rating::float8, o.rated_at, o.updated_at
+FROM ({_page_of("ratings", "updated_at", "rating", "rated_at")}) o
+JOIN movies m USING (movie_id) {RATINGS_OF_M}
 ORDER BY o.updated_at DESC, m.movie_id
 """
 _DISMISSED_LIST = f"""
-SELECT {MOVIE_COLUMNS}, d.dismissed_at FROM (
-    SELECT movie_id, dismissed_at FROM dismissed_movies
-    WHERE user_id = %(user_id)s AND (dismissed_at, ~movie_id) < (%(at)s::timestamptz, ~%(movie_id)s::bigint)
-        AND EXISTS (SELECT FROM movies WHERE movies.movie_id = dismissed_movies.movie_id)
-    ORDER BY dismissed_at DESC, movie_id LIMIT %(limit)s + 1
-) d JOIN movies m USING (movie_id) {RATINGS_OF_M}
+SELECT {MOVIE_COLUMNS}, d.dismissed_at
+FROM ({_page_of("dismissed_movies", "dismissed_at")}) d JOIN movies m USING (movie_id) {RATINGS_OF_M}
 ORDER BY d.dismissed_at DESC, m.movie_id
 """
 _Place = tuple[datetime, int]
@@ -174,9 +176,7 @@ def undismiss(user_id: int, movie_id: int) -> tuple[str, int]:
 @ratings.doc(responses={404: "There is no user of this id."})
 def watched(user_id: int, page: Page) -> Response:
     """List what a user has watched, newest first."""
-    rows, next_page = _rows(_WATCHED_LIST, "watched_at", user_id, page)
-    items = [WatchedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
-    return reply(WatchedPage(items=items, next=next_page))
+    return _list(_WATCHED_LIST, "watched_at", user_id, page, WatchedMovie, WatchedPage)
 
 
 @ratings.get("/users/<id:user_id>/ratings")
@@ -185,9 +185,7 @@ def watched(user_id: int, page: Page) -> Response:
 @ratings.doc(responses={404: "There is no user of this id."})
 def rated(user_id: int, page: Page) -> Response:
     """List what a user has rated, the newest change first."""
-    rows, next_page = _rows(_RATED_LIST, "updated_at", user_id, page)
-    items = [RatedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
-    return reply(RatedPage(items=items, next=next_page))
+    return _list(_RATED_LIST, "updated_at", user_id, page, RatedMovie, RatedPage)
 
 
 @ratings.get("/users/<id:user_id>/dismissed")
@@ -196,9 +194,7 @@ def rated(user_id: int, page: Page) -> Response:
 @ratings.doc(responses={404: "There is no user of this id."})
 def dismissed(user_id: int, page: Page) -> Response:
     """List what a user is not interested in, newest first."""
-    rows, next_page = _rows(_DISMISSED_LIST, "dismissed_at", user_id, page)
-    items = [DismissedMovie(movie=Movie(**row.movie), **row.rest) for row in rows]
-    return reply(DismissedPage(items=items, next=next_page))
+    return _list(_DISMISSED_LIST, "dismissed_at", user_id, page, DismissedMovie, DismissedPage)
 
 
 def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
@@ -213,6 +209,20 @@ def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> t
                 f"this user has not {did} this film: GET /users/{{user_id}}/{listed} lists what they have",
             )
     return "", HTTPStatus.NO_CONTENT
+
+
+def _list(  # noqa: PLR0913, PLR0917 - what the three lists differ in
+    query: str,
+    moment: str,
+    user_id: int,
+    page: Page,
+    item: Callable[..., Reply],
+    listing: Callable[..., Reply],
+) -> Response:
+    """Reply with a page of films; the query orders its rows by the moment in this column."""
+    rows, next_page = _rows(query, moment, user_id, page)
+    items = [item(movie=Movie(**row.movie), **row.rest) for row in rows]
+    return reply(listing(items=items, next=next_page))
 
 
 class _Row(NamedTuple):

@@ -69,9 +69,7 @@ def ratings(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_json
 def watch(ctx: typer.Context, user: User, movie: Movie, as_json: AsJson = False) -> None:
     """Mark a film as watched."""
     run, user_id, film = _of_both(ctx, user, movie, as_json=as_json)
-    document = run.api.post("/watched", {"user_id": user_id, "movie_id": film["movie_id"]})
-    told = f"user {user_id} has watched {titled(film)}"
-    output.emit(document, as_json=as_json, show=output.say(told))
+    _mark(run, "watched", user_id, film, f"user {user_id} has watched {titled(film)}", as_json=as_json)
 
 
 @app.command()
@@ -92,9 +90,14 @@ def watched(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_json
 def dismiss(ctx: typer.Context, user: User, movie: Movie, as_json: AsJson = False) -> None:
     """Say that a film is of no interest: it is not recommended to the user again."""
     run, user_id, film = _of_both(ctx, user, movie, as_json=as_json)
-    document = run.api.post("/dismissed", {"user_id": user_id, "movie_id": film["movie_id"]})
-    told = f"user {user_id} is not interested in {titled(film)}"
-    output.emit(document, as_json=as_json, show=output.say(told))
+    _mark(
+        run,
+        "dismissed",
+        user_id,
+        film,
+        f"user {user_id} is not interested in {titled(film)}",
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -114,6 +117,12 @@ def _of_both(ctx: typer.Context, user: str, movie: str, *, as_json: bool) -> tup
     """What the command works with, the user's id, and the film."""
     run = runtime(ctx)
     return run, pick_user(run, user, as_json=as_json), pick_movie(run, movie, as_json=as_json)
+
+
+def _mark(run: Runtime, what: str, user_id: int, film: Document, told: str, *, as_json: bool) -> None:
+    """Put the film on one of the user's lists in the API, and say so."""
+    document = run.api.post(f"/{what}", {"user_id": user_id, "movie_id": film["movie_id"]})
+    output.emit(document, as_json=as_json, show=output.say(told))
 
 
 def _delete(run: Runtime, what: str, user_id: int, film: Document, told: str, *, as_json: bool) -> None:
