@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pandas as pd
 import typer
 from threadpoolctl import threadpool_limits
 
+from dataflix_backend.recommendations.recommend import NEW_EVERY
 from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
 from dataflix_training.experiment import TEST_SHARE, fit_package, run_experiment
 from dataflix_training.films import Film
 from dataflix_training.fitting import Recipe
-from dataflix_training.ratings import Ratings, in_order, split_latest
+from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import SHOWN, Judgement, ranking_scores
 from figures import report
-
-#: As ``NEW_EVERY`` of the API: of so many places the last one is for a film that nobody has rated.
-_NEW_EVERY = 10
+from support.ratings import movielens_films, movielens_ratings
 
 
 def main(
@@ -28,7 +25,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Train with the SVD's stars and with those that validation chooses, and judge both on the same test."""
-    ratings, films = _ratings(folder), _films(folder)
+    ratings, films = movielens_ratings(folder), movielens_films(folder)
     with threadpool_limits(1):
         pinned = run_experiment(ratings, films=films, pin_svd=True)
         chosen = run_experiment(ratings, films=films)
@@ -53,28 +50,11 @@ def _with_new_films(ratings: Ratings, recipe: Recipe, films: dict[int, Film]) ->
     _, model = fit_package(rest, recipe, films)
     holdout = holdout_users(rest, test)
     shown = [
-        rank(model, model.profile(user), SHOWN, new_every=_NEW_EVERY).item_ids
+        rank(model, model.profile(user), SHOWN, new_every=NEW_EVERY).item_ids
         for user in holdout.user_ids.tolist()
     ]
     ranked = ranking_scores(shown, holdout.liked, len(holdout.catalogue))
     return {"ndcg_at_10": ranked.gains.estimate().value, "coverage": ranked.coverage}
-
-
-def _ratings(folder: Path) -> Ratings:
-    frame = pd.read_csv(folder / "ratings.csv")
-    users, movies, stars, at = (
-        frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
-    )
-    return in_order(users, movies, stars, at, 1)
-
-
-def _films(folder: Path) -> dict[int, Film]:
-    frame = pd.read_csv(folder / "movies.csv")
-    years = pd.to_numeric(frame.title.str.extract(r"\((\d{4})\)\s*$")[0])
-    return {
-        int(movie): (title, None if np.isnan(year) else int(year), tuple(genres.split("|")))
-        for movie, title, year, genres in zip(frame.movieId, frame.title, years, frame.genres, strict=True)
-    }
 
 
 if __name__ == "__main__":

@@ -57,8 +57,9 @@ from dataflix_recommender import (
 from dataflix_training.evaluation import evaluate_ranker, holdout_users
 from dataflix_training.experiment import TEST_SHARE, fit_package
 from dataflix_training.fitting import Recipe, assemble, fit_ranker, fit_svd
-from dataflix_training.ratings import Ratings, in_order, split_latest
+from dataflix_training.ratings import split_latest
 from figures import percentiles, report
+from support.ratings import movielens_ratings
 
 _MOVIELENS = Path(__file__).resolve().parents[2] / "shared/movielens/ml-latest-small"
 _RATINGS, _FRESH = 50, 5
@@ -103,7 +104,7 @@ def diversity(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Judge rankings of different diversity by the latest fifth of each user's ratings."""
-    known, held_out = split_latest(_read(movielens), TEST_SHARE)
+    known, held_out = split_latest(movielens_ratings(movielens), TEST_SHARE)
     _, fitted = fit_package(known, Recipe(), {})
     judges = holdout_users(known, held_out)
     for asked in _DIVERSITIES:
@@ -144,14 +145,8 @@ def _database(settings: Settings) -> Iterator[Settings]:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(own.postgres_db)))
 
 
-def _read(movielens: Path) -> Ratings:
-    table = np.loadtxt(movielens / "ratings.csv", delimiter=",", skiprows=1)
-    moments = (1e6 * table[:, 3]).astype(np.int64)
-    return in_order(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], moments, 1)
-
-
 def _train(movielens: Path, path: Path) -> Path:
-    ratings = _read(movielens)
+    ratings = movielens_ratings(movielens)
     recipe = Recipe()
     svd, ranker = fit_svd(ratings, recipe), fit_ranker(ratings, recipe, {})
     save(assemble(ratings, svd, ranker, svd.item_ids, _NOISE, recipe.watched), path)

@@ -22,6 +22,7 @@ import surprise
 import typer
 from threadpoolctl import threadpool_limits
 
+from dataflix_backend.recommendations.recommend import NEW_EVERY
 from dataflix_recommender import Model, fold_in, predict_stars, rank, reasons, stars_deviation, votes
 from dataflix_training.experiment import run_experiment
 from dataflix_training.films import Film
@@ -181,7 +182,7 @@ def _serving(model: Model, times: int = 200) -> dict[str, float]:
             start = time.perf_counter()
             profile = model.profile_of(0, rated, stars)
             given = votes(model, profile)
-            best = rank(model, profile, exclude=rated, given=given, new_every=10)
+            best = rank(model, profile, exclude=rated, given=given, new_every=NEW_EVERY)
             taste = fold_in(model, profile)
             predict_stars(model, taste, best.item_ids)
             stars_deviation(model, taste, best.item_ids)
