@@ -1,1 +1,1 @@
-"""The servers, one module for each: how to connect, what to ask, and whether the answer is healthy."""
+"""Connect to the stack's servers, ask them, and judge from their answers whether the stack is healthy."""

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of it is left to be done."""
+        """Whether the run has ended."""
         return self.state in _FINISHED
 
     @property
@@ -75,7 +75,7 @@ class TaskState:
 
 
 def check(settings: Settings, part: str) -> None:
-    """One part of Airflow is healthy, by the name that its API gives it.
+    """Check that one part of Airflow, by the name that its API gives it, is healthy.
 
     Raises:
         httpx.HTTPError: Airflow does not answer.
@@ -117,7 +117,7 @@ def state(settings: Settings, run_id: str) -> str:
 
 
 def last_run(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> Run | None:
-    """The run that was asked for last, if there is one; each answer of Airflow's may take so long."""
+    """The run that was requested last, if there is one; each answer may take ``answer_seconds``."""
     with _airflow(settings, answer_seconds) as api:
         answer = _answer(api.get(f"/dags/{BATCH_DAG}/dagRuns", params={"order_by": "-run_after", "limit": 1}))
     return newest_run(answer)
@@ -137,7 +137,7 @@ def task_states(settings: Settings, run_id: str) -> list[TaskState]:
 def wait(settings: Settings, run_id: str, seconds: float = 1800.0) -> Iterator[TaskState]:
     """Yield each task's state whenever it changes, until the run is finished.
 
-    An Airflow that is away meanwhile (it may be restarting) is waited for.
+    If Airflow does not answer for a while (it may be restarting), this waits for it.
 
     Raises:
         AirflowError: the run is not finished in time, or there is no such run.
@@ -156,7 +156,7 @@ def wait(settings: Settings, run_id: str, seconds: float = 1800.0) -> Iterator[T
         if now is not None and now.finished:
             return
         if time.monotonic() > deadline:
-            stands = now.state if now else "not to be seen: Airflow does not answer"
+            stands = now.state if now else "Airflow does not answer"
             raise AirflowError(f"{run_id} is not finished after {seconds:g} s: {stands}")
         time.sleep(_POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""A question to a server and its answer, or why there is none."""
+"""Ask a server a question, and get its answer or the reason why there is none."""
 
 from __future__ import annotations
 

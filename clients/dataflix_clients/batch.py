@@ -17,7 +17,7 @@ from dataflix_clients.http_client import http, parsed
 from dataflix_clients.orphans import orphan_finding
 from dataflix_contract import Settings, tables
 
-#: Who looks wants to know now.
+#: How long an answer may take: whoever looks at a status does not want to wait.
 _SECONDS = 3.0
 _RECONCILED_QUERY = """
     SELECT any(found.run_id) AS run_id, sum(found.rows) AS rows, sum(found.missing) AS missing,
@@ -70,7 +70,7 @@ class Reconciled:
 
     @property
     def warnings(self) -> list[str]:
-        """What somebody should look at at the source."""
+        """What somebody should check in the source database."""
         return [
             orphan_finding(table, self.orphans[name]).text
             for name, table in tables().items()
@@ -119,7 +119,7 @@ class Batch:
 
     @property
     def reason(self) -> str:
-        """Why the newest run failed, or made no new champion; empty: it did neither, or is not known."""
+        """Why the newest run failed or made no new champion; empty: neither is so, or it is not known."""
         if isinstance(self.run, Unknown) or isinstance(self.outcome, Unknown):
             return ""
         return self.outcome.reason if self.outcome.run_id == self.run.run_id else ""
@@ -181,7 +181,7 @@ def read_not_served(settings: Settings) -> str:
         LookupError: another server answers.
     """
     answer = http.get(f"{settings.backend_url}/health/ready")
-    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # that one is in the same form
+    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # its body has the same form
         answer.raise_for_status()
     return str(parsed(answer)["not_served"])
 

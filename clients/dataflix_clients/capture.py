@@ -55,7 +55,7 @@ class Capture:
     Attributes:
         connector: what Kafka Connect says; nothing where it was not asked.
         findings: what is wrong, and what to do about it.
-        stalled_s: for how long the slot is read and has not advanced.
+        stalled_s: for how long the slot has been read without advancing.
     """
 
     source: SourceFacts | Unknown
@@ -66,14 +66,14 @@ class Capture:
 
     @property
     def faults(self) -> list[str]:
-        """Each finding with which changes are lost or late, and each server that does not answer."""
+        """Each finding because of which changes are lost or late, and each server that does not answer."""
         asked = {"PostgreSQL": self.source, "Kafka Connect": self.connector, "Kafka": self.topics}
         away = [f"{name}: {part.fault}" for name, part in asked.items() if isinstance(part, Unknown)]
         return away + [finding.text for finding in faults(self.findings)]
 
     @property
     def warnings(self) -> list[str]:
-        """Each finding with which the capture works, and which somebody should look at."""
+        """Each finding that somebody should look at although the capture works."""
         return [finding.text for finding in self.findings if finding.level is Level.WARNING]
 
     @property

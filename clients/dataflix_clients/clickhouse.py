@@ -1,6 +1,6 @@
-"""ClickHouse: log in with one of the settings' users, and wait for what other replicas were given.
+"""ClickHouse: log in as one of the settings' users, and wait for rows that other replicas have taken.
 
-Several replicas may keep one warehouse: what one of them was given, the others have a moment later.
+Several replicas may keep one warehouse: the rows that one of them takes reach the others a moment later.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def connect(settings: Settings, login: Login, *, answer_seconds: int = _ANSWER_S
 
 
 def waits(cluster: str, *tables: str) -> list[str]:
-    """Statements that have the replica which runs them wait for all rows that any replica took before.
+    """Statements that make the replica that runs them wait for all rows that any replica took before.
 
-    Merges are not waited for
+    They do not wait for merges
     (https://clickhouse.com/docs/sql-reference/statements/system, SYNC REPLICA, LIGHTWEIGHT).
 
     Args:
@@ -59,9 +59,9 @@ def waits(cluster: str, *tables: str) -> list[str]:
 
 
 def catch_up(client: Client, settings: Settings, *tables: str) -> None:
-    """Wait until the replica that ``client`` talks to has what the other replicas were given.
+    """Wait until the replica that ``client`` talks to has the rows that the other replicas have taken.
 
-    Call this before reading rows that another program may just have written. One server has them anyway.
+    Call this before reading rows that another program may just have written. A single server does not wait.
 
     Raises:
         clickhouse_connect.driver.exceptions.ClickHouseError: it did not get it in time, or refuses.

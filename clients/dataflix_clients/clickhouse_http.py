@@ -1,4 +1,4 @@
-"""ClickHouse asked over HTTP, without its library: by the live page and the status."""
+"""Query ClickHouse over HTTP without its library, for the live page and the status."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def read_rows(
 
 
 def login_headers(login: Login) -> dict[str, str]:
-    """How a request says who asks."""
+    """The headers with which a request logs in."""
     return {"X-ClickHouse-User": login.user, "X-ClickHouse-Key": login.password.get_secret_value()}

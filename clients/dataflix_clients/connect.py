@@ -16,7 +16,7 @@ from dataflix_contract.terminal import cannot_use
 
 _PLUGIN = "io.debezium.connector.postgresql.PostgresConnector"
 _REQUEST_TIMEOUT_S = 30.0
-#: Who looks wants to know now.
+#: How long an answer may take: whoever looks at a status does not want to wait.
 _LOOK_S = 3.0
 _PATIENCE_S = 60.0
 _POLL_S = 0.2
@@ -84,7 +84,7 @@ class ConnectClient:
 
     Args:
         settings: where Connect is.
-        patience_s: how long a Connect that does not answer is waited for.
+        patience_s: how long to wait for Connect when it does not answer.
         answer_s: how long one answer may take.
     """
 
@@ -131,7 +131,7 @@ class ConnectClient:
         self._ask("PUT", f"{self._path}/resume")
 
     def restart_failed(self) -> None:
-        """Restart whatever of the connector has failed."""
+        """Restart the parts of the connector that have failed."""
         self._ask("POST", f"{self._path}/restart?includeTasks=true&onlyFailed=true")
 
     def offsets(self) -> Offsets:
@@ -178,7 +178,7 @@ class ConnectClient:
 
 
 def check(settings: Settings) -> None:
-    """The worker has joined its group and offers Debezium.
+    """Check that the worker has joined its group and offers Debezium.
 
     Raises:
         httpx.HTTPError: it does not answer, or is not ready.
@@ -237,7 +237,7 @@ def first_cause(trace: str) -> str:
 
 
 def _passing(answer: httpx.Response, *, missing_ok: bool) -> bool:
-    """Whether an answer is one that a moment's patience changes: a rebalance, a start, a leader away."""
+    """Whether waiting may change the answer: after a rebalance or a start, or when a leader is back."""
     if answer.status_code == httpx.codes.NOT_FOUND:
         return not missing_ok
     return answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE) or (
@@ -246,7 +246,7 @@ def _passing(answer: httpx.Response, *, missing_ok: bool) -> bool:
 
 
 def _exists(answer: httpx.Response | httpx.TransportError) -> bool:
-    """Whether Connect will not make a connector because it is there."""
+    """Whether Connect refuses to create a connector because it exists already."""
     return (
         isinstance(answer, httpx.Response)
         and answer.status_code == httpx.codes.CONFLICT

@@ -1,8 +1,8 @@
-"""The fence: a WAL position that every change which a later snapshot misses is above.
+"""Take a fence: a WAL position below all changes that a snapshot taken later does not see.
 
-A snapshot's rows get the fence as their version. A change gets its own position. If a
+The rows of the snapshot get the fence as their version; a change gets its own position. If a
 transaction changed a row before the fence was read and committed after the snapshot, its
-change would look older than the snapshot's row and be lost; so the snapshot waits until
+change would look older than the snapshot's row and be lost. Therefore the snapshot waits until
 every transaction that had an id when the fence was read has ended.
 """
 
@@ -17,7 +17,7 @@ from dataflix_clients.postgres import Connection
 from dataflix_clients.replication_slot import read_wal_position
 from dataflix_contract.faults import Fault
 
-#: How long the transactions that are open get to end, unless told otherwise.
+#: How long to wait by default for open transactions to end.
 DEFAULT_TIMEOUT_S = 60.0
 
 _POLL_S = 0.2
@@ -91,9 +91,9 @@ def take_fence(
 
 
 def _read(connection: Connection) -> Fence:
-    # First the position, then an id of our own: who has a lower id may have written below the
-    # position, who gets a higher one writes above it. One less, so that a record that begins
-    # exactly there is above as well.
+    # The position is read first, then an id of our own is taken: transactions with a lower id may
+    # have written below the position, those that get a higher one write above it. One is
+    # subtracted so that a record that begins exactly at the position is above the fence as well.
     position = read_wal_position(connection) - 1
     row = connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
     if row is None:

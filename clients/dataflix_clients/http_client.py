@@ -25,7 +25,7 @@ def open_client(base_url: str, seconds: float, *, connections: int | None = None
     return httpx.Client(base_url=base_url, timeout=seconds, trust_env=False, verify=_NO_TLS, limits=limits)
 
 
-#: For single questions to any server; a connection each, so that a restarted server meets no old one.
+#: For single questions to any server. Each has its own connection: an old one fails after a server's restart.
 http = open_client("", _SECONDS, connections=0)
 
 
@@ -33,7 +33,7 @@ def parsed(answer: httpx.Response) -> Any:
     """The answer's JSON.
 
     Raises:
-        LookupError: it is none, because another server than the wanted one answers there.
+        LookupError: the answer is not JSON, because another server than the wanted one answers there.
     """
     try:
         return answer.json()

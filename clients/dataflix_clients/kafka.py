@@ -1,6 +1,6 @@
-"""Kafka: clients that log in, a topic read to its end, and its errors in words.
+"""Kafka: log in, read topics to their end, look at topics and their readers, and explain errors.
 
-What lies in the topics at one moment: which are missing or silent, and how far their readers are.
+A look at the topics shows which are missing or silent at that moment, and how far their readers are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dataflix_contract.terminal import cannot_use
 
 _TIMEOUT_S = 20.0
 _POLL_S = 0.5
-#: Who looks wants to know now.
+#: How long an answer may take: whoever looks at a status does not want to wait.
 _LOOK_S = 3.0
 _BATCH = 1000
 
@@ -60,7 +60,7 @@ def open_consumer(settings: Settings, group: str) -> Consumer:
 
     Args:
         settings: where Kafka is, and the login where it asks for one.
-        group: the program's name, by which Kafka's rights know it.
+        group: the program's name, to which Kafka's access rules give its rights.
     """
     return Consumer(
         settings.kafka_client
@@ -77,7 +77,7 @@ def open_consumer(settings: Settings, group: str) -> Consumer:
 
 
 def check(settings: Settings) -> None:
-    """The broker hands out metadata and knows its controller.
+    """Check that the broker hands out metadata and knows its controller.
 
     Raises:
         KafkaException: it does not answer.
@@ -93,7 +93,7 @@ def away(settings: Settings, error: KafkaException) -> Fault:
 
 
 def reason(error: KafkaException) -> str:
-    """The error as people write."""
+    """The error in words."""
     cause = error.args[0]
     return cause.str() if isinstance(cause, KafkaError) else str(cause)
 
@@ -121,7 +121,7 @@ def read_bounds(
 def read_offsets(
     admin: AdminClient, partitions: Collection[Partition], spec: OffsetSpec, timeout_s: float = _TIMEOUT_S
 ) -> dict[Partition, Any]:
-    """What Kafka says of a place in each partition: its ``offset`` and ``timestamp``.
+    """The ``offset`` and ``timestamp`` of the record that ``spec`` picks in each partition.
 
     Raises:
         KafkaException: it does not answer.
@@ -298,11 +298,11 @@ def read_capture_topics(settings: Settings, timeout_s: float = _LOOK_S) -> Captu
 
 
 def read_topics(settings: Settings, wanted: Collection[str] | None = None) -> list[TopicState]:
-    """Look at the topics, in the order of their names; at all but Kafka's own, or the wanted ones.
+    """Look at the wanted topics, or at all but Kafka's own, in the order of their names.
 
     Raises:
         KafkaException: Kafka does not answer.
-        Fault: it has stopped to answer, or a topic has just been deleted.
+        Fault: it has stopped answering, or a topic has just been deleted.
     """
     admin = admin_client(settings)
     there = admin.list_topics(timeout=_LOOK_S).topics
@@ -330,7 +330,7 @@ def read_backlog(settings: Settings) -> Backlog:
 
     Raises:
         KafkaException: Kafka does not answer.
-        Fault: it has stopped to answer.
+        Fault: it has stopped answering.
     """
     readers = readers_of_topics()
     states = {state.name: state for state in read_topics(settings, {*readers, DEAD_LETTER_TOPIC})}

@@ -1,4 +1,4 @@
-"""The masker's HTTP: whether a worker has its partitions and works, and what it counts."""
+"""The masker: ask its workers over HTTP whether they are ready, and for their metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataflix_contract import Settings
 
 
 def check(settings: Settings, worker: int) -> None:
-    """A worker has its partitions and works; workers count from 0.
+    """Check that a worker has its partitions and works; workers are numbered from 0.
 
     Raises:
         httpx.HTTPError: it does not.

@@ -1,4 +1,4 @@
-"""MLflow: its model registry over REST, which version is the champion, and the files that it is made of."""
+"""MLflow: ask its registry over REST which version is the champion, and fetch the files of a version."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Version:
 
 
 def open_registry(settings: Settings, seconds: float = _SECONDS) -> httpx.Client:
-    """A connection to MLflow; each of its answers may take so long."""
+    """A connection to MLflow; each answer may take ``seconds``."""
     return open_client(settings.mlflow_url, seconds)
 
 
 def check(settings: Settings) -> None:
-    """MLflow answers from its database.
+    """Check that MLflow answers from its database.
 
     Raises:
         httpx.HTTPError: it does not.
@@ -55,7 +55,7 @@ def check(settings: Settings) -> None:
 
 
 def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECONDS) -> Version | None:
-    """The version that an alias stands for; None: nobody has it yet.
+    """The version that an alias stands for; None: no version has it yet.
 
     Raises:
         httpx.HTTPError: MLflow is away or refuses.
@@ -94,7 +94,7 @@ def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes
 
 
 def fetch(client: httpx.Client, version: Version, path: str, target: Path, seconds: float) -> None:
-    """Write one file of a version to the disk as it arrives; each part may take so long.
+    """Write one file of a version to the disk as it arrives; each part may take ``seconds``.
 
     Raises:
         httpx.HTTPError: MLflow or its store is away.

@@ -1,8 +1,8 @@
 """Rows whose user or film is gone: how many there are, and how they are removed.
 
-Foreign keys keep them out, unless they are off: ``session_replication_role = replica`` (restores,
-subscriptions), ``ALTER TABLE ... DISABLE TRIGGER``. The source is what it is: the warehouse has such rows as
-well, marts and model leave them out, and the reconciliation counts them.
+Foreign keys prevent such rows unless they are off: by ``session_replication_role = replica`` (restores,
+subscriptions) or ``ALTER TABLE ... DISABLE TRIGGER``. They are not removed by themselves: the warehouse has
+such rows as well, the marts and the model leave them out, and the reconciliation counts them.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from dataflix_contract.schema import SOURCE_SCHEMA
 
 
 def count_orphans(source: Connection, table: Table) -> int:
-    """Count the table's rows whose owner is gone, of whichever table it was, in one scan of the table."""
+    """Count the table's rows of which any owner (a user, a film) is gone, in one scan of the table."""
     if not table.belongs_to:
         return 0
     owners = [sql.Identifier(f"owner_{number}") for number, _ in enumerate(table.belongs_to)]
@@ -40,7 +40,7 @@ def count_orphans(source: Connection, table: Table) -> int:
 
 
 def orphan_finding(table: Table, count: int) -> Finding:
-    """What to say about so many of them."""
+    """The finding about ``count`` orphans in a table, with what to do."""
     conditions = sql.SQL(" OR ").join(list(_gone(table))).as_string(None)
     return warning(
         f"table {SOURCE_SCHEMA}.{table.name}",
@@ -60,7 +60,7 @@ def _gone(table: Table) -> Iterator[sql.Composed]:
 
 
 def _same(name: str, owner: sql.Identifier) -> sql.Composed:
-    """The condition that a row ``owner`` of this table is the one that ``orphan`` names by its columns."""
+    """The condition that ``owner``, a row of the table ``name``, is the one that ``orphan`` refers to."""
     return sql.SQL(" AND ").join(
         sql.SQL("{owner}.{column} = orphan.{column}").format(owner=owner, column=sql.Identifier(column))
         for column in tables()[name].key

@@ -1,4 +1,4 @@
-"""PostgreSQL: log in with one of the settings' roles, and put what it says into words."""
+"""PostgreSQL: log in with one of the settings' roles, and put its errors into words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONNECT_SECONDS = 5
 _ADVICE: dict[tuple[type[psycopg.Error], ...], str] = {
     (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction): (
         ". The tables are not those of Dataflix: bin/dataflix-migrate makes what is missing, and"
-        " bin/dataflix-connector preflight names what is otherwise"
+        " bin/dataflix-connector preflight names what else differs"
     ),
     (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory): (
         ". Make room on PostgreSQL's machine, then run the same again"
@@ -36,7 +36,7 @@ def connect(settings: Settings, login: Login, *, program: str = "dataflix", data
         settings: where PostgreSQL is.
         login: the role, such as the settings' ``postgres_debezium``.
         program: names the session in ``pg_stat_activity``.
-        database: another one than the source's.
+        database: the database to log in to; the source's by default.
 
     Raises:
         ConnectionFault: PostgreSQL is away or refuses the role.

@@ -1,4 +1,4 @@
-"""Is the source fit to be captured, and how does it differ from the contract? Each finding with its cure.
+"""Judge whether the source can be captured, and how it differs from the contract; findings say what to do.
 
 The preflight asks before the connector is registered, the status asks the same while it runs, and
 ``dataflix-migrate`` asks about the tables.
@@ -22,7 +22,7 @@ from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_
 
 #: Programs that several cures name.
 _MIGRATE, _RECONCILE = "run dataflix-migrate", "bin/dataflix-reconcile"
-# What a finished migration has made it does not make again.
+# A finished migration does not make again what it has made once.
 _RESTORE = "if it was dropped after that, restore it from a backup"
 _PLUGIN = "pgoutput"
 
@@ -45,7 +45,7 @@ class Finding:
 
     @property
     def is_lost_slot(self) -> bool:
-        """Whether a new snapshot is the cure, so that it must not be refused for this."""
+        """Whether a new snapshot is the cure, so that this finding must not keep one from being taken."""
         return self.cure == RESNAPSHOT_CURE
 
     @property
@@ -55,17 +55,17 @@ class Finding:
 
 
 def faults(findings: Iterable[Finding]) -> list[Finding]:
-    """Those findings with which capturing cannot work."""
+    """Those findings that keep capturing from working."""
     return [finding for finding in findings if finding.level is Level.FAULT]
 
 
 def fault(subject: str, problem: str, cure: str) -> Finding:
-    """Something with which capturing cannot work."""
+    """A finding that keeps capturing from working."""
     return Finding(Level.FAULT, subject, problem, cure)
 
 
 def warning(subject: str, problem: str, cure: str) -> Finding:
-    """Something with which capturing works, and that somebody should look at."""
+    """A finding that somebody should look at although capturing works."""
     return Finding(Level.WARNING, subject, problem, cure)
 
 
@@ -223,7 +223,7 @@ def _judge_owner(slot: SlotFacts | None, settings: Settings) -> Iterator[Finding
 
 
 def _judge_slot(slot: SlotFacts | None) -> Iterator[Finding]:
-    """The slot before a registration: one that is about to be lost is saved by reading it."""
+    """Judge the slot before a registration; one about to be lost is a warning only: reading it saves it."""
     health = slot_health(slot)
     if health.state is SlotState.LOST:
         yield fault(SLOT_SUBJECT, health.problem, RESNAPSHOT_CURE)

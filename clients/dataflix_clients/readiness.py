@@ -1,6 +1,6 @@
-"""Whether each service is ready, by its name: the start, the status, the metrics and the check ask here.
+"""Check whether each service is ready, for the start, the status, the metrics and the check.
 
-A probe returns nothing, or raises what is missing.
+A probe returns nothing if its service is ready, and otherwise raises what is missing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def probes(settings: Settings) -> dict[str, Probe]:
 
 
 def postgresql(settings: Settings) -> None:
-    """The superuser logs in and gets an answer.
+    """Check that the superuser can log in and gets an answer.
 
     Raises:
         LoginRefusedError: the password is not the one that the cluster was made with.
@@ -70,7 +70,7 @@ def postgresql(settings: Settings) -> None:
 
 
 def clickhouse(settings: Settings) -> None:
-    """The owner of the schema logs in and gets an answer."""
+    """Check that the owner of the schema can log in and gets an answer."""
     address = f"http://{settings.clickhouse_address}"
     http.get(f"{address}/ping").raise_for_status()
     http.post(
@@ -79,23 +79,23 @@ def clickhouse(settings: Settings) -> None:
 
 
 def s3(settings: Settings) -> None:
-    """The store answers; its login is tried by whoever makes the bucket."""
+    """Check that the store answers; the step that makes the bucket tries its login."""
     http.get(f"{settings.s3_url}/health").raise_for_status()
 
 
 def dbt_webhook(settings: Settings) -> None:
-    """The server takes runs."""
+    """Check that the server takes runs."""
     http.get(f"{settings.dbt_url}/health/ready").raise_for_status()
 
 
 def backend(settings: Settings) -> None:
-    """The API can serve and write."""
+    """Check that the API can serve and write."""
     http.get(f"{settings.backend_url}/health/ready").raise_for_status()
 
 
 def kafka_ui(settings: Settings) -> None:
-    """The server hands out its first page; whether Kafka answers is Kafka's probe.
+    """Check that the server hands out its first page; Kafka's own probe checks whether Kafka answers.
 
-    Natively it is another program than in containers: they have no address for their health in common.
+    The native stack and the containers run different programs here, which share no address for their health.
     """
     http.get(f"{settings.kafka_ui_url}/").raise_for_status()

@@ -1,6 +1,6 @@
 """The replication slot: what PostgreSQL says of it, and whether it keeps the WAL that the connector needs.
 
-This is the one place where the WAL that a slot holds is judged.
+Every program that tells whether the slot streams, is in danger or is lost takes that judgement from here.
 """
 
 import enum
@@ -13,13 +13,13 @@ from psycopg.rows import class_row
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SLOT
 
-#: What findings about the slot are about.
+#: The subject of findings about the slot.
 SLOT_SUBJECT = f"slot {SLOT}"
 #: What to say when the connector cannot go on from where it was.
 LOST_SLOT = f"replication slot {SLOT} is gone, lost or another one: changes are missing downstream"
 #: What to do about a slot that cannot be continued from.
 RESNAPSHOT_CURE = "run: dataflix-connector resnapshot"
-#: What to do so that a slot that is about to be lost is kept.
+#: What to do to keep a slot that is about to be lost.
 KEEP_WAL_CURE = (
     "at once, as the superuser: ALTER SYSTEM SET max_slot_wal_keep_size = '<more than it holds now>';"
     " SELECT pg_reload_conf()"

@@ -1,9 +1,9 @@
-"""Follow one row: committed, captured, masked, queryable, with the time of each stage.
+"""Follow a row's next change and time each stage: committed, captured, masked, queryable.
 
 The stages' times are the ones that the systems themselves wrote down: PostgreSQL's
 commit time (Debezium's ``source.ts_us``), the timestamps of the raw and of the masked
 Kafka record, and the moment in which a query first returned the row's new version.
-They compare because the stack's servers share a clock.
+They can be compared because the stack's servers share a clock.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Follower:
         Args:
             table: the contract's table.
             key: the row's primary key, by column.
-            timeout: seconds to wait for the whole way.
+            timeout: seconds to wait for all stages together.
 
         Raises:
             Fault: a stage was not reached in time; the message names it.
@@ -147,7 +147,7 @@ def following(settings: Settings, warehouse: Client, *tables: Table) -> Iterator
 
 
 class Printer:
-    """Prints a line a change, and a line each stage as it is reached."""
+    """Prints a line for each change, and a line for each stage when it is reached."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -165,7 +165,7 @@ class Printer:
 
 
 def _what(stage: str, trace: RowTrace) -> str:
-    """The masked record itself, at the stage in which it is made: it may be shown."""
+    """The masked record, which may be shown, at the stage ``masked``; nothing at other stages."""
     if stage != "masked":
         return ""
     change = json.loads(trace.masked_value)
@@ -175,5 +175,5 @@ def _what(stage: str, trace: RowTrace) -> str:
 def _has_key(message: Message, key: Mapping[str, Any]) -> bool:
     try:
         return bool(json.loads(message.key() or b"null") == dict(key))
-    except ValueError:  # somebody else's garbage: certainly not this row
+    except ValueError:  # the key is not JSON, so it is not this row's
         return False

@@ -1,4 +1,4 @@
-"""What a server that is away or refuses raises, and how it is told to people."""
+"""The errors that servers raise when they are away or refuse, and how to explain them to people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import cannot_use
 
-#: An error that a program reports and does not end with.
+#: Errors that a program can report without ending.
 SERVER_ERRORS = (
     psycopg.Error,
     KafkaException,

@@ -1,6 +1,6 @@
-"""What PostgreSQL says about publication, tables and roles: the facts that preflight and status judge.
+"""Read what PostgreSQL says about publication, tables, roles and slot, for preflight and status to judge.
 
-Nothing here decides anything, so that everything that does can be tested without a server.
+Nothing is judged here, so that all judging can be tested without a server.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class TableFacts:
         partitioned: whether its rows are kept in partitions.
         partitions: each partition that holds rows, with its schema, and whether its replica identity is FULL.
         children: the tables that inherit from it and are no partitions, with their schemas.
-        foreign_keys_off: whether triggers are disabled by which foreign keys are enforced.
+        foreign_keys_off: whether triggers that enforce foreign keys are disabled.
     """
 
     full_identity: bool
@@ -64,7 +64,7 @@ class AlikeTable:
 
 @dataclass(frozen=True, slots=True)
 class MissingFacts:
-    """What there is of a table that does not exist under its name.
+    """What was found instead of a table that does not exist under its name.
 
     Attributes:
         instead: what else has its name, in SQL's words, such as VIEW; empty: nothing has.
@@ -222,7 +222,7 @@ _PUBLICATION_QUERY: LiteralString = """
     WHERE p.pubname = %s
     GROUP BY p.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubviaroot
 """
-# Privileges are asked by the role's number: of a role that does not exist they are NULL, and no error.
+# Privileges are asked by the role's number: if the role does not exist, that gives NULL and no error.
 _TABLE_QUERY: LiteralString = """
     SELECT c.oid, c.relreplident = 'f' AS full_identity, c.relkind = 'p' AS partitioned,
            coalesce(has_table_privilege(r.oid, c.oid, 'SELECT'), false) AS readable,

@@ -1,7 +1,7 @@
-"""The stack at one moment: every service, and how the pipeline does inside; as a table, and as JSON.
+"""The status of the stack at one moment, as a table and as JSON: services, capture, backlog and batch.
 
-What a service's state is depends on how it was started: the native way and the containers have a program
-each that finds it out. What the servers answer, what is wrong, and how all of it looks is the same for both.
+How to find out the state of a service depends on how it was started: the native way and the containers have a
+program each for that. What is asked of the servers, what counts as wrong and how it is shown is the same.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StackStatus:
 
     @property
     def warnings(self) -> list[str]:
-        """What works, and somebody should look at."""
+        """What somebody should look at although it works."""
         reconciled = self.batch.reconciled if self.batch else None
         found = reconciled.warnings if isinstance(reconciled, Reconciled) else []
         return self.capture.warnings + found
@@ -120,7 +120,7 @@ def draw(console: Console, status: StackStatus, *, running: bool = True) -> None
     Args:
         console: where to.
         status: what was seen.
-        running: whether the stack was started; if not, that alone is said to be wrong.
+        running: whether the stack was started; if not, only that is reported as wrong.
     """
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "state", "pid", "uptime", "memory", "port"):
