@@ -1,1 +1,1 @@
-"""The masker: raw topics in, masked topics out."""
+"""The masker, which turns the raw topics into the masked ones, and its dead letters."""

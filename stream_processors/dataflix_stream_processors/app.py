@@ -1,8 +1,8 @@
 """The masker's process: ``dataflix-masker --worker N``.
 
-Faust gives the life of the process: group membership, rebalances, the agent, the
-web server, signals. What a message means is in ``message_masker``; what is done
-with a poll is in ``processing``.
+Faust runs the process: it handles group membership, rebalances, the agent, the
+web server and signals. ``message_masker`` masks a message; ``processing`` handles
+a whole poll.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ log = logging.getLogger(__name__)
 #: Records of one poll: small enough that an idle stack's answer does not wait for
 #: a batch, large enough that waiting for the broker once a batch costs little.
 POLL_RECORDS = 2000
-#: Polls that wait for the agent.
+#: How many polls may wait for the agent.
 WAITING_POLLS = 2
 #: A killed worker's partitions are free after this time.
 SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 2.0
 #: How soon partitions that appear are noticed.
 METADATA_MS = 5000
-#: A stop takes about 2 s; without a broker it would take a minute.
+#: A stop is cut off after this time. It usually takes about 2 s, but a minute without a broker.
 STOP_SECONDS = 8.0
-#: At most this much is masked twice after a kill.
+#: How often offsets are committed: after a kill, what was read since the last commit is masked twice.
 COMMIT_SECONDS = 0.5
 
 
 def build_app(settings: Settings, worker: int, delivery: Delivery) -> faust.App:
-    """Everything but the start."""
+    """Make the masker's app, ready to be started."""
     masking = Masking(settings.masking_key.get_secret_value(), settings.masking_key_id)
     metrics = Metrics(settings.masking_key_id)
     processor = Processor(tables(), masking, settings.masker_max_bytes, delivery, metrics)
@@ -79,7 +79,7 @@ def build_app(settings: Settings, worker: int, delivery: Delivery) -> faust.App:
 
 
 def _safe_text(error: Exception) -> str:
-    """What may be logged of an error: an unforeseen one may quote a row, so only its place is told."""
+    """What may be logged of an error: an unforeseen one may quote a row, so only its type and place."""
     if isinstance(error, DeliveryError):
         return str(error)
     places = [
@@ -89,7 +89,7 @@ def _safe_text(error: Exception) -> str:
 
 
 def _die() -> None:
-    """Leave at once: to go on after a failure would commit past it.
+    """End the process at once: going on after a failure would commit past it.
 
     Faust would restart the agent with the next event. The supervisor restarts the
     process from the last commit instead.
@@ -175,7 +175,7 @@ def run(worker: Annotated[int, typer.Option(min=0, help="Number of this worker, 
 
 
 def _check_topics(delivery: Delivery) -> None:
-    """Stop here, with a word on what to do, rather than let a client make topics of its own."""
+    """Exit with advice if the topics are not as they must be, before a client creates some by itself."""
     try:
         faults = topic_faults(delivery.partitions(), tables())
     except DeliveryError as error:

@@ -1,7 +1,7 @@
-"""Is a JSON value what the contract says that the column holds?
+"""Check that a JSON value has the type that the contract gives its column, and bring it into one form.
 
-ClickHouse reads a value of the wrong type as zero or an empty text and says
-nothing. So each forwarded value is checked here, where a refusal can be reported.
+ClickHouse reads a value of the wrong type as zero or an empty text without
+reporting it. So each forwarded value is checked here, where a refusal can be reported.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _HALVES = frozenset(
     for whole in range(10)
     for tenths in ("", *(f".{digit}" for digit in range(10)))
 )
-# What a numeric of another scale writes for a value that numeric(2,1) holds, such as 3.50.
+# How a numeric column of another scale writes a value that fits numeric(2,1), such as 3.50.
 _LONGER_HALF = re.compile(r"(-?[0-9]\.[0-9])0+").fullmatch
 
-# The years are DateTime64(6)'s: ClickHouse clamps what lies outside.
+# Only the years that DateTime64(6) can hold: ClickHouse clamps what lies outside.
 _TIMESTAMP = re.compile(
     r"(?:19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 ).fullmatch
@@ -71,7 +71,7 @@ def _is_timestamp(value: Any) -> bool:
 
 
 def is_unavailable(value: Any) -> bool:
-    """Whether Debezium stands a placeholder in for a value that it does not have."""
+    """Whether this is the placeholder that Debezium sends instead of a value that it does not have."""
     return value in (UNAVAILABLE_VALUE, [UNAVAILABLE_VALUE])
 
 
@@ -88,7 +88,7 @@ CHECKS: dict[ColumnType, Check] = {
 #: Brings a checked value of a type into the one form in which it is forwarded.
 NORMAL_FORMS: dict[ColumnType, Callable[[str], str]] = {ColumnType.NUMERIC_2_1: _normal_numeric_2_1}
 
-#: How JSON writes the values of each type, by Python's name for it.
+#: The Python type that parsed JSON gives the values of each type.
 JSON_KINDS: dict[ColumnType, type] = {
     ColumnType.SMALLINT: int,
     ColumnType.BIGINT: int,

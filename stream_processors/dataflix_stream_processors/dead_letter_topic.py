@@ -1,8 +1,8 @@
-"""The dead-letter topic as a list, and the way back into the raw topics.
+"""List the dead letters, and send their original messages to the raw topics again.
 
 A letter's state is in Kafka itself: a second record with the letter's key says that it was
 sent again, and a reconciliation says up to which change it has repaired a table's rows. So
-nothing else need be kept, and a restart forgets nothing.
+nothing else has to be stored, and nothing is lost in a restart.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Entry:
 
     Attributes:
         letter: the letter.
-        replayed: it was sent again.
+        replayed: whether it was sent again.
         state: what that led to. ``REFUSED_AGAIN``: the same message was refused for the same reason when
             it was sent again. ``RECONCILED``: its row was loaded from the source since.
     """
@@ -74,7 +74,7 @@ class Replayed:
 
     Attributes:
         letter: the letter that it was sent for.
-        offsets: where it is in its partition.
+        offsets: the range of its partition's offsets in which the new message is.
     """
 
     letter: DeadLetter
@@ -83,13 +83,13 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """Up to which change a reconciliation has repaired a table."""
+    """Up to which WAL position, and as of what time, a reconciliation has repaired a table."""
 
     fence: int
     taken_ms: int
 
     def covers(self, letter: DeadLetter) -> bool:
-        """Whether it has seen the change of a letter; one without a WAL position is judged by its time."""
+        """Whether it has seen the letter's change; a letter without a WAL position is judged by its time."""
         return letter.timestamp_ms < self.taken_ms if letter.lsn is None else letter.lsn <= self.fence
 
 

@@ -1,4 +1,4 @@
-"""Refused messages: why the masker refuses one, and what is kept of it; never what it says."""
+"""Describe messages that the masker refuses: the reason, the cure, and a dead letter without values."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _CURES: dict[str, str] = {
 
 
 def cure(reason: str) -> str:
-    """What to do about a letter with this reason, which an older or newer release may have given it."""
+    """What to do about a letter with this reason, which may come from an older or newer release."""
     return _CURES.get(reason, _BROKEN_MESSAGE)
 
 
@@ -84,7 +84,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a message is: the one way to find it again."""
+    """Where a message is in Kafka; nothing else identifies it."""
 
     topic: str
     partition: int

@@ -1,4 +1,4 @@
-"""The masker's producer: idempotent, and finished only when the broker has everything."""
+"""The Kafka producer of the masker and of ``dataflix-dlq``: idempotent, and it waits for the broker."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class Delivery:
             raise DeliveryError(f"{left} messages not acknowledged in {DELIVERY_TIMEOUT_SECONDS:.0f} s")
 
     def partitions(self) -> dict[str, int]:
-        """How many partitions each topic has; also the broker's sign of life. Blocks.
+        """How many partitions each topic has; this also shows that the broker answers. Blocks.
 
         Raises:
-            DeliveryError: there is none.
+            DeliveryError: the broker does not answer.
         """
         try:
             topics = self._producer.list_topics(timeout=_PING_SECONDS).topics

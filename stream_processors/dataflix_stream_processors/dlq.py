@@ -56,9 +56,9 @@ def replay(
     ] = None,
     replay_all: Annotated[bool, typer.Option("--all", help="Every one that waits.")] = False,
 ) -> None:
-    """Put originals into their raw topic once more, to be masked with today's contract.
+    """Send original messages to their raw topic again, to be masked with today's contract.
 
-    Harmless to newer changes: the row's older version loses in the warehouse.
+    This does not undo newer changes of a row: in the warehouse, the newer version wins.
     """
     if (letter is None) == (not replay_all):
         fail("say which: --id ID or --all", code=2)

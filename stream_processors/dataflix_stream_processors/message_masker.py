@@ -1,4 +1,4 @@
-"""From Debezium's message to the masked one, or to the reason why not. No I/O.
+"""Turn a message of Debezium into the masked one, or into the reason why it is refused. No I/O.
 
 What leaves this module is built from checked parts only: columns of the contract,
 numbers, and words from closed lists. Nothing of a message is ever copied whole.
@@ -152,10 +152,10 @@ class TableMasker:
         return _masked_values("after", self._plan, row)
 
     def mask_row_before(self, row: Mapping[str, Any], *, key_counts: bool) -> dict[str, Any]:
-        """Mask the row as it was before a change; NULL stands for what is wrong with it.
+        """Mask the row as it was before a change; a value that is wrong becomes NULL.
 
-        Nobody takes a value from it but the key of a deleted row. A delete must get through whatever
-        else the row held, since it may be somebody's erasure.
+        Only the key of a deleted row is ever used of it. A delete must get through whatever else the row
+        held, since it may be the erasure of somebody's data.
 
         Args:
             row: the row.
@@ -290,7 +290,7 @@ def _integer(parent: dict[str, Any], name: str) -> int:
 
 
 def _fence(headers: Headers, lsn: int) -> int:
-    """The version of a snapshot row: the fence's, where the connector sends one."""
+    """The version of a snapshot row: the fence, or the row's own position if the connector sends no fence."""
     values = [value for name, value in headers if name == FENCE_HEADER]
     if not values:
         return lsn
@@ -323,7 +323,7 @@ def _unavailable_refusal(where: str, column: _ColumnPlan) -> RefusalError:
 
 
 def _op_and_lsn(envelope: Any) -> tuple[str | None, int | None]:
-    """What a refused message says of itself, as far as it is a known word and a number."""
+    """The operation and the LSN of a refused message; None for one that is not a known word or a number."""
     if type(envelope) is not dict:
         return None, None
     op, source = envelope.get("op"), envelope.get("source")

@@ -1,7 +1,7 @@
-"""What the masker tells of itself: its metrics, and whether it can do its work.
+"""The masker's metrics and health: what it has done, and whether it can do its work.
 
-Metrics are counts, sizes, times and names, never values. The topics are looked at before the masker
-starts, and everything is told on its port while it runs.
+Metrics are counts, sizes, times and names, never values. The topics are checked before the masker starts;
+its metrics and health are served on its port while it runs.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Metrics:
         )
         self.age = Gauge(
             "masker_last_event_age_seconds",
-            "PostgreSQL's commit to masked and acknowledged, of the last batch's last event.",
+            "From PostgreSQL's commit to the broker's acknowledgement, for the last batch's newest event.",
             registry=registry,
         )
         build = Gauge(
@@ -101,7 +101,7 @@ def add_pages(app: faust.App, metrics: Metrics, delivery: Delivery, *, standby_e
         metrics: what ``/metrics`` shows.
         delivery: the producer.
         standby_expected: whether there are more workers than partitions, so that
-            one without partitions is well.
+            a worker without partitions is healthy.
     """
 
     @app.page("/metrics")

@@ -89,7 +89,7 @@ class PollConsumer(driver.Consumer):
         if self.should_stop:
             return
         if not self.flow_active:
-            # Fetched before a rebalance: to be read again, by whom it belongs to then.
+            # Fetched before a rebalance: whoever has the partitions afterwards reads this again.
             await self._sought(self.perform_seek())
             return
         poll = await self._continuous(records or {})
@@ -97,7 +97,7 @@ class PollConsumer(driver.Consumer):
             await self.wait_first(self.callback(self._carrier(poll)), self.suspend_flow.wait())
 
     async def _continuous(self, records: Mapping[TP, list[Any]]) -> Poll:
-        """The records without those that do not follow on what was read before.
+        """The records, without those that do not directly follow what was read before.
 
         Raw topics have no holes, so a hole is a fetch that was thrown away: go back
         for it, once. What is then still missing was deleted by the topic's retention.
@@ -118,8 +118,8 @@ class PollConsumer(driver.Consumer):
     async def _sought(seek: Awaitable[None]) -> bool:
         """Whether a seek succeeded.
 
-        It fails when a rebalance takes the partition away meanwhile. No harm: whoever
-        gets it starts at the committed offset.
+        It fails when a rebalance takes the partition away meanwhile. This does no harm:
+        whoever gets the partition starts at the committed offset.
         """
         try:
             await seek

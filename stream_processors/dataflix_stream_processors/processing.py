@@ -1,6 +1,6 @@
-"""One poll: mask it, send what came of it, wait until the broker has it.
+"""Process a poll: mask its messages, send the results, and wait until the broker has them.
 
-A column that the contract does not know is drift: it is told of once, by its name only.
+A column that the contract does not know is drift: it is reported once, by its name only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _MICROSECONDS = 1_000_000
 #: Every refused message has its dead letter; the log names this many of a batch.
 _LOGGED_REFUSALS = 10
-#: PostgreSQL cuts identifiers there; a longer "name" did not come from DDL and is not repeated.
+#: PostgreSQL cuts identifiers to this length; a longer "name" did not come from DDL and is not repeated.
 MAX_NAME_BYTES = 63
 #: A broken source must not fill the metrics with names.
 MAX_COLUMNS = 200
@@ -55,7 +55,7 @@ class DriftNotice:
 
 
 class DriftLog:
-    """Remembers which columns this process has told of."""
+    """Remembers which columns this process has reported."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
@@ -69,7 +69,7 @@ class DriftLog:
         ]
 
     def knows(self, table: str, column: str) -> bool:
-        """Whether the column was told of, so that its name may label a metric."""
+        """Whether the column was reported, so that its name may label a metric."""
         return (table, column) in self._seen
 
     def _is_new(self, table: str, column: str) -> bool:
@@ -124,7 +124,7 @@ class Processor:
             self._metrics.age.set(time.time() - newest_us / _MICROSECONDS)
 
     def _send_all(self, masker: TableMasker, partition: int, records: list[Any]) -> int:
-        """Mask and send one partition's records; the newest one's commit time, or 0."""
+        """Mask and send one partition's records; return the newest one's commit time, or 0."""
         table, topic = masker.table.name, masker.table.masked_topic
         outcomes: Counter[tuple[str, str]] = Counter()
         decide, send = masker.decide, self._delivery.send
