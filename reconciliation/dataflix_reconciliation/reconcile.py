@@ -1,7 +1,7 @@
-"""Make the warehouse's table equal to the source's, and say what had to be done. See docs/decisions.
+"""Make a table of the warehouse equal to the source's, and report what differed.
 
-A row of the source as of the snapshot gets the fence as its version: every change that the
-snapshot does not see is above the fence and wins, whenever it arrives.
+Rows of the snapshot get the fence as their version. Every change that the snapshot does not see is above
+the fence, so that it wins whenever it arrives. See docs/decisions/reconciliation.md.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def reconcile(
 
     Raises:
         Fault: an open transaction or another reconciliation is in the way, or a server is not as it
-            must be. The table is as it was then, or already repaired as a whole.
-        psycopg.Error: PostgreSQL is away, or refuses; so for ``adbc_driver_manager.Error``.
+            must be. The table is then either unchanged or completely repaired.
+        psycopg.Error: PostgreSQL is away, or refuses; ``adbc_driver_manager.Error`` means the same.
         ClickHouseError: ClickHouse is away, or refuses.
     """
     with (
@@ -75,7 +75,7 @@ class _Attempt:
     staging: Staging
 
     def run(self) -> Report:
-        """Everything between the lock and the cleaning up."""
+        """Do everything between taking the lock and cleaning up."""
         began = dt.datetime.now(dt.UTC)
         catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse_staging.unfinished(self.client, self.run_id, self.table)
@@ -129,7 +129,7 @@ class _Attempt:
             self.progress.advance(block.num_rows)
 
     def _judge(self, fence: int, snapshot: source_snapshot.Snapshot) -> _Verdict:
-        """Compare; if anything differs, let the stream bring what it still has, and compare again."""
+        """Compare; if anything differs, wait for changes that are still on their way, and compare again."""
         first, wal = self._compare(fence)
         if not first.total:
             return _Verdict(first, wal)
@@ -144,7 +144,7 @@ class _Attempt:
         return _Verdict(counts, wal, outcome.stream, in_flight, truncated)
 
     def _compare(self, fence: int) -> tuple[Counts, int]:
-        """What differs, and a WAL position that no version seen by the comparison can be above."""
+        """What differs, and a WAL position at or above every change that the comparison can have seen."""
         self.progress.tell("comparing")
         catch_up(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)

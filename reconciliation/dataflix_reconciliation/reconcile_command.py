@@ -1,4 +1,4 @@
-"""``dataflix-reconcile``: prove that the warehouse equals the source, and repair what does not."""
+"""``dataflix-reconcile``: compare the warehouse with the source, and repair what differs."""
 
 import json
 import secrets
@@ -53,8 +53,8 @@ def main(
 ) -> None:
     """Compare the warehouse with the source, table by table, and repair what differs.
 
-    Works beside a running stream and without one. Exit code 0: the warehouse equals the source as of
-    the fence. 1: it could not be done; no table is half repaired.
+    It works while the stream runs and while it does not. Exit code 0: the warehouse equals the source as
+    of the fence. 1: it could not be done; no table is half repaired.
     """
     signal.signal(signal.SIGTERM, _exit)
     with program_settings(_describe) as settings:
@@ -127,5 +127,5 @@ def _say(message: str, style: str = "red") -> None:
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
-    """Leave in order: what was loaded aside is dropped on the way out."""
+    """Exit in an orderly way, so that the tables in staging are dropped."""
     raise SystemExit(128 + number)

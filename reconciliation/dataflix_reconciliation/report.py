@@ -1,4 +1,4 @@
-"""What a reconciliation says about a table."""
+"""The report of a reconciliation: what differed in a table, and what the stream had to do with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MEANINGS = {
     Stream.PASSED: "it had delivered everything: it lost or garbled these,"
     " unless somebody changed them in the warehouse",
     Stream.ALTERED: "it had delivered everything; the table was rewritten or altered at the source since the"
-    " last reconciliation, which sends no change events, so these may come of that",
+    " last reconciliation, which sends no change events: that may explain these differences",
     Stream.BEHIND: "it was too far behind: some of these may have been on their way",
     Stream.DOWN: "it did not move: some of these may have been on their way",
 }
@@ -70,9 +70,9 @@ class Report:
         fence: the version of repaired rows.
         rows: the source's rows that were compared.
         counts: what differed, and is repaired.
-        truncated: rows that a TRUNCATE of the source removed, and that were still here: nobody's fault.
+        truncated: rows that a TRUNCATE of the source removed and the warehouse still had; this is no error.
         in_flight: differences that the stream removed by itself while we waited for it.
-        ahead: rows whose version no change of the source can have had yet.
+        ahead: rows with a version that the source's WAL has not reached yet.
         orphans: rows of the source whose user or film is gone there.
         stream: whether the stream is to blame for what differed.
         source_shape: the table's file and its columns' types at the source.

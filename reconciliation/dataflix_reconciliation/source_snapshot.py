@@ -1,6 +1,7 @@
-"""The edge to PostgreSQL: the lock, and a table's rows as one snapshot sees them.
+"""A reconciliation's side of PostgreSQL: lock a table, read its rows in one snapshot, and mask them.
 
-Block by block, the rows are masked by the stream's own code, as the warehouse holds them.
+The rows are masked block by block, by the same code as the stream's, so that they are as the warehouse holds
+them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from dataflix_contract.schema import SOURCE_SCHEMA
 #: Names the sessions in ``pg_stat_activity``.
 PROGRAM = "dataflix-reconcile"
 
-#: Any number: with a table's own it is the key of the lock that keeps two reconciliations apart.
+#: An arbitrary number: with the table's own it is the key of the lock that keeps two reconciliations apart.
 _LOCK_CLASS = 0x0DA7AF11
 _LOCK_WAIT_S = 120
 _CONNECT_TIMEOUT_S = 5
@@ -45,8 +46,8 @@ _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.TIMESTAMPTZ: pa.timestamp("us", tz="UTC"),
 }
 
-#: Which types of PostgreSQL, as Arrow has them, hold a type of the contract without a doubt. A cast may
-#: round a float and takes the hours of a timestamp without a time zone for UTC: the stream refuses both.
+#: Which Arrow types, as PostgreSQL's columns arrive, certainly hold a type of the contract. A cast may round
+#: a float, and takes a timestamp without a time zone to be in UTC: the stream refuses both.
 _FITTING: dict[ColumnType, Callable[[pa.DataType], bool]] = {
     ColumnType.SMALLINT: pa.types.is_integer,
     ColumnType.BIGINT: pa.types.is_integer,
@@ -65,8 +66,8 @@ class Snapshot:
         position: whatever the snapshot sees was committed below this WAL position.
         taken_at: the moment, by the source's clock.
         estimate: about how many rows there are; 0 when nobody has counted yet.
-        shape: the table's file and its columns' types: another one after the table was rewritten or altered.
-        reshaped: whether that was done since the table was created.
+        shape: the table's file and its columns' types; it changes when the table is rewritten or altered.
+        reshaped: whether the table was rewritten or altered since it was created.
         blocks: the forwarded columns, unmasked, in the contract's order.
     """
 
@@ -102,7 +103,7 @@ def lock(source: Connection, table: Table) -> None:
 
 
 def insert_position(source: Connection) -> int:
-    """The WAL position that the next change gets at least."""
+    """The lowest WAL position that the next change can get."""
     row = source.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
     if row is None:
         raise Fault("PostgreSQL gave no WAL position")
@@ -111,7 +112,7 @@ def insert_position(source: Connection) -> int:
 
 @contextlib.contextmanager
 def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
-    """Open a snapshot of its own session; it ends with the context.
+    """Open a snapshot in a session of its own; it ends with the context.
 
     Raises:
         adbc_driver_manager.Error: PostgreSQL is away, or refuses.
@@ -147,7 +148,7 @@ def _readable(blocks: Iterator[pa.RecordBatch], table: Table) -> Iterator[pa.Rec
     try:
         yield from blocks
     except (pa.ArrowException, OSError):
-        # Not from the error: it may quote a value.
+        # The error is not chained: it may quote a value.
         raise Fault(
             f"rows of {SOURCE_SCHEMA}.{table.name} cannot be read as the contract's types:"
             " dataflix-connector preflight tells how they differ"
@@ -237,7 +238,7 @@ class Masker:
                 return pa.array(_masked(mask, values.to_pylist()), wanted)
             exact = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, AttributeError):
-            # Not from the error: it may quote a value.
+            # The error is not chained: it may quote a value.
             raise self._misfit(column) from None
         if column.type is ColumnType.TEXT_ARRAY and exact.null_count:
             # The warehouse has no NULL for an array: the stream delivers an empty one.

@@ -1,6 +1,7 @@
-"""Has the stream delivered what a snapshot saw? Only then is a difference the stream's fault.
+"""Wait until the stream has delivered what a snapshot saw, and announce what a reconciliation has repaired.
 
-And the other way round: telling the dead letters' readers what a reconciliation has made good.
+Only when the stream has delivered everything is a difference its fault. From the announcement, the readers of
+dead letters learn which ones need no replay.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.schema import HEARTBEAT_QUERY, MASKER_GROUP, RECONCILED_TOPIC
 from dataflix_reconciliation.report import Stream
 
-#: A stream that does not move for so long is down: longer than ClickHouse's consumer needs to
-#: come back after a kill, and than the connector's heartbeats are apart.
+#: A stream that has not moved for this long is down. ClickHouse's consumer needs less time to come
+#: back after a kill, and the time between the connector's heartbeats is shorter too.
 STILL_STREAM_S = 20.0
 
 _POLL_S = 0.25
@@ -53,10 +54,10 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Look until the stream has passed, the time is up, or nothing has moved for too long.
+    """Wait until the stream has delivered everything, the time is up, or nothing has moved for too long.
 
     Args:
-        looks: looks once each time it is asked, and ends when the stream has passed.
+        looks: looks once for each item, and ends when the stream has delivered everything.
         timeout_s: how long a stream that moves gets.
         report: told once a second what is waited for.
         clock: seconds.
@@ -85,23 +86,25 @@ def follow(
 def stages(
     settings: Settings, source: Connection, table: Table, position: int
 ) -> Generator[Progress, None, None]:
-    """Look for what keeps the table from holding every change committed below a WAL position.
+    """Tell what the table waits for, until it holds every change committed below a WAL position.
 
-    Capture, masker, warehouse: each must be past what the one before had given when it passed.
+    The stages are capture, masker and warehouse. Each must have processed everything that the stage before it
+    had delivered when that one was done.
 
     Args:
         settings: where Kafka is.
-        source: a session that may read the slot and beat the connector's heart.
+        source: a session that may read the slot and write to the heartbeat's table.
         table: the table.
         position: the WAL position.
 
     Yields:
-        How far it is, as long as it has not passed.
+        How far the stream is, as long as it has not delivered everything.
 
     Raises:
         Fault: there is no slot, or Kafka does not answer.
     """
-    # A change above the position: the connector confirms it at once, and not with its next heartbeat.
+    # This makes a change above the position, which the connector confirms at once; otherwise it would confirm
+    # the position only with its next heartbeat.
     source.execute(HEARTBEAT_QUERY.encode())
     while (confirmed := _confirmed(source)) < position:
         yield Progress("the connector has changes to capture", confirmed)

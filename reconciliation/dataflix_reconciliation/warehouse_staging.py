@@ -1,4 +1,4 @@
-"""The edge to ClickHouse: load aside, compare, move the repair over, keep the report.
+"""A reconciliation's side of ClickHouse: load the snapshot, compare it, apply the repair, keep the report.
 
 The statements are the SQL files of ``sql/``, rendered from the contract.
 """
@@ -50,8 +50,8 @@ class Names:
     def of(cls, table: Table, token: str) -> Self:
         """The names that an attempt uses; ``token``, 8 hexadecimal digits, is the attempt's own.
 
-        No two attempts share a table: one that lost its lock without noticing finds its tables
-        gone, and never another attempt's half-loaded snapshot.
+        No two attempts share a table: an attempt that lost its lock without noticing finds its tables
+        gone, but never another attempt's half-loaded snapshot in their place.
         """
         return cls(*(f"{table.name}_{token}_{part}" for part in cls.__slots__))
 
@@ -173,7 +173,7 @@ class Staging:
         return Counts(*map(int, row))
 
     def ahead(self, wal: int) -> int:
-        """How many keys have a version above a WAL position (of a repaired one, two rows have)."""
+        """How many keys have a version above a WAL position; a repaired key has two such rows."""
         return self._number(
             f"SELECT uniqExact({', '.join(self._table.key)}) FROM raw.{self._table.name}"
             " WHERE _version > {wal:UInt64}",
@@ -196,12 +196,12 @@ class Staging:
         return found
 
     def prepare_repair(self, fence: int, wal: int, taken_at: dt.datetime) -> None:
-        """Make the rows and tombstones that :meth:`count` counted; ``taken_at`` is the snapshot's time."""
+        """Prepare rows and tombstones for what :meth:`count` counted; ``taken_at`` is the snapshot's time."""
         self._run("repair")
         self._run("prepare_repair", fence=fence, wal=wal, taken_at=taken_at)
 
     def apply(self) -> None:
-        """Move the repair into the table: one statement, and a reader sees all of it or nothing."""
+        """Move the repair into the table in one statement, so that a reader sees all of it or nothing."""
         self._run("apply")
 
     def drop(self) -> None:
