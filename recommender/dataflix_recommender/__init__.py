@@ -1,9 +1,11 @@
-"""The model as arrays: save, load, score, fold in. NumPy only: training and serving share it.
+"""The recommendation model: save and load it, rank films, predict stars. Training and serving share it.
+
+It needs NumPy only.
 
 A :class:`Model` holds two things. An SVD predicts stars (:func:`predict_stars`). A ranker, a sparse
-item-item matrix learnt for ordering, says what to show (:func:`rank`); who has rated nothing that it
-knows gets the popularity list, through the same function. Ratings that are newer than the model enter
-through :meth:`Model.profile` and :func:`fold_in`: nothing is trained again.
+item-item matrix learnt for ordering, chooses what to show (:func:`rank`); someone who has rated none of
+its films gets the popularity list from the same function. Ratings that are newer than the model are taken
+into account by :meth:`Model.profile` and :func:`fold_in`, without training again.
 
 Serve with one BLAS thread (``OPENBLAS_NUM_THREADS=1``): the systems are small, and threads that wait for
 one another cost more than they bring.

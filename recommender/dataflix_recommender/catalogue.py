@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from dataflix_recommender.model import IntArray, Model
 
 #: A model belongs to a catalogue in which at least this share of its films has the titles that it was
-#: trained with. Corrections stay far above it, and two data sets that share ids far below.
+#: trained with. After corrections the share is far above this; in a data set that reuses the ids, far below.
 LEAST_SHARE_OF_TITLES = 0.5
-#: The digest of a title, and the year, that are not known.
+#: What stands for the digest of an unknown title, and for an unknown year.
 NO_TITLE, NO_YEAR = 0, 0
 
 _DIGEST_BYTES = 8
@@ -62,9 +62,9 @@ def identities(films: Iterable[tuple[str, int | None] | None]) -> tuple[IntArray
 def fit(model: Model, titles: IntArray, years: IntArray) -> Fit:
     """Compare a model's films with those that a catalogue has under the same ids.
 
-    A film is another one when its title and its year are both other than they were: a corrected or translated
-    title keeps its year, a corrected year its title. A model that was made before titles were kept is taken
-    to belong to every catalogue.
+    A film counts as another one when both its title and its year have changed: correcting or translating a
+    title does not change the year, and correcting a year does not change the title. A model that was made
+    before titles were kept is taken to belong to every catalogue.
 
     Args:
         model: the model.

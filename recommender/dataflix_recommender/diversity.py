@@ -11,30 +11,30 @@ import numpy as np
 from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model
 from dataflix_recommender.ranking import Ranking
 
-#: For each film that is asked for, how many are chosen from.
+#: How many candidates there are for each film that is asked for.
 _CANDIDATES = 10
 
 
 def candidates(count: int, diversity: float) -> int:
-    """How many films to rank, so that :func:`diversify` can choose so many of them."""
+    """How many films to rank so that :func:`diversify` can choose ``count`` of them."""
     return _CANDIDATES * count if diversity else count
 
 
 def diversify(model: Model, ranking: Ranking, count: int, diversity: float) -> Ranking:
-    """The films to show: each time the one that adds most to those before it.
+    """Choose the films to show, one after another: each time the one that adds most to those already chosen.
 
-    A film adds its relevance, less its likeness to the film before it that it is most like. Both are from 0
+    A film adds its relevance, less its likeness to the most similar film already chosen. Both are from 0
     to 1 among the candidates. Relevance goes from the lowest to the highest score. The likeness of two films
     is their weight in the item-item matrix, in the direction in which it is larger, as a part of the largest.
 
-    Films that nobody has rated keep their places: their scores say nothing beside those of the others, and
-    their number in a list is bounded.
+    Films that nobody has rated keep their places: their scores cannot be compared with those of the others,
+    and their number in a list is limited.
 
     Args:
         model: the arrays.
         ranking: the candidates, best first.
         count: how many to choose.
-        diversity: what likeness counts, from 0 to 1; relevance counts the rest.
+        diversity: the weight of likeness, from 0 to 1; relevance has the rest of the weight.
     """
     if not diversity or len(ranking.item_ids) == 0:
         return Ranking(ranking.item_ids[:count], ranking.scores[:count])

@@ -1,4 +1,4 @@
-"""Predict stars, for someone whose ratings are newer than the model too."""
+"""Predict the stars that someone would give, also from ratings that are newer than the model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Pro
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """A person in the terms of what predicts stars.
+    """A person's bias and factors, from which stars are predicted.
 
     Attributes:
-        bias: how much kinder than the mean, in stars.
+        bias: how far above the mean the person rates, in stars.
         factors: (F,).
-        covariance: (F + 1, F + 1) of bias and factors: how little is known of the person. None where the
-            model does not say.
+        covariance: (F + 1, F + 1) of bias and factors: how uncertain they are. None where the model does not
+            say.
     """
 
     bias: float
@@ -35,16 +35,19 @@ def fold_in(model: Model, profile: Profile) -> Taste:
         sum over fresh (y - a x)^2 + sum over old (a (x - x0))^2 + (x - x0)' diag(ridge) (x - x0)
 
     so x = x0 + (A'A + diag(ridge))^-1 A_fresh' (y_fresh - A_fresh x0), A having the rows of all ratings.
-    That is recursive least squares: old ratings keep their say, and without a fresh rating nothing moves.
+    This is recursive least squares: old ratings keep their influence, and without a fresh rating nothing
+    moves.
     Someone unknown has x0 = 0, and every rating is fresh, which makes it the ridge regression of one
     half-step of ALS (Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender
     systems"), with the ridge of probabilistic matrix factorisation (Salakhutdinov and Mnih 2008): noise
     over prior variance.
 
-    Where the model says how little it knows about a film, the film's rows count the less: their noise is then
-    the model's noise and the film's variance. What the sum's second derivative leaves open is the covariance.
+    Where the model says how uncertain it is about each film, a film's rows count less the more uncertain it
+    is: their noise is the model's noise plus the film's variance. The covariance is the noise times the
+    inverse of A'A + diag(ridge), with the rows weighted in this way.
 
-    With fewer ratings than parameters the same x is found by the smaller system of the two:
+    Otherwise, with fewer ratings than parameters, the same x is found by solving the smaller of two systems,
+    where D = diag(ridge) and m is y - A x0 for fresh ratings and 0 for old ones:
     (A'A + D)^-1 A' m = D^-1 A' (A D^-1 A' + I)^-1 m.
     """
     before = _trained(model, profile.user)
@@ -78,8 +81,8 @@ def predict_stars(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray
 def stars_deviation(model: Model, taste: Taste, item_ids: ArrayLike) -> FloatArray | None:
     """Standard deviations of ratings around :func:`predict_stars`: 68 % of them lie within one.
 
-    The noise, what is not known about the film, and what is not known about the person. None: the model does
-    not say.
+    They combine the noise, the uncertainty about the film and that about the person. None: the model does not
+    say.
     """
     if model.noise is None or model.calibration is None or taste.covariance is None:
         return None
@@ -97,7 +100,7 @@ class _Films:
 
 
 def _films(model: Model, item_ids: ArrayLike) -> _Films:
-    """What stars of these films are made of: zeros for those that the model knows nothing about."""
+    """The films' part in predictions of stars: zeros for films that the model knows nothing about."""
     at = model.items(item_ids)
     known = at != UNKNOWN
     factors = np.where(known[:, np.newaxis], model.item_factors[at], 0)

@@ -1,4 +1,4 @@
-"""The arrays of a model, and one person's ratings seen through them."""
+"""The arrays of a model, and one person's ratings as places in these arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN = -1
 
 
 class ModelError(ValueError):
-    """The arrays do not make a model, or the file is damaged or of another format; says which."""
+    """The arrays do not make a model, or the file is damaged or of another format; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Profile:
 
     Attributes:
         user: place of the person in the model's ``user_ids``; -1 for someone it has not seen, and for
-            someone of whom it has seen what holds no longer: :meth:`Model.profile_of` says when.
+            someone whose ratings have changed since it learnt from them: see :meth:`Model.profile_of`.
         items: places in the model's ``item_ids``, rising; films that the model does not know are left out.
         ratings: their ratings, in stars.
         fresh: which of them the model was not trained with.
@@ -49,16 +49,16 @@ class Model:
         item_bias: (I,) float32, in stars.
         user_factors: (U, F) float32.
         item_factors: (I, F) float32.
-        ridge: (F + 1,) float64; what :func:`~dataflix_recommender.fold_in` holds a new person's bias
-            and factors back with.
+        ridge: (F + 1,) float64; how strongly :func:`~dataflix_recommender.fold_in` regularises a new
+            person's bias and factors.
         history_start: (U + 1,) int64; the ratings of user u are ``history_*[start[u]:start[u + 1]]``.
         history_items: (R,) int32, places in ``item_ids``, rising for each user.
         history_halves: (R,) uint8, ratings in half stars.
         ranker_start: (I + 1,) int64; the row of item i is ``ranker_*[start[i]:start[i + 1]]``.
         ranker_items: (W,) int32, rising in each row.
-        ranker_weights: (W,) float32; how much a liking of the row's item speaks for the other one.
-        popularity: (I,) float32 from 0 to 1: the Bayesian popularity, highest first when cold; 0 of films
-            without ratings.
+        ranker_weights: (W,) float32; how much liking the row's item speaks for the other one.
+        popularity: (I,) float32 from 0 to 1: the Bayesian popularity, by which films are ordered for someone
+            without ratings; 0 for films without ratings.
         rating_counts: (I,) int32.
         global_mean: in stars.
         rating_min: the lowest rating that can be given, in stars.
@@ -72,13 +72,14 @@ class Model:
         svd_item_bias: (I,) float32; as above.
         svd_user_factors: (U, S) float32; as above.
         svd_item_factors: (I, S) float32; as above.
-        item_variance: (I,) float32, in stars squared: what is not known about a film makes of a prediction.
-            None where what predicts the stars does not say.
-        noise: in stars squared: variance of a rating of which all is known. None as above.
+        item_variance: (I,) float32, in stars squared: the variance that uncertainty about a film adds to a
+            prediction. None where what predicts the stars does not say.
+        noise: in stars squared: the variance of a rating that remains when person and film are fully known.
+            None as above.
         calibration: what standard deviations are multiplied by, so that 68 % of ratings lie within one. None
             as above.
-        watched: what a rating at someone's own mean says in favour of similar films, in stars; None in models
-            made before it was tuned.
+        watched: how much a rating equal to someone's own mean speaks for similar films, in stars; None in
+            models made before it was tuned.
     """
 
     user_ids: IntArray
@@ -159,7 +160,7 @@ class Model:
         return int(places(self.user_ids, np.asarray([user_id], np.int64))[0])
 
     def profile(self, user_id: int, fresh: Mapping[int, float] | None = None) -> Profile:
-        """A person's ratings: those that the model was trained with, and newer ones over them.
+        """A person's ratings: those that the model was trained with, and newer ones, which replace them.
 
         Args:
             user_id: need not be known.
@@ -184,11 +185,11 @@ class Model:
         )
 
     def profile_of(self, user_id: int, movie_ids: ArrayLike, stars: ArrayLike) -> Profile:
-        """A person's ratings as they are now, all of them, beside what the model was trained with.
+        """All of a person's ratings as they are now, compared with those that the model was trained with.
 
-        Equal ratings are old, others fresh. If the model has learnt from a rating that was changed or
-        taken back since, what it found about the person is not used: everything is then taken from the
-        ratings that hold, as for someone unknown.
+        Ratings that the model was trained with are old, all others are fresh. If the model has learnt from a
+        rating that was changed or deleted since, nothing that it learnt about the person is used: only the
+        current ratings count, as for someone unknown.
 
         Args:
             user_id: need not be known.
@@ -215,7 +216,7 @@ class Model:
         return Profile(user if whole else UNKNOWN, items, ratings, ~unchanged)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Every field that there is as an array, by name; scalars have no dimension."""
+        """Every field that is not None, as an array, by name; scalars have no dimension."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: np.asarray(value) for name, value in values.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Order films for someone, and say why; by popularity for who has rated nothing."""
+"""Rank films for someone and give the reasons; without any ratings, rank by popularity."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Pro
 
 #: How many ratings at the global mean everyone's own mean starts from.
 MEAN_PRIOR = 5
-#: What a rating at someone's own mean says in favour, in stars, where the model does not say: to have watched
-#: is a liking in itself.
+#: How much a rating equal to someone's own mean speaks for similar films, in stars, where the model does not
+#: say: having watched a film is itself a sign of liking it.
 WATCHED = 0.5
-#: How much popularity counts for someone who has rated nothing, and after how many ratings half as much.
+#: The weight of popularity for someone who has rated nothing, and after how many ratings it is halved.
 POPULARITY, POPULARITY_HALF = 0.2, 10
 #: Averages that differ by less, in stars, differ by rounding only.
 _LEAST_SPREAD = 1e-9
-#: How much the second film must speak for one, in parts of what the first does, to be named as a reason too.
+#: A second film is named as a reason too if its vote is at least this share of the first one's.
 SECOND_REASON = 0.5
 
 
@@ -29,7 +29,7 @@ class Ranking:
 
     Attributes:
         item_ids: (n,) int64, best first.
-        scores: (n,) falling, but for films without ratings; comparable within one ranking only.
+        scores: (n,) falling, except for films without ratings; comparable within one ranking only.
     """
 
     item_ids: IntArray
@@ -37,11 +37,11 @@ class Ranking:
 
 
 def weights(model: Model, profile: Profile) -> FloatArray:
-    """What each rating of a profile says, in stars: for similar films above 0, against them below.
+    """How much each rating of a profile speaks for similar films, in stars; below 0, against them.
 
-    The rating less the person's own mean (drawn towards the global one while there are few), plus what it
-    says to have watched a film. So a 5 lifts similar films and a 0.5 lowers them, for kind and for harsh
-    raters.
+    This is the rating less the person's own mean, plus what having watched a film says. With few ratings, the
+    mean is drawn towards the global one. So a 5 lifts similar films and a 0.5 lowers them, whether someone
+    rates kindly or harshly.
     """
     shrunk = profile.ratings.sum() + MEAN_PRIOR * model.global_mean
     mean = shrunk / (len(profile.ratings) + MEAN_PRIOR)
@@ -51,11 +51,11 @@ def weights(model: Model, profile: Profile) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """What each rated film says about each film that the ranker joins it with; N of them, by rated film.
+    """What each rated film says about each film that the ranker connects it with: N votes, by rated film.
 
     Attributes:
-        items: (N,) places of the films that something is said about.
-        values: (N,) what is said: for them above 0, against them below.
+        items: (N,) places of the films that the votes are about.
+        values: (N,) the votes: above 0 for the film, below 0 against it.
         ends: where each rated film's votes end; as long as the profile.
         liked: which of the rated films speak for similar ones.
     """
@@ -103,9 +103,9 @@ def rank(  # noqa: PLR0913 - the last five are by name
 ) -> Ranking:
     """The best films for someone.
 
-    Films that nobody has rated come after all others. With ``new_every`` the best of those that something
-    speaks for are among them, so that they are seen and rated: what is known of their kind never lets them
-    score as highly.
+    Films that nobody has rated come after all others. With ``new_every``, the best of those with a score
+    above 0 are placed among the others, so that people see and rate them: the little that is known about such
+    films never gives them as high a score.
 
     Args:
         model: the arrays.
@@ -113,9 +113,9 @@ def rank(  # noqa: PLR0913 - the last five are by name
         count: how many; fewer come back when there are no more.
         exclude: ids of films to leave out, such as those watched and not rated.
         among: (I,) the films to choose from; None: all.
-        rated: whether those already rated may come back.
+        rated: whether films that the person has rated may be shown again.
         given: the profile's votes, when they are known.
-        new_every: of so many places the last one is for a film that nobody has rated; 0: none is.
+        new_every: the last of every ``new_every`` places is for a film that nobody has rated; 0: none is.
     """
     total = scores(model, profile, given)
     hidden = model.items(exclude)
@@ -132,7 +132,7 @@ def rank(  # noqa: PLR0913 - the last five are by name
     best_new = best_new[np.isfinite(new_total[best_new])]
     total[new] = new_total
     early = min(count // new_every, int(np.count_nonzero(new_total[best_new] > 0))) if new_every else 0
-    # so that after insertion each stands in the last of its places
+    # each film without ratings must be in the last of its ``new_every`` places after the insertion
     before = new_every * np.arange(1, early + 1) - np.arange(1, early + 1)
     mixed = np.insert(best, np.minimum(before, len(best)), new[best_new[:early]])
     chosen = np.concatenate([mixed, new[best_new[early:]]])[:count]
@@ -140,7 +140,7 @@ def rank(  # noqa: PLR0913 - the last five are by name
 
 
 def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
-    """The films that a liking of this one speaks for most; empty when the ranker has no row for it."""
+    """The films that liking this one speaks for most; empty when the ranker has no row for it."""
     place = int(model.items([item_id])[0])
     if place == UNKNOWN:
         return Ranking(np.empty(0, np.int64), np.empty(0))
@@ -156,7 +156,7 @@ def reasons(
 ) -> list[list[int]]:
     """For each film, the rated ones that speak for it most ("because you liked ... and ...").
 
-    None, one, or two, the strongest first: the second is named when it speaks at least
+    Each film has none, one or two, the strongest first: the second is named when it speaks at least
     :data:`SECOND_REASON` times as much.
 
     Args:
@@ -194,8 +194,8 @@ def damped_means(counts: IntArray, sums: FloatArray, mean: float, prior: float) 
 def popularity(counts: IntArray, sums: FloatArray, mean: float) -> FloatArray:
     """Bayesian averages scaled to 0..1, the prior weighing as much as the most rated film's ratings.
 
-    So strong a prior orders by how many people liked a film as much as by how well. Where all ratings are
-    equal, only the number of ratings tells films apart.
+    With so strong a prior, the number of people who liked a film counts as much as how well they liked it.
+    Where all ratings are equal, only the number of ratings distinguishes films.
 
     Args:
         counts: how many ratings each film has.

@@ -1,4 +1,4 @@
-"""A model in a file: NumPy's ``.npz``, without pickle, with a format number and a checksum.
+"""Save a model to a file and load it: NumPy's ``.npz``, without pickle, with a format number and a checksum.
 
 It is also MLflow's ``loader_module`` for a model, and needs neither MLflow nor pandas for that.
 """
@@ -21,9 +21,9 @@ from dataflix_recommender.model import Model, ModelError
 #: The model's file, and where MLflow keeps it among the files of a version.
 MODEL_FILE = "model.npz"
 MODEL_PATH = f"data/{MODEL_FILE}"
-#: Files of earlier formats are read: they lack what came later.
+#: The newest format. Files of earlier formats are read too; they lack the fields that were added later.
 FORMAT = 4
-#: With which format what a model may lack came.
+#: The format that introduced each field that a model may lack.
 _SINCE = {"item_titles": 2, "item_years": 2, "watched": 3} | dict.fromkeys(
     (
         *("svd_user_bias", "svd_item_bias", "svd_user_factors", "svd_item_factors", "item_variance"),
@@ -87,7 +87,7 @@ def load_unpacked(folder: Path) -> Model:
     """Map a model's arrays into memory from the folder that :func:`unpack` made.
 
     Processes that map the same folder share one copy, in the page cache. The digest was checked
-    when the folder was made, not again here: that would read every page.
+    when the folder was made. It is not checked again here, because that would read every page.
 
     Raises:
         ModelError: the folder lacks an array.
