@@ -1,4 +1,4 @@
-"""``dataflix-train`` and ``dataflix-model``."""
+"""``dataflix-train``, which trains a model, and ``dataflix-model``, which chooses the version in service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class _Terminated(BaseException):
-    """The program was asked to stop (SIGTERM); no ``except Exception`` holds it up."""
+    """The program was asked to stop (SIGTERM); ``except Exception`` does not catch this."""
 
 
 #: What may stand between quotes in MLflow's search language; Airflow's run ids consist of these.
@@ -83,13 +83,13 @@ def model() -> None:
 @train_app.command()
 def main(
     run_id: Annotated[
-        str | None, typer.Option(help="Names this training: the same id again gives the same result.")
+        str | None, typer.Option(help="Name of this training; the same id again gives the same result.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Train the recommender on the warehouse's ratings, judge it, and register it in MLflow.
 
-    From ratings that are too few, or all equal, no model is trained. That is no fault: the reason is printed.
+    If ratings are too few, or all are equal, no model is trained. This is no error: the reason is printed.
     """
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
@@ -97,7 +97,7 @@ def main(
         tracking, settings = _tracking(run_id)
         from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
 
-        # the limit is for libraries that are loaded: not before the import
+        # the limit only affects libraries that are loaded already: it comes after the import
         with threadpool_limits(_THREADS), _progress() as tell:
             result = run(settings, tracking, run_id, tell)
     _print_result(result, as_json=as_json)
@@ -139,7 +139,7 @@ def promote(version: Annotated[int, typer.Argument(min=1)], as_json: Json = Fals
 
 @model_app.command()
 def rollback(as_json: Json = False) -> None:
-    """Put the champion before this one in service again; once more goes one further back."""
+    """Put the previous champion in service again; each further rollback goes one version further back."""
     with _exit_on_fault():
         registry = _registry()
         registry.rollback()
@@ -151,7 +151,7 @@ def _registry() -> Registry:
 
 
 def _tracking(run_id: str) -> tuple[Tracking, Settings]:
-    """MLflow's client, after the settings and the server's health were looked at."""
+    """MLflow's client, after checking the settings and the server's health."""
     if not re.fullmatch(RUN_ID, run_id):
         raise Fault(
             f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
@@ -167,10 +167,8 @@ def _tracking(run_id: str) -> tuple[Tracking, Settings]:
 def prepare() -> None:
     """Set what MLflow, Numba and Matplotlib read from the environment; call before they are imported.
 
-    What the environment says stays. Caches go below ``$DATAFLIX_DATA_DIR``.
-
-    What Numba has compiled stays beside the code where that can be written to, so that a new data folder does
-    not begin with seconds of compiling.
+    Variables that are set already are kept. Caches go below ``$DATAFLIX_DATA_DIR``, but Numba's stays beside
+    the code if that folder can be written to: a new data folder then needs no seconds of compiling.
     """
     defaults = dict(_MLFLOW)
     if folder := os.environ.get("DATAFLIX_DATA_DIR"):
@@ -200,7 +198,7 @@ def _exit_on_fault() -> Iterator[None]:
     except (Fault, SettingsError) as error:
         _die(str(error), 1)
     except _Terminated:
-        _die("stopped; the same run id goes on or begins anew", 128 + signal.SIGTERM)
+        _die("stopped; run it again with the same run id to go on or begin anew", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         _die("stopped", 128 + signal.SIGINT)
     except Exception as error:

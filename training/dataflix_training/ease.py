@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from dataflix_training.fitting import Recipe
 
 _ROWS_AT_ONCE = 256
-#: For so many people their products with the inverse are kept in memory: less work than one for each film.
+#: For at most so many people, the products of their ratings with the inverse are kept in memory: that is less
+#: work than a product for each film.
 _FEW_PEOPLE = 4096
-#: How many films a film without ratings is taken to be like.
+#: How many similar films a film without ratings takes its weights from.
 _NEIGHBOURS = 30
-#: How many weights of each film that the matrix does not cover are kept: of one that few have rated, for it
-#: and of it; and of one without ratings.
+#: How many weights are kept of each film that the matrix does not cover: in its column and in its row, if few
+#: have rated it; in its column, if nobody has.
 _TAIL_ROW, _NEW_ROW = 20, 50
 
 Ints = NDArray[np.integer[Any]]
@@ -97,11 +98,11 @@ def _count_pairs(starts: Ints, columns: Ints, lower: NDArray[np.float32]) -> Non
 
 
 def inverse(gram: NDArray[np.float32], penalty: float) -> NDArray[np.float64]:
-    """(X'X + penalty I)^-1, of which :func:`item_weights` are made.
+    """(X'X + penalty I)^-1, from which :func:`item_weights` makes the weights.
 
     Args:
         gram: X'X, its upper triangle; left as it is.
-        penalty: greater: smoother, closer to popularity.
+        penalty: a greater one gives smoother rankings, closer to popularity.
     """
     regularised = gram.astype(np.float64, order="F")
     regularised[np.diag_indices_from(regularised)] += penalty
@@ -125,15 +126,15 @@ def _mirror(upper: NDArray[np.float64]) -> None:
 def item_weights(
     inverted: NDArray[np.float64], penalty: float, most_self: float = 0.0
 ) -> NDArray[np.float64]:
-    """The weights B that best rebuild each column of X from all, B's diagonal being ``most_self`` at most.
+    """The weights B that best rebuild each column of X from all, with ``most_self`` at most on the diagonal.
 
-    With P the inverse, B = I - P diag(max(penalty, (1 - most_self) / diag P)). Row i says what i speaks for;
-    the diagonal is then left out, since nobody is recommended a film for that film's sake.
+    With P the inverse, B = I - P diag(max(penalty, (1 - most_self) / diag P)). Row i says which films i
+    speaks for. The diagonal is then set to 0, since a film is no reason to recommend itself.
 
     Args:
         inverted: P, of :func:`inverse`; left as it is.
         penalty: P's.
-        most_self: 0: EASE.
+        most_self: 0 gives EASE.
     """
     weights = inverted * -np.maximum(penalty, (1 - most_self) / np.diag(inverted))
     np.fill_diagonal(weights, 0)
@@ -156,7 +157,7 @@ def strongest(
 
 
 def _strongest_of_rows(block: NDArray[np.float32], count: int) -> tuple[Ints, NDArray[np.float32]]:
-    """Of each row the places, rising, and the values of the ``count`` entries that are furthest from 0."""
+    """For each row, the places, rising, and the values of the ``count`` entries that are furthest from 0."""
     count = min(count, block.shape[1])
     chosen = np.argpartition(-np.abs(block), count - 1, axis=1)[:, :count]
     chosen.sort(axis=1)
@@ -172,12 +173,12 @@ def _bounded(rows: Ints, items: Ints, weights: Floats, most: int) -> Entries:
 
 
 class RankerData:
-    """What fitting rankers on the same ratings needs: counted once, and the last inverse is kept."""
+    """Fits rankers on the same ratings: common ratings are counted once, and the last inverse is kept."""
 
     def __init__(
         self, ratings: Ratings, recipe: Recipe, films: Mapping[int, Film] = MappingProxyType({})
     ) -> None:
-        """Count.
+        """Count the common ratings.
 
         Args:
             ratings: to learn from.
@@ -202,7 +203,7 @@ class RankerData:
         return strongest(self._weights(recipe), self._covered, len(self.item_ids), recipe.ranker_row)
 
     def fit_catalogue(self, recipe: Recipe) -> SparseRows:
-        """As :meth:`fit`, and with weights for, and rows of, the films that the matrix does not cover.
+        """As :meth:`fit`, and also weights for the films that the matrix does not cover, and their rows.
 
         Films that few have rated get what one more row and column would hold. Films without ratings get a
         column: the mean of those of the covered films that are most like them in genres and year.
@@ -224,11 +225,11 @@ class RankerData:
         return SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
 
     def _tail(self, recipe: Recipe) -> Iterator[Entries]:
-        """Columns and rows of the rated films beside the matrix, each as if it alone were the next one in it.
+        """Columns and rows of rated films that the matrix lacks, each as if it alone were added to it.
 
-        With g the ratings that a film has in common with the covered ones, n all of its own and w = P g, the
-        inverse that is larger by the film has p = 1 / (n + penalty - g w) in the corner and -p w beside it;
-        :func:`item_weights` says what the weights are then.
+        Let g be the numbers of ratings that a film has in common with the covered ones, n the number of all
+        its ratings, and w = P g. The inverse with the film added has p = 1 / (n + penalty - g w) in the
+        corner and -p w beside it; :func:`item_weights` says what the weights are then.
         """
         penalty, free = recipe.ranker_penalty, 1 - recipe.ranker_self
         counts = np.bincount(self._items, minlength=len(self.item_ids))

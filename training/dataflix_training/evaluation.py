@@ -1,4 +1,4 @@
-"""Evaluate models by ratings that they have not seen, of people whom they know and of new people. No I/O."""
+"""Evaluate models on held-out ratings, both of people whom they know and of new people. No I/O."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ MOST_PEOPLE = 3000
 #: The prior of the popularity baseline's stars, in ratings at the global mean.
 _BASELINE_PRIOR = 5.0
 _PEOPLE_AT_ONCE = 500
-#: After so many of their ratings people are judged by the rest of these.
+#: New people are judged after each of these numbers of ratings, on the rest of their ratings.
 COUNTS = (0, 1, 3, 5, 10, 20)
-#: One person in so many is taken for a new one; so many people at most, and at least.
+#: One person in so many is treated as new; so many people at most, of whom so many at least must like a film.
 _ONE_IN, _MOST_NEW, _FEWEST_NEW = 5, 500, 10
 
 Ints = NDArray[np.integer[Any]]
@@ -109,9 +109,9 @@ def holdout_users(known: Ratings, held_out: Ratings, most: int = MOST_PEOPLE) ->
 
 
 def in_deviations(model: Model, held_out: Ratings) -> Floats | None:
-    """How far held-out ratings lie from what is predicted, in the standard deviations that replies come with.
+    """How far held-out ratings lie from their predictions, in the standard deviations that replies give.
 
-    Of :data:`MOST_PEOPLE` people at most. None: the model gives no standard deviations.
+    The ratings are those of :data:`MOST_PEOPLE` people at most. None: the model gives no standard deviations.
     """
     people = np.unique(held_out.user_ids)
     people = people[np.linspace(0, len(people) - 1, min(len(people), MOST_PEOPLE)).astype(np.int64)]
@@ -131,7 +131,7 @@ def in_deviations(model: Model, held_out: Ratings) -> Floats | None:
 
 
 def evaluate_ranker(model: Model, holdout: HoldoutUsers, diversity: float = 0.0) -> Ranked:
-    """A model's rankings, made as serving makes them when so much diversity is asked for."""
+    """Judge a model's rankings, made as the API makes them when ``diversity`` is asked for."""
     most = candidates(SHOWN, diversity)
     ranked = [rank(model, model.profile(int(user)), most) for user in holdout.user_ids]
     shown = [diversify(model, one, SHOWN, diversity).item_ids for one in ranked]
@@ -141,7 +141,7 @@ def evaluate_ranker(model: Model, holdout: HoldoutUsers, diversity: float = 0.0)
 def evaluate_model(
     model: Model, factors: Factors, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
 ) -> Judgement:
-    """Stars and rankings of the whole package, and what it was to new people."""
+    """Judge the whole model: its stars, its rankings, and, as ``new`` has it, its results for new people."""
     predicted = factors.predict(held_out.user_ids, held_out.movie_ids)
     judged = _judged(predicted, held_out, evaluate_ranker(model, holdout), new)
     apart = in_deviations(model, held_out)
@@ -151,7 +151,7 @@ def evaluate_model(
 
 
 def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> Judgement:
-    """Stars of an SVD, and the rankings that come of ordering by its stars."""
+    """Judge the stars of an SVD, and the rankings by these stars."""
     shown: list[Ints] = []
     users = np.searchsorted(factors.user_ids, holdout.user_ids)
     for first in range(0, len(users), _PEOPLE_AT_ONCE):
@@ -166,7 +166,7 @@ def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> 
 def evaluate_popularity(
     model: Model, known: Ratings, holdout: HoldoutUsers, held_out: Ratings, new: NewCases | None
 ) -> Judgement:
-    """Each film's Bayesian average as stars; the popularity list, less what was seen, as ranking."""
+    """Judge films' Bayesian averages as stars, and the popularity list without seen films as a ranking."""
     popular = model.popularity[model.items(holdout.catalogue)]
     shown = [holdout.catalogue[_best(popular, seen)] for seen in holdout.seen]
     items = np.searchsorted(holdout.catalogue, known.movie_ids)
@@ -179,7 +179,7 @@ def evaluate_popularity(
 
 
 def evaluate_mean(known: Ratings, held_out: Ratings) -> Judgement:
-    """The global mean for everyone and everything: it orders nothing."""
+    """Judge the global mean as the stars of every film for everyone; there is no ranking."""
     return _judged(np.full(len(held_out), known.mean()), held_out)
 
 
@@ -189,7 +189,7 @@ def leave_out(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | 
     Args:
         fitted_on: what models are fitted on.
         judged_by: where the people's own ratings are taken from; may be the same.
-        draw: 0 to 4: each chooses other people.
+        draw: from 0 to 4; each number chooses different people.
     """
     people, counts = np.unique(judged_by.user_ids, return_counts=True)
     people = people[counts >= FEWEST_TO_SPLIT]
@@ -224,7 +224,7 @@ def rank_new_people(model: Model, new: NewPeople) -> Floats:
 
 
 def evaluate_popularity_for_new_people(new: NewPeople) -> NewCases:
-    """What the popularity list, less the films already rated, is to new people."""
+    """Judge the popularity list, without the films already rated, for new people."""
     catalogue, items = np.unique(new.others.movie_ids, return_inverse=True)
     counts, sums = rating_sums(items, new.others.stars, len(catalogue))
     popular = catalogue[np.argsort(-popularity(counts, sums, new.others.mean()), kind="stable")]

@@ -43,7 +43,7 @@ _MEANWHILE = (
     " more ratings (dataflix-import, dataflix-seed)"
 )
 
-#: Who is taken for new in the test.
+#: The draw of :func:`leave_out` that chooses who is treated as new in the test.
 _TEST_DRAW = 0
 
 
@@ -78,8 +78,8 @@ class Experiment:
 def why_not(ratings: Ratings) -> str:
     """Why no model can be made of these ratings, and what to do; empty: one can.
 
-    None of these is a fault: a young service has few ratings, and people who only like give equal ones. What
-    is popular can be shown without a model.
+    None of these is an error: a new service has few ratings, and they are all equal if people only say what
+    they like. Popular films can be shown without a model.
     """
     if len(ratings) < FEWEST_RATINGS:
         return f"{len(ratings)} ratings are too few, {FEWEST_RATINGS} are needed. {_MEANWHILE}"
@@ -139,7 +139,7 @@ def run_experiment(
 
 
 def fit_package(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
-    """What a recipe makes of ratings: stars, and the whole model, for the whole catalogue."""
+    """Fit a recipe: what predicts stars, and the whole model, for the whole catalogue."""
     factors = fit_stars(ratings, recipe, films)
     item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
     return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
@@ -164,7 +164,7 @@ def _judged(
     *,
     pin_svd: bool,
 ) -> _Judged:
-    """Tune and judge; what was fitted for that is let go of before the next fit begins."""
+    """Tune and judge; models that are no longer needed are released before the next one is fitted."""
     rest, test = split_latest(ratings, TEST_SHARE)
     tuning = tune(rest, champion, progress, films, pin_svd=pin_svd)
     tuned = tuning.recipe
@@ -214,7 +214,7 @@ class _Judge:
         return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 
     def baselines(self, svd: Factors, model: Model) -> dict[str, Judgement]:
-        """Judge Surprise's SVD, and what knows nothing of anybody's taste."""
+        """Judge Surprise's SVD, and popularity and the global mean, which know nobody's taste."""
         cases = evaluate_popularity_for_new_people(self.new) if self.new else None
         return {
             "surprise_svd": evaluation.evaluate_svd(svd, self.holdout, self.test),

@@ -1,4 +1,4 @@
-"""What is known about films whoever rates them: titles, years and genres. No I/O."""
+"""Titles, years and genres of films, as training uses them. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataflix_recommender import Model, identities
 from dataflix_training.ratings import Ratings
 
-#: What brings years and numbers of ratings to about 1.
+#: Scales years and numbers of ratings to about 1.
 _MIDDLE_YEAR, _YEARS, _LOG_COUNT = 1990, 20, 3
 
 #: Title, year and genres.
@@ -22,7 +22,7 @@ Ints = NDArray[np.integer[Any]]
 
 
 def film_features(movie_ids: Ints, counts: Ints, films: Mapping[int, Film]) -> Floats:
-    """What is known about films whoever rates them: one row each.
+    """Features of films that do not depend on who rates them, one row for each film.
 
     Genres (1 or 0), the year, the logarithm of the number of ratings, and the squares of the last two.
 
@@ -42,7 +42,7 @@ def catalogue_ids(rated: Ints, films: Mapping[int, Film]) -> Ints:
 
 
 def content_neighbours(movie_ids: Ints, among: Ints, films: Mapping[int, Film], count: int) -> Ints:
-    """For each film the places of those that are most like it: the cosine of genres, less the years between.
+    """For each film, the places of the films most like it, by the cosine of genres less the years between.
 
     Args:
         movie_ids: the films, one row each.
@@ -60,7 +60,7 @@ def content_neighbours(movie_ids: Ints, among: Ints, films: Mapping[int, Film], 
 
 
 def _content(movie_ids: Ints, films: Mapping[int, Film]) -> tuple[Floats, Floats]:
-    """Genres, one column each in the order of their names, and years, which are 0 in the middle."""
+    """Genres, one column each in the order of their names, and years, scaled and centred."""
     names = sorted({genre for film in films.values() for genre in film[2]})
     column = {genre: number for number, genre in enumerate(names)}
     known = [films.get(movie_id, ("", None, ())) for movie_id in movie_ids.tolist()]
@@ -77,7 +77,7 @@ def _normalised(rows: Floats) -> Floats:
 
 
 def with_films(model: Model, films: Mapping[int, Film]) -> Model:
-    """The model with the titles and years of its films: what it belongs to.
+    """The model with the titles and years of its films, which show to which catalogue it belongs.
 
     Args:
         model: the model.

@@ -19,7 +19,7 @@ from dataflix_training.svd import SVD, ArrayTrainset
 from dataflix_training.vbmf import VBMF
 
 RATING_MIN, RATING_MAX = 0.5, 5.0
-#: Parameters of which nobody varies would otherwise be held back without limit.
+#: A parameter that is the same for everybody would otherwise be regularised without limit.
 _LEAST_VARIANCE = 1e-6
 
 Floats = NDArray[np.floating[Any]]
@@ -43,11 +43,11 @@ class Recipe:
         vbmf_epochs: its sweeps.
         ranker_penalty: regularisation of the ranker (EASE's lambda).
         ranker_self: how much of itself a film may explain (RLAE's xi); more lifts films that few have rated.
-        watched: what a rating at someone's own mean says in favour of similar films, in stars.
-        ranker_fewest: a film with fewer ratings is not ranked but by popularity.
-        ranker_most: the ranker learns this many films at most, the most rated ones: its cost is cubic.
+        watched: how much a rating equal to someone's own mean speaks for similar films, in stars.
+        ranker_fewest: the item-item matrix does not cover films with fewer ratings.
+        ranker_most: the matrix covers this many films at most, the most rated ones: its cost is cubic.
         ranker_row: how many weights of each film are kept.
-        seed: of the SVD's first factors.
+        seed: of the factors that the SVD and VB-MF begin with.
     """
 
     factors: int = 100
@@ -84,12 +84,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """What VB-MF does not know.
+    """How uncertain VB-MF is.
 
     Attributes:
         ridge: (F + 1,) the noise over the variances of people's bias and factors.
         noise: in stars squared.
-        item_variance: (I,) what is not known about a film makes of a prediction, in stars squared.
+        item_variance: (I,) the variance that uncertainty about a film adds to a prediction, in stars squared.
     """
 
     ridge: Floats
@@ -99,11 +99,11 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What predicts stars, fitted: an SVD, or VB-MF, which says more; in the order of rising ids.
+    """What predicts stars: a fitted SVD, or VB-MF, which also says how uncertain it is; ids rise.
 
     Attributes:
         user_ids: (U,).
-        item_ids: (I,) VB-MF has those that nobody has rated too: what it believes of films of their kind.
+        item_ids: (I,) with VB-MF also films that nobody has rated, predicted from their features.
         mean: of all ratings, in stars.
         user_bias: (U,).
         item_bias: (I,).
@@ -122,7 +122,7 @@ class Factors:
     uncertain: Uncertain | None = None
 
     def predict(self, user_ids: Ints, item_ids: Ints) -> NDArray[np.float64]:
-        """Stars of pairs, within the scale; the unknown counts as the mean, as in Surprise."""
+        """Predict stars of pairs, within the scale; someone or something unknown adds nothing to the mean."""
         users, items = places(self.user_ids, user_ids), places(self.item_ids, item_ids)
         stars = np.full(len(users), self.mean)
         stars[users >= 0] += self.user_bias[users[users >= 0]]
@@ -158,7 +158,7 @@ def fit_svd(ratings: Ratings, recipe: Recipe, after_epoch: AfterEpoch | None = N
     Args:
         ratings: to learn from.
         recipe: factors, epochs, rates and seed.
-        after_epoch: called with the state of things and the epochs done; True ends the fit there.
+        after_epoch: called with the factors so far and the number of epochs done; True ends the fit there.
     """
     trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (RATING_MIN, RATING_MAX))
     users, items = np.argsort(trainset.raw_users), np.argsort(trainset.raw_items)
@@ -289,7 +289,7 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
 
 
 def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
-    """The fields of a model that an SVD lacks."""
+    """The fields of a model that only VB-MF gives, and its own ridge; none for an SVD."""
     if uncertain is None:
         return {}
     return {
@@ -301,7 +301,7 @@ def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
 
 
 def stars_alone(ratings: Ratings, factors: Factors) -> Model:
-    """A model without a ranker, for what is only asked for stars."""
+    """A model without a ranker, for predicting stars only."""
     return assemble(ratings, factors, no_rows(len(factors.item_ids)), factors.item_ids, 1.0, 0.0)
 
 

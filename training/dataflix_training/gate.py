@@ -1,4 +1,4 @@
-"""Whether a new model may take the champion's place. No I/O."""
+"""Decide whether a new model takes the champion's place. No I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dataflix_training.scores import Judgement, Scores
 CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]
 
-#: Today's ratings must be at least so many of those that the champion was trained with: half a load of the
-#: warehouse would otherwise train a model that is good at half of the ratings.
+#: There must be at least this share of the number of ratings that the champion was trained with: a warehouse
+#: that is only half loaded would otherwise give a model that is good at half of the ratings.
 LEAST_SHARE_OF_ROWS = 0.8
-#: A figure that is worse than the recorded one by more standard errors than this is not so by chance.
+#: A figure that is worse than the recorded one by more standard errors than this is not worse by chance.
 FAR = 3.0
-#: They must be worse by this share too: the standard error of millions of ratings is smaller than what one
+#: It must also be worse by this share: with millions of ratings, the standard error is smaller than what one
 #: day changes.
 FAR_SHARE = 0.01
 #: What is compared: the score, what it is called, and whether lower is better.
@@ -30,9 +30,9 @@ _COMPARED = (
     ("new_rmse", "new people's RMSE", True),
     ("new_ndcg_at_10", "new people's nDCG@10", False),
 )
-#: Of two trainings with the same data, one has seen at least this share of what the other has seen.
+#: Two trainings have the same data if one has seen at least this share of the other's ratings.
 LEAST_SHARED = 0.5
-#: How many ratings a version's sample has: it fits into a tag, and tells shares apart by a few hundredths.
+#: How many ratings are in a version's sample: it fits into a tag, and shows shares to a few hundredths.
 SAMPLE_SIZE = 64
 
 
@@ -44,7 +44,7 @@ class Champion:
         version: its number.
         rows: how many ratings it was trained with.
         recorded: the scores that its own training found, by name.
-        recipe: its recipe, judged on the same data as the new model; None: it cannot be made again.
+        recipe: its recipe, judged on the same data as the new model; None: it cannot be fitted again.
     """
 
     version: int
@@ -69,7 +69,7 @@ class Decision:
 
 
 def sample(hashes: NDArray[np.uint64]) -> tuple[int, ...]:
-    """A fair sample of ratings, by their hashes: the smallest ones. The same ratings have the same sample."""
+    """A random sample of ratings: those with the smallest hashes. The same ratings have the same sample."""
     smallest = np.partition(hashes, SAMPLE_SIZE - 1)[:SAMPLE_SIZE] if len(hashes) > SAMPLE_SIZE else hashes
     return tuple(sorted(smallest.tolist()))
 
@@ -77,9 +77,9 @@ def sample(hashes: NDArray[np.uint64]) -> tuple[int, ...]:
 def same_data(champions: tuple[int, ...], rows: int, hashes: NDArray[np.uint64]) -> bool:
     """Whether the champion was trained with the data that there are now, or with an earlier state of them.
 
-    Data that have grown hold most of the champion's ratings, and data that are not all there consist of
-    ratings that the champion knows. After another data set was imported neither is so: the champion is then
-    no rival.
+    If the data have grown, they hold most of the champion's ratings. If part of them is missing, those that
+    are left are ratings that the champion knows. After the import of another data set neither is true, and
+    the new model does not compete with the champion.
 
     Args:
         champions: the sample of the ratings that the champion was trained with.
@@ -98,11 +98,11 @@ def decide(
     *,
     other_data: bool = False,
 ) -> Decision:
-    """Champion, if better than the baselines, and not worse than the champion beyond noise.
+    """Make it the champion if it is better than the baselines and no worse than the champion beyond noise.
 
-    The champion is compared twice. Its recipe on today's data, person by person, tells whether the new recipe
-    is better. What it recorded when it was trained tells whether the data are as good as they were then: both
-    recipes are fitted on today's, and damage would make both worse alike.
+    It is compared with the champion twice. The champion's recipe, fitted on today's data and compared person
+    by person, shows whether the new recipe is better. The scores that the champion recorded when it was
+    trained show whether the data are still as good: damaged data would make both recipes worse alike.
 
     Args:
         new: the new model.
@@ -159,7 +159,7 @@ def _paired(new: Judgement, recipe: Judgement) -> list[str]:
 
 
 def _fallen(new: Scores, champion: Champion) -> list[str]:
-    """What is worse than the champion recorded by more than chance, or one day, explains."""
+    """The figures that are worse than the champion's by more than chance or one day's change explains."""
     figures, objections = new.known(), []
     for score, name, lower_is_better in _COMPARED:
         if score not in figures or score not in champion.recorded:

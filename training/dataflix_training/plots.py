@@ -1,4 +1,4 @@
-"""The pictures of a training that people look at, as PNG files."""
+"""Draw the pictures of a training for people, as PNG files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw(experiment: Experiment, titles: Mapping[int, str], folder: Path) -> Non
     Args:
         experiment: what came of the training.
         titles: of the films in :func:`top_movies`; a film without one is called by its id.
-        folder: is there.
+        folder: must exist.
     """
     _learning_curve(experiment.tuning.curves).savefig(folder / "learning_curve.png")
     _error_by_count(experiment.error_by_count).savefig(folder / "error_by_rating_count.png")

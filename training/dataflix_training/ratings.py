@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-#: Whoever has rated fewer films keeps all of them in training.
+#: All ratings of people who have rated fewer films than this stay in training.
 FEWEST_TO_SPLIT = 5
 
 _ROWS_AT_ONCE = 1_000_000
@@ -22,7 +22,7 @@ _DAY = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """Columns of equal length, in the order of ``user_ids`` and ``rated_at``; :func:`by_chance` where equal.
+    """Columns of equal length, ordered by ``user_ids``, ``rated_at`` and, where equal, :func:`by_chance`.
 
     Attributes:
         user_ids: integers, as are the next.
@@ -58,7 +58,7 @@ class Ratings:
         return hashed.hexdigest()
 
     def mean(self) -> float:
-        """Of all stars."""
+        """The mean of all stars."""
         return float(self.stars.mean(dtype=np.float64))
 
     def people(self) -> NDArray[np.int32]:
@@ -70,13 +70,13 @@ class Ratings:
         """64 bits for each rating: who rated which film when. The stars are left out: they may be damaged.
 
         Args:
-            titles: for each rating a digest of the film's title, so that one id of two films is not one film.
+            titles: for each rating a digest of the film's title, so that two films with one id count as two.
         """
         return by_chance(self.user_ids, self.movie_ids, self.rated_at, titles)
 
 
 def by_chance(*columns: Ints) -> NDArray[np.uint64]:
-    """For each row 64 bits that follow from nothing but its numbers, and from these without any order."""
+    """For each row, 64 bits that look random and depend on nothing but the row's numbers."""
     mixed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
@@ -86,8 +86,8 @@ def by_chance(*columns: Ints) -> NDArray[np.uint64]:
 def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max_version: int) -> Ratings:
     """Ratings from columns in any order.
 
-    People rate several films at one moment. Which of these come first is left to chance, the same each time:
-    in the order of ids the oldest films would be learnt from, and the newest be held out.
+    People rate several films at one moment. Which of these come first is random, but the same each time: in
+    the order of ids, the oldest films would be learnt from and the newest held out.
     """
     order = np.lexsort((by_chance(user_ids, movie_ids), rated_at, user_ids))
     users, movies = _short(user_ids)[order], _short(movie_ids)[order]
@@ -95,7 +95,7 @@ def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max
 
 
 def some_people(ratings: Ratings, most: int) -> Ratings:
-    """All ratings of people chosen by chance, ``most`` together; of everybody where there are no more."""
+    """All ratings of people chosen at random, ``most`` ratings at most; everybody's if there are no more."""
     if len(ratings) <= most:
         return ratings
     people, counts = np.unique(ratings.user_ids, return_counts=True)
@@ -119,7 +119,8 @@ def split_latest(ratings: Ratings, share: float) -> tuple[Ratings, Ratings]:
 def synthetic_ratings(users: int = 6040, items: int = 3706, rows: int = 1_000_000, seed: int = 0) -> Ratings:
     """Made-up ratings with latent structure, in the shape of MovieLens 1M, for tests and benchmarks.
 
-    About ``rows`` of them: few films have most of them, people rate what suits their taste, and better.
+    There are about ``rows`` of them. A few films have most of them; people rate films that suit their taste
+    more often, and higher.
 
     Args:
         users: how many; ids from 1.

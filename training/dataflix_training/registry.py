@@ -80,7 +80,7 @@ class Registry:
         self._client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
 
     def promote(self, version: int) -> None:
-        """Put a version in service; the one before is remembered. Done twice it is done once.
+        """Put a version in service and remember the one before; repeating this changes nothing more.
 
         Raises:
             Fault: there is no such version.
@@ -92,13 +92,13 @@ class Registry:
             if before:
                 self._client.set_model_version_tag(MODEL, str(version), REPLACED_TAG, str(before))
                 self._client.set_registered_model_alias(MODEL, PREVIOUS, str(before))
-            # one request, and the last that matters: whoever asks for the champion gets a whole one
+            # a single request, after all others that matter: nobody finds a half-made champion
             self._client.set_registered_model_alias(MODEL, CHAMPION, str(version))
         if aliases.get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(MODEL, CHALLENGER)
 
     def rollback(self) -> tuple[int, int]:
-        """Put the champion before this one in service again; returns (from, to). Again: one further back.
+        """Put the previous champion in service again; returns (from, to). Repeating it goes one further back.
 
         Raises:
             Fault: there is none.
@@ -146,7 +146,7 @@ class Registry:
 
 
 def recorded_scores(tags: Mapping[str, str]) -> dict[str, float]:
-    """What a version's training found; of versions from before all of it was noted, two figures."""
+    """The scores that a version's training found; older versions have only two of them."""
     if SCORES_TAG in tags:
         return {name: float(value) for name, value in json.loads(tags[SCORES_TAG]).items()}
     return {name: float(tags[name]) for name in ("rmse", "ndcg_at_10") if name in tags}

@@ -1,4 +1,4 @@
-"""How good predictions and rankings are, and how sure that is. No I/O."""
+"""Measure how good predictions and rankings are, with standard errors. No I/O."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Estimate:
         return self.value > errors * self.error
 
     def negative(self) -> Estimate:
-        """Of the opposite."""
+        """The estimate of the opposite."""
         return Estimate(-self.value, self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class ByPerson:
-    """A figure's cases, summed for each person: one person's cases are alike, and are not independent.
+    """A figure's cases, summed for each person, because the cases of one person are not independent.
 
     Attributes:
         sums: (P,) of the figure over a person's cases.
@@ -57,13 +57,13 @@ class ByPerson:
         return Estimate(mean, float(np.sqrt(np.sum(off**2) * people / (people - 1))) / total)
 
     def less(self, other: ByPerson) -> ByPerson:
-        """The paired difference: the same cases of the same people, by this model less by the other one."""
+        """The paired difference, this model less the other one, over the same cases of the same people."""
         return ByPerson(self.sums - other.sums, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a model is judged by; None where it makes no such statement.
+    """What a model is judged by; None for what it does not predict.
 
     Attributes:
         rmse: root of the mean squared error of the stars.
@@ -95,7 +95,7 @@ class Scores:
 
     @classmethod
     def names(cls) -> list[str]:
-        """What the scores are called."""
+        """The names of the scores."""
         return [one.name for one in fields(cls)]
 
     def known(self) -> dict[str, float]:
@@ -114,7 +114,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class NewCases:
-    """What was found about new people after each number of ratings.
+    """How good a model is for new people, after each number of ratings.
 
     Attributes:
         counts: (C,) the numbers of ratings.
@@ -140,7 +140,7 @@ class NewCases:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A model's scores, and what they are means of, so that two models can be compared person by person.
+    """A model's scores, with the figures of each person, so that two models can be compared person by person.
 
     Attributes:
         scores: the figures.

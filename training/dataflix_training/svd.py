@@ -148,8 +148,8 @@ def _epoch(  # noqa: PLR0913, PLR0917 - compiled code takes no objects
 ) -> None:
     """One pass over the ratings: the loop of Surprise's ``SVD.sgd``, operation by operation.
 
-    A user's factors stay in a small array while their ratings last: the compiler then knows that they are not
-    among the items' and works on several at once.
+    The factors of a user stay in a small array for all ratings of that user: the compiler then knows that
+    they do not overlap with those of the items, and works on several at once.
     """
     lr_bu, lr_bi, lr_pu, lr_qi = rates
     reg_bu, reg_bi, reg_pu, reg_qi = penalties

@@ -1,9 +1,9 @@
-"""A training in MLflow: one run, its model, its registration; safe to kill and to repeat.
+"""Record a training in MLflow: its run, its model and its registration, safe to kill and to repeat.
 
-The order is what makes it so. The run's figures and its model are written first; the model is read back
-and compared; only then the run is tagged with its outcome. From there on nothing is computed any more:
-register, move the alias, tag the result, finish. A retry finds the run by its tag, and either goes on
-from the outcome, or marks the run as failed and begins anew.
+The order of the steps makes it safe. The run's figures and its model are written first; the model is read
+back and compared; only then is the run tagged with its outcome. After that nothing is computed any more:
+the model is registered, the alias moved, the result tagged, and the run finished. A retry finds the run by
+its tag, and either goes on from the outcome, or marks the run as failed and begins anew.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Tracking:
         self.registry = Registry(self.client)
 
     def result(self, run_id: str) -> dict[str, Any] | None:
-        """What an earlier call with this pipeline run's id came to, finishing what was left to do.
+        """The result of an earlier call with this pipeline run's id, after finishing what it left to do.
 
         Runs that were left without an outcome are marked as failed.
         """
@@ -166,13 +166,13 @@ class Tracking:
         Args:
             mlflow_run: the run.
             outcome: of :func:`outcome`.
-            sample: of the ratings, by which later trainings see whether theirs are the same data.
+            sample: a sample of the ratings, by which later trainings see whether they have the same data.
         """
         self.client.set_tag(mlflow_run, SAMPLE_TAG, json.dumps(list(sample)))
         self.client.set_tag(mlflow_run, OUTCOME_TAG, json.dumps(outcome))
 
     def conclude(self, mlflow_run: str) -> dict[str, Any]:
-        """Register the model of a settled run, move the alias, finish. Done twice it is done once.
+        """Register the model of a settled run, move the alias, finish. Repeating this changes nothing more.
 
         Raises:
             Fault: another attempt has taken over the pipeline run.
@@ -260,7 +260,7 @@ def outcome(  # noqa: PLR0913, PLR0917 - it gathers them
     decision: Decision,
     seconds: float,
 ) -> dict[str, Any]:
-    """What a training came to, as JSON: the figures, and where they are."""
+    """The outcome of a training as JSON: its figures, and the run and the model in MLflow."""
     scores = {name: score.known() for name, score in experiment.scores.items()}
     own = scores.pop("dataflix")
     if experiment.champion:

@@ -64,8 +64,8 @@ class _Rival:
 def train(settings: Settings, tracking: Tracking, run_id: str, progress: Progress) -> dict[str, Any]:
     """Train, judge, log and register; the same run id twice gives the first result again.
 
-    Ratings of which no model can be made are no fault: the result then says why, as ``skipped``, and the
-    champion stays what it is.
+    It is no error if no model can be made of the ratings: the result then says why, as ``skipped``, and the
+    champion stays the same.
 
     Raises:
         Fault: it could not be done; the message says what to do.
@@ -89,7 +89,7 @@ def seconds_allowed(rows: int) -> float:
 
 @contextmanager
 def limited(seconds: float, rows: int) -> Iterator[None]:
-    """End what takes longer; for the main thread.
+    """End the block if it takes longer than ``seconds``; for the main thread only.
 
     Raises:
         Fault: the time is up; the message says what to look at.
@@ -182,9 +182,9 @@ def read_films(settings: Settings) -> dict[int, Film]:
 
 
 def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
-    """What the new model competes with: the model in service, if it is of the same data.
+    """What the new model competes with: the model in service, if it was trained with the same data.
 
-    A champion of before samples were noted counts as one of the same data.
+    A champion from before samples were recorded counts as trained with the same data.
     """
     version = tracking.registry.champion()
     if version is None:
@@ -198,7 +198,7 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
     try:
         recipe = Recipe.from_json(tags[RECIPE_TAG])
     except (KeyError, ValueError) as error:
-        # one that another program has registered: only what it has recorded can be compared with
+        # another program has registered it: only the scores that it recorded can be compared
         log.warning(
             "the champion has no recipe that can be made again", version=version.version, why=str(error)
         )
@@ -206,7 +206,7 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
 
 
 def _with_svd(rival: _Rival) -> _Rival:
-    """The rival, had it predicted stars with Surprise's SVD: whoever pins that wants no better stars."""
+    """The rival as if Surprise's SVD predicted its stars: where that is pinned, better stars do not count."""
     if rival.recipe is None or rival.recipe.stars == SVD_STARS:
         return rival
     recorded = {name: value for name, value in rival.recorded.items() if name not in {"rmse", "new_rmse"}}

@@ -38,25 +38,25 @@ VALIDATION_SHARE = 0.125
 SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
 #: The share of a normal distribution within one standard deviation.
 WITHIN_ONE = 0.6827
-#: Recipes are chosen by so many ratings at most: all of some people, chosen by chance.
+#: Recipes are chosen by so many ratings at most: all ratings of some people, who are chosen at random.
 MOST_RATINGS = 4_000_000
-#: Where a fit ends that still gets better; none has come near it.
+#: A fit ends after so many epochs even if it still gets better; none has come near that.
 MOST_EPOCHS = 300
 #: A candidate is given up when it has not got better by this share in so many epochs.
 LEAST_GAIN, PATIENCE = 1e-4, 3
 
-#: How many pairs, at most, the errors after each epoch are taken from.
+#: The errors after each epoch are computed from so many pairs at most.
 _TRAINING_PAIRS, _VALIDATION_PAIRS = 10_000, 50_000
 
 #: What is tried for the ranker beside the recipe that is there. With a ``watched`` above 1 the lowest rating
 #: of a harsh rater would speak for similar films.
 PENALTIES, MOST_SELF, WATCHED = (100.0, 300.0, 1000.0), (0.0, 0.2), (0.25, 0.5, 1.0)
-#: By how many standard errors a candidate must be better: the best of eight that are all alike is 1.4 above
+#: By how many standard errors a candidate must be better: the best of eight equally good ones is 1.4 above
 #: by chance.
 _BEYOND = 2.0
 
 _PEOPLE = 1500
-#: Who is taken for new here: others than in the test.
+#: The draw of :func:`leave_out` that chooses who is treated as new here: other people than in the test.
 _DRAW = 1
 
 #: Called with what goes on and how much of the work is done, from 0 to 1.
@@ -73,7 +73,7 @@ class Curve:
         validation: RMSE on what it is chosen by.
         best_epoch: the last one, from 1, that made the validation better.
         best: squared errors of the validation after that epoch.
-        own: after the recipe's own number of epochs, or the last when it was given up before.
+        own: as ``best``, after the recipe's own number of epochs, or the last if it was given up before.
     """
 
     recipe: Recipe
@@ -113,7 +113,7 @@ class Tuned:
 def tune(
     rest: Ratings, champion: Recipe | None, progress: Progress, films: Mapping[int, Film], *, pin_svd: bool
 ) -> Tuned:
-    """The best recipe by validation; the SVD's part by RMSE, the ranker's by nDCG@10.
+    """Choose the best recipe on the validation part: the SVD's settings by RMSE, the ranker's by nDCG@10.
 
     The champion's recipe, or the default one, stays unless another is better beyond noise, by the paired
     difference over people.
@@ -164,10 +164,10 @@ def tune(
 def tune_ranker(
     train: Ratings, validation: Ratings, base: Recipe, progress: Callable[[float], None]
 ) -> Recipe:
-    """The base with what ranks best: first the item-item matrix, then the scoring.
+    """Choose the settings of the ranker that rank best: first the item-item matrix, then the scoring.
 
     Each is chosen by nDCG@10, averaged over people of whom 1, 3, 5, 10, 20 and all ratings are known. The
-    base's stays where another is not better beyond noise.
+    base's setting stays unless another is better beyond noise.
 
     Args:
         train: to fit on.
@@ -187,7 +187,7 @@ def tune_ranker(
 
 
 def _better(now: str, svd: ByPerson, vbmf: ByPerson) -> str:
-    """What is to predict stars: what does so now, unless the other is better beyond noise."""
+    """Choose what predicts stars: what does so now, unless the other is better beyond noise."""
     if now == VBMF_STARS:
         return SVD_STARS if vbmf.less(svd).estimate().beyond_noise() else VBMF_STARS
     return VBMF_STARS if svd.less(vbmf).estimate().beyond_noise() else SVD_STARS
@@ -250,11 +250,11 @@ class _RankerJudge:
         return best if gained.beyond_noise(_BEYOND) else base
 
     def _gains(self, recipe: Recipe) -> ByPerson:
-        """nDCG@10 in which each number of ratings counts the same, however many people have so many."""
+        """nDCG@10 in which each number of ratings counts the same, however many people have that many."""
         known = evaluate_ranker(self._known.model(recipe), self._holdout).gains.sums[:, np.newaxis]
         tables = [known]
         if self._new and self._others:
-            # nothing is learnt from those who have rated nothing: it is the popularity list for all
+            # without those who have rated nothing: all recipes show them the same popularity list
             tables.append(rank_new_people(self._others.model(recipe), self._new)[:, 1:])
         groups = sum(int(np.isfinite(table).any(axis=0).sum()) for table in tables)
         sums, cases = [], []

@@ -1,4 +1,4 @@
-"""Stars by variational Bayesian matrix factorisation, with a prior of each film from what is known about it.
+"""Predict stars by variational Bayesian matrix factorisation, with a prior for each film from its features.
 
 Lim and Teh 2007, "Variational Bayesian approach to movie rating prediction", with the priors' variances
 learnt as in Nakajima and Sugiyama 2011, "Theoretical analysis of Bayesian matrix factorization", and biases
@@ -24,7 +24,7 @@ Ints = NDArray[np.integer[Any]]
 
 _START = 0.1
 _BIAS_VARIANCE, _FACTOR_VARIANCE, _NOISE_SHARE = 0.25, 0.1, 0.7
-#: What holds the weights of the features back, in ratings of one film each.
+#: How strongly the weights of the features are regularised; 1 counts as much as one film.
 _FEATURE_PENALTY = 1.0
 
 
@@ -61,9 +61,9 @@ class VBMF(surprise.AlgoBase):  # type: ignore[misc]  # no types there
     def fit(self, trainset: surprise.Trainset) -> VBMF:
         """Learn from a trainset.
 
-        Afterwards ``users`` and ``items`` are means, ``user_unknown`` and ``item_unknown`` variances: what is
-        not known about them; ``user_variances``, ``loadings`` and ``item_variances`` the priors; ``noise`` is
-        in stars squared.
+        Afterwards ``users`` and ``items`` are means, ``user_unknown`` and ``item_unknown`` their variances.
+        ``user_variances``, ``loadings`` and ``item_variances`` describe the priors; ``noise`` is in stars
+        squared.
         """
         super().fit(trainset)
         users, items, ratings = columns(trainset)
@@ -123,7 +123,7 @@ class VBMF(surprise.AlgoBase):  # type: ignore[misc]  # no types there
 
 
 class _Groups:
-    """Ratings by those who are updated: users or items."""
+    """Ratings grouped by the side that is updated: users or items."""
 
     def __init__(self, ones: Ints, others: Ints, targets: Floats) -> None:
         order = np.argsort(ones, kind="stable")
@@ -140,13 +140,13 @@ class _Groups:
         unknown: Floats,
         moments: Floats,
     ) -> float:
-        """Set the last three to the posterior, the others being as they are, with :func:`_update`."""
+        """Set the last three arguments to the posterior, given the other side; see :func:`_update`."""
         groups = (self._starts, self._others, self._targets)
         return float(_update(*groups, theirs, prior, ridge, noise, mine, unknown, moments))
 
 
 def _certain_moments(means: Floats) -> Floats:
-    """The moments of :func:`_update`, where all is known."""
+    """The moments that :func:`_update` takes, for means without any uncertainty."""
     size = means.shape[1]
     moments = np.empty((len(means), size * (size + 1) // 2 + size + 1))
     for place, mean in enumerate(means):
@@ -156,7 +156,7 @@ def _certain_moments(means: Floats) -> Floats:
 
 @numba.njit(cache=True)
 def _write_moments(mean: Floats, covariance: Floats, moments: Floats) -> None:
-    """What a person or a film is to the others: sums of these are all that a posterior needs.
+    """Write the moments of one person or film; the other side's posterior needs only their sums.
 
     With the bias b and a = (1, factors): the lower triangle of E[a a'], column by column, so that it begins
     with E[a]; then E[b a]; then E[b b].
@@ -189,13 +189,13 @@ def _update(  # noqa: PLR0912, PLR0913, PLR0917, C901 - compiled code takes no o
     unknown: Floats,
     moments: Floats,
 ) -> float:
-    """Each row's posterior, and the sum over ratings of the squared errors to expect after it.
+    """Set each row's posterior; return the sum over ratings of the squared errors to expect after it.
 
     With a = (1, their factors): (ridge + sum E[a a']) x = ridge prior + sum E[(target - their bias) a].
 
     Args:
         starts: the ratings of row i are those from ``starts[i]`` to ``starts[i + 1]``.
-        others: for each rating, whose the other side is.
+        others: for each rating, the row of the other side.
         targets: ratings less the mean.
         theirs: moments of the others, as :func:`_write_moments` has them.
         prior: the prior's means.
