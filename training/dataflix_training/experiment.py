@@ -48,26 +48,35 @@ _TEST_DRAW = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
-    """What came of a training.
+class _Judged:
+    """How the recipe was chosen and judged: what is known before the model to deploy is fitted."""
 
-    Attributes:
-        model: fitted on all ratings with the tuned recipe: what is deployed.
-        recipe: the tuned one.
-        judgements: by name; ``dataflix`` is the tuned recipe, fitted on what precedes the test.
-        champion: the champion's recipe, judged on the same parts; None without a champion.
-        tuning: how the recipe was chosen.
-        error_by_count: rows of (least ratings of the film, held-out ratings, RMSE).
-        parts: how many ratings and people trained, tuned and tested.
-    """
-
-    model: Model
-    recipe: Recipe
     judgements: dict[str, Judgement]
     champion: Judgement | None
     tuning: Tuned
     error_by_count: list[tuple[int, int, float]]
     parts: dict[str, int]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The tuned one."""
+        return self.tuning.recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment(_Judged):
+    """What came of a training.
+
+    Attributes:
+        judgements: by name; ``dataflix`` is the tuned recipe, fitted on what precedes the test.
+        champion: the champion's recipe, judged on the same parts; None without a champion.
+        tuning: how the recipe was chosen.
+        error_by_count: rows of (least ratings of the film, held-out ratings, RMSE).
+        parts: how many ratings and people trained, tuned and tested.
+        model: fitted on all ratings with the tuned recipe: what is deployed.
+    """
+
+    model: Model
 
     @property
     def scores(self) -> dict[str, Scores]:
@@ -123,7 +132,7 @@ def run_experiment(
     if why := why_not(ratings):
         raise Fault(why)
     judged = _judged(ratings, champion, progress, films, pin_svd=pin_svd)
-    tuned = judged.tuning.recipe
+    tuned = judged.recipe
     progress("fitting the SVD on all ratings", 0.9)
     svd = fit_svd(ratings, tuned)
     progress("fitting VB-MF and the ranker on all ratings", 0.95)
@@ -134,7 +143,7 @@ def run_experiment(
     if stars is not svd:
         model = with_svd(replace(model, calibration=judged.tuning.calibration), svd)
     return Experiment(
-        model, tuned, judged.judgements, judged.champion, judged.tuning, judged.error_by_count, judged.parts
+        judged.judgements, judged.champion, judged.tuning, judged.error_by_count, judged.parts, model
     )
 
 
@@ -143,17 +152,6 @@ def fit_package(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> 
     factors = fit_stars(ratings, recipe, films)
     item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
     return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What an :class:`Experiment` has before the model to deploy is fitted."""
-
-    judgements: dict[str, Judgement]
-    champion: Judgement | None
-    tuning: Tuned
-    error_by_count: list[tuple[int, int, float]]
-    parts: dict[str, int]
 
 
 def _judged(
