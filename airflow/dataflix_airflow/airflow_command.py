@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options, parameters
-from dataflix_contract.processes import die_with_parent
+from dataflix_contract.programs import die_with_parent
 
 _DISTRIBUTIONS = ("apache-airflow", "apache-airflow-providers-postgres", "apache-airflow-providers-standard")
 #: The stack's commands, where they are not Airflow's own word for word.

@@ -16,8 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dataflix_contract.processes import die_with_parent
-from dataflix_contract.program_paths import find_program
+from dataflix_contract.programs import die_with_parent, find_program
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ defaults here. In the file most fields have the same name; those that users know
 ``POSTGRES_PASSWORD``, have that name there. ``dataflix_contract.settings_file`` reads the file, and
 ``dataflix_contract.settings_values`` has the rule for each value: here are types, defaults and descriptions.
 
-``.env.example`` is printed by ``python -m dataflix_contract.env_example``, and a test holds the two together.
+``.env.example`` is printed by ``scripts/generate``, and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -486,7 +486,7 @@ def render_env_example() -> str:
     """The text of ``.env.example``: every setting with its description and default."""
     lines = [
         "# Settings of Dataflix. ./run.sh copies this file to .env at the first start.",
-        "# Printed by: python -m dataflix_contract.env_example (a test compares the two).",
+        "# Printed by: scripts/generate (a test compares the two).",
         "# A value with a blank and a #, or with a $, goes in single quotes.",
     ]
     for name, default, description in _file_settings():

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dataflix_contract.processes import die_with_parent
+from dataflix_contract.programs import die_with_parent
 
 FAILED, BROKEN = 1, 2
 _LOCK_SECONDS = 60

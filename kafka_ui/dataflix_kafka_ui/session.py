@@ -24,7 +24,7 @@ from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer
 
 from dataflix_contract import load_settings
-from dataflix_contract.processes import die_with_parent
+from dataflix_contract.programs import die_with_parent
 
 _CHANGES = frozenset({"new", "edit", "delete"})
 

@@ -13,9 +13,8 @@ import typer
 from psycopg import sql
 
 from dataflix_contract import tables
-from dataflix_contract.console import Console
+from dataflix_contract.console import Console, Progress, progress
 from dataflix_contract.faults import program_settings
-from dataflix_contract.progress import Progress, progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import advance_identities, connect_owner, describe
 from dataflix_postgres.generator import FIRST_DAY, Film, History, catalogue, histories

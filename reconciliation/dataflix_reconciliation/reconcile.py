@@ -19,8 +19,8 @@ from dataflix_clients.clickhouse import catch_up
 from dataflix_clients.fence import take_fence
 from dataflix_clients.orphans import count_orphans
 from dataflix_contract import Masking, Settings, Table
+from dataflix_contract.console import Progress
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import Progress
 from dataflix_reconciliation import source_snapshot, warehouse_staging
 from dataflix_reconciliation.report import Counts, Report, Stream
 from dataflix_reconciliation.source_snapshot import Masker

@@ -16,9 +16,8 @@ from dataflix_clients import postgres
 from dataflix_clients.fence import DEFAULT_TIMEOUT_S
 from dataflix_clients.orphans import orphan_finding
 from dataflix_contract import Settings, Table, tables
-from dataflix_contract.console import Console
+from dataflix_contract.console import Console, progress
 from dataflix_contract.faults import Fault, program_settings
-from dataflix_contract.progress import progress
 from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate

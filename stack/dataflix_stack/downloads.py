@@ -28,9 +28,8 @@ from filelock import FileLock
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
-from dataflix_contract.console import Console
+from dataflix_contract.console import Console, Progress, progress
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import Progress, progress
 from dataflix_stack.paths import make_passable
 from dataflix_stack.servers import (
     LOCK_FILE,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_contract.program_paths import find_program
+from dataflix_contract.programs import find_program
 
 #: Where system services keep their state; used when PostgreSQL's account cannot enter the repository.
 SYSTEM_STATE = Path("/var/lib")

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from dataflix_contract import Settings
-from dataflix_contract.project import folders
+from dataflix_contract.programs import folders
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 from dataflix_stack.paths import Layout
 from dataflix_stack.services import PASSWORD_VARIABLE, Service

@@ -10,9 +10,8 @@ import typer
 from rich.prompt import Confirm
 
 from dataflix_contract import Settings, load_settings
-from dataflix_contract.console import Console
+from dataflix_contract.console import Console, progress
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import progress
 from dataflix_contract.terminal import make_output_safe
 from dataflix_stack import data_folder, paths
 from dataflix_stack import stack as stacks

@@ -33,7 +33,7 @@ MADE_OF = (
     ".env.example",
     "bin/_exec",
     "checker/dataflix_checker/containers.py",
-    "contract/dataflix_contract/project.py",
+    "contract/dataflix_contract/programs.py",
     "contract/dataflix_contract/settings*.py",
     "docker-compose.yml",
     "pyproject.toml",

@@ -10,7 +10,7 @@ from dataflix_checker.batch_check import read_outcome
 from dataflix_clients import airflow
 from dataflix_clients.airflow import AirflowError
 from dataflix_contract import Settings, tables
-from dataflix_contract.program_paths import find_program
+from dataflix_contract.programs import find_program
 from support.stack import ROOT, Stack
 
 pytestmark = pytest.mark.timeout(900)

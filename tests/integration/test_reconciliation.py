@@ -17,7 +17,7 @@ from rich.console import Console
 from dataflix_clickhouse import warehouse as clickhouse
 from dataflix_clients import postgres
 from dataflix_contract import Settings, tables
-from dataflix_contract.progress import Progress
+from dataflix_contract.console import Progress
 from dataflix_reconciliation import warehouse_staging as staging
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Counts, Report, Stream

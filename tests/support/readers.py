@@ -7,7 +7,8 @@ import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dataflix_contract import Settings, project
+from dataflix_contract import Settings
+from dataflix_contract import programs as contract_programs
 from support.stack import ROOT
 
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/dataflix_*"))
@@ -26,7 +27,9 @@ def settings_read(entries: Iterable[Path]) -> set[str]:
 @functools.cache
 def programs() -> dict[str, Path]:
     """The file that each program of ours starts in, by the program's name."""
-    return {name: _modules()[target.partition(":")[0]] for name, target in project.programs().items()}
+    return {
+        name: _modules()[target.partition(":")[0]] for name, target in contract_programs.programs().items()
+    }
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataflix_contract import Settings
-from dataflix_contract.project import folder_of, folders, programs
+from dataflix_contract.programs import folder_of, folders, programs
 from dataflix_stack import s3_server
 from dataflix_stack.paths import home
 from support.containers import COMPOSE_FILE, Compose, command_of, environment

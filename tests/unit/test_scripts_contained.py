@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_contract.project import folder_of, folders, programs
+from dataflix_contract.programs import folder_of, folders, programs
 from support.containers import COMPOSE_FILE, Compose
 from support.dockerfiles import images
 from support.readers import programs as starts

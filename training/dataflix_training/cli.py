@@ -24,10 +24,9 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from dataflix_contract import Settings, SettingsError, load_settings
-from dataflix_contract.console import Console
+from dataflix_contract.console import Console, progress
 from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
-from dataflix_contract.progress import progress
 from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe, visible
 

@@ -14,8 +14,8 @@ from psycopg import sql
 from rich.console import Console
 
 from dataflix_contract import tables
+from dataflix_contract.console import progress
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import progress
 from dataflix_contract.schema import SOURCE_SCHEMA
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens.runner import WalHeadroom, record_files, recorded_digests

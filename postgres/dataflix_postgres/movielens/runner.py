@@ -18,8 +18,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 from rich.console import Console
 
+from dataflix_contract.console import progress
 from dataflix_contract.faults import Fault
-from dataflix_contract.progress import progress
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens.dataset_files import Chunk, chunks, lines
 from dataflix_postgres.movielens.formats import FileFormat

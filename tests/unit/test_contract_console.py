@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from dataflix_contract.progress import progress
+from dataflix_contract.console import progress
 
 
 def lines(*, terminal: bool) -> tuple[Console, io.StringIO]:

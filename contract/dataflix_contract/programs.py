@@ -1,15 +1,19 @@
-"""What ``pyproject.toml`` says of its extras: which folders each is built on, and which programs it has.
+"""Our programs: which there are, where they are, and processes that do not outlive the one that started them.
 
-::
+``pyproject.toml`` says which folders each extra is built on, and which programs it has::
 
-    python -m dataflix_contract.project EXTRA...      # print the programs that these extras do not have
+    python -m dataflix_contract.programs EXTRA...      # print the programs that these extras do not have
 
 ``scripts/envs`` runs this to remove them from an environment: there they could not import what they need.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -20,6 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The folder that everything is built on; it has no extra.
 CONTRACT = "contract"
 _OURS = re.compile(r"dataflix\[(.*)\]")
+#: The environments that programs are looked for in, as ``bin/_exec`` does: ``scripts/envs`` makes them.
+ENVIRONMENTS = ("services", "batch", "tests")
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+# Looked up once, here: a child between fork and exec should do as little as possible.
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def folders(extras: Iterable[str], root: Path = ROOT) -> set[str]:
@@ -54,6 +64,31 @@ def folder_of(target: str) -> str:
 def _project(root: Path) -> dict[str, Any]:
     project: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project
+
+
+def find_program(name: str, home: Path, path: str = "") -> str | None:
+    """The program's file in one of the environments below ``home``, or on ``path``; None: nowhere.
+
+    Args:
+        name: such as ``dataflix-train``.
+        home: what ``run.sh`` makes, with the folder ``envs`` in it.
+        path: further folders, as in ``$PATH``.
+    """
+    folders = [str(home / "envs" / environment / "bin") for environment in ENVIRONMENTS]
+    return shutil.which(name, path=os.pathsep.join([*folders, path]))
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when the thread that started it ends. Linux only.
+
+    The signal is SIGKILL, so that the next process that does this work never meets this one still at it.
+
+    Args:
+        parent: the process that is expected to be the parent; if it is gone already, this process ends now.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def main(extras: Sequence[str]) -> None:

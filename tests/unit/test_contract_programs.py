@@ -1,4 +1,4 @@
-"""The one project: extras are folders, the locks have what it names, programs go with their extras."""
+"""The one project: extras are folders, the locks have what it names, and its programs are found."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflix_contract.project import CONTRACT, folder_of, folders, programs
+from dataflix_contract.programs import CONTRACT, find_program, folder_of, folders, programs
 from support.readers import PACKAGES
 from support.stack import ROOT
 
@@ -74,7 +74,7 @@ def test_no_lock_names_a_place_that_something_was_downloaded_from() -> None:
 
 def test_programs_of_other_extras_are_told() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "dataflix_contract.project", "core"],
+        [sys.executable, "-m", "dataflix_contract.programs", "core"],
         check=True,
         capture_output=True,
         text=True,
@@ -87,3 +87,27 @@ def test_programs_of_other_extras_are_told() -> None:
 def test_a_program_starts_in_a_folder_of_its_own_package(name: str, target: str) -> None:
     assert (ROOT / folder_of(target) / Path(*target.partition(":")[0].split("."))).with_suffix(".py").exists()
     assert name.startswith("dataflix")
+
+
+def _install(home: Path, environment: str, name: str) -> str:
+    folder = home / "envs" / environment / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / name
+    program.touch(mode=0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize("own", ["batch", "services"])
+def test_its_own_environment_comes_before_the_one_of_the_tests(tmp_path: Path, own: str) -> None:
+    in_tests = _install(tmp_path, "tests", "dataflix-x")
+    assert find_program("dataflix-x", tmp_path) == in_tests
+    in_own = _install(tmp_path, own, "dataflix-x")
+    assert find_program("dataflix-x", tmp_path) == in_own
+
+
+def test_a_path_is_searched_after_the_environments(tmp_path: Path) -> None:
+    elsewhere = _install(tmp_path / "other", "services", "dataflix-x")
+    path = str(Path(elsewhere).parent)
+    assert find_program("dataflix-x", tmp_path) is None
+    assert find_program("dataflix-x", tmp_path, path) == elsewhere
+    assert find_program("dataflix-x", tmp_path / "other", "") == elsewhere
