@@ -34,11 +34,11 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from dataflix_backend import api_metrics
 from dataflix_backend.api_server import Server
 from dataflix_backend.database import make_pool
-from dataflix_backend.recommendations import serving
+from dataflix_backend.recommendations import served_model
 from dataflix_backend.recommendations.catalogue import read_films
 from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
 from dataflix_backend.recommendations.recommend import Query, make_reply
-from dataflix_backend.recommendations.serving import Served, combine
+from dataflix_backend.recommendations.served_model import Served, combine
 from dataflix_backend.recommendations.user_films import read_user_films
 from dataflix_contract import Settings, load_settings
 from dataflix_contract.logs import configure_logging
@@ -118,7 +118,7 @@ def diversity(
 def serve(*, anew: bool = False) -> None:
     """The backend as it is, and beside it in the same gunicorn a Flask application with one bare route."""
     if anew:
-        serving.MOST_REPLIES = 0
+        served_model.MOST_REPLIES = 0
 
     class _WithBare(Server):
         def load(self) -> Any:

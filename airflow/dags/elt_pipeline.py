@@ -11,7 +11,7 @@ from airflow.sdk import Param, TriggerRule, dag, get_current_context, task, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException
 
-from dataflix_airflow import summary, tasks
+from dataflix_airflow import dag_tasks, summary
 from dataflix_airflow.dbt import DbtTestsFailedError
 from dataflix_contract import load_settings, tables
 
@@ -84,7 +84,7 @@ def elt_pipeline() -> None:
         def table(table: str, batch: str) -> dict[str, Any]:
             """Compare one table with the source and repair it."""
             with _telling_why(f"reconcile {table}"):
-                return tasks.reconcile(table, batch)
+                return dag_tasks.reconcile(table, batch)
 
         return table.partial(batch="{{ run_id }}").expand(table=list(tables()))
 
@@ -96,7 +96,7 @@ def elt_pipeline() -> None:
             full_refresh = bool(get_current_context()["params"]["full_refresh"])
             try:
                 with _telling_why("dbt"):
-                    return tasks.transform(batch, full_refresh=full_refresh)
+                    return dag_tasks.transform(batch, full_refresh=full_refresh)
             except DbtTestsFailedError as fault:
                 raise AirflowFailException(str(fault)) from fault  # the data is wrong: no retry
 
@@ -109,7 +109,7 @@ def elt_pipeline() -> None:
         def run(batch: str) -> dict[str, Any]:
             """Train a model on the marts, measure it, and register it."""
             with _telling_why("train"):
-                return tasks.train(batch)
+                return dag_tasks.train(batch)
 
         return run("{{ run_id }}")
 

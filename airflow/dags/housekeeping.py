@@ -7,10 +7,10 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
-from dataflix_airflow import tasks
+from dataflix_airflow import dag_tasks
 
 DOC = f"""
-Deletes runs, results and logs that are older than {tasks.KEPT.days} days from Airflow's database and log
+Deletes runs, results and logs that are older than {dag_tasks.KEPT.days} days from Airflow's database and log
 folder. What came of each run of `elt_pipeline` stays in ClickHouse's `ops.pipeline_runs`.
 """
 
@@ -30,7 +30,7 @@ def housekeeping() -> None:
     @task(execution_timeout=timedelta(minutes=30))
     def clean_up() -> None:
         """Delete old records and log files."""
-        tasks.clean_up()
+        dag_tasks.clean_up()
 
     clean_up()
 

@@ -18,9 +18,9 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from dataflix_cli import __version__
+from dataflix_cli.command_faults import ExitCode, Fault, UsageFault
 from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.exit_codes import ExitCode, Fault, UsageFault
 from dataflix_contract.terminal import visible
 
 _HELP = """Find films, watch and rate them, and see what to watch next.

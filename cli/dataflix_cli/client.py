@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from dataflix_cli import __version__
+from dataflix_cli.command_faults import AwayFault, Fault, NotFoundFault, RefusedFault, UsageFault
 from dataflix_cli.config import Config
-from dataflix_cli.exit_codes import AwayFault, Fault, NotFoundFault, RefusedFault, UsageFault
 
 Document = dict[str, Any]
 

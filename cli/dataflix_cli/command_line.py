@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataflix_cli import config
+from dataflix_cli.command_faults import Fault
 from dataflix_cli.config import Config
-from dataflix_cli.exit_codes import Fault
 from dataflix_contract.terminal import visible
 
 if TYPE_CHECKING:

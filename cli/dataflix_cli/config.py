@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from dataflix_cli.exit_codes import UsageFault
+from dataflix_cli.command_faults import UsageFault
 from dataflix_contract import settings_file
 from dataflix_contract.settings_file import ENV_FILE_VARIABLE, ENV_PREFIX
 

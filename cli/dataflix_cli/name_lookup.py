@@ -15,9 +15,9 @@ import typer
 from rich.prompt import IntPrompt
 
 from dataflix_cli.client import Api, Document
+from dataflix_cli.command_faults import AmbiguousFault, DeclinedFault, NotFoundFault, UsageFault
 from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import Config, is_id
-from dataflix_cli.exit_codes import AmbiguousFault, DeclinedFault, NotFoundFault, UsageFault
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import visible
 

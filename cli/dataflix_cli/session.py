@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from dataflix_cli import name_lookup, output
 from dataflix_cli.client import Api, Document
+from dataflix_cli.command_faults import AmbiguousFault, Fault, NotFoundFault
 from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.exit_codes import AmbiguousFault, Fault, NotFoundFault
 from dataflix_cli.session_prompts import Terminal, pick_user
 from dataflix_cli.stars import StarsError, draw, parse_stars
 

@@ -20,9 +20,9 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from dataflix_cli import output
 from dataflix_cli.client import Api, Document
+from dataflix_cli.command_faults import Fault
 from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.exit_codes import Fault
 from dataflix_cli.name_lookup import titled
 from dataflix_contract.terminal import visible
 

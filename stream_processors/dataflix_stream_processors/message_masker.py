@@ -15,7 +15,7 @@ import orjson
 from dataflix_contract.masking import Mask, Masking
 from dataflix_contract.schema import FENCE_HEADER, Column, Table
 from dataflix_stream_processors.column_types import CHECKS, JSON_KINDS, NORMAL_FORMS, Check, is_unavailable
-from dataflix_stream_processors.dead_letters import Reason, RefusalError, Refused
+from dataflix_stream_processors.dead_letter_record import Reason, RefusalError, Refused
 
 Headers = Iterable[tuple[str, bytes]]
 

@@ -17,7 +17,7 @@ import orjson
 
 from dataflix_contract.masking import Masking
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC, Table
-from dataflix_stream_processors.dead_letters import Refused, dead_letter
+from dataflix_stream_processors.dead_letter_record import Refused, dead_letter
 from dataflix_stream_processors.delivery import Delivery
 from dataflix_stream_processors.message_masker import Masked, TableMasker
 from dataflix_stream_processors.monitoring import Metrics

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import DEAD_LETTER_TOPIC
-from dataflix_stream_processors.dead_letters import Reason, cure
+from dataflix_stream_processors.dead_letter_record import Reason, cure
 from support.equality import differences, masking_of
 from support.raw import letters, read_until, reading
 from support.stack import Stack

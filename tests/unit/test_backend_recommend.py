@@ -10,7 +10,7 @@ import pytest
 from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.model_store import Champion
 from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
-from dataflix_backend.recommendations.serving import MOST_REPLIES, Made, Served, Serving, combine
+from dataflix_backend.recommendations.served_model import MOST_REPLIES, Made, Served, Serving, combine
 from dataflix_backend.recommendations.user_films import BIGINTS, SMALLINTS, UserFilms, numbers
 from dataflix_recommender import identities
 from support.recommender import small_model, uncertain_model

@@ -10,9 +10,9 @@ import pytest
 import typer.main
 
 from dataflix_cli import app
+from dataflix_cli.command_faults import AmbiguousFault, ExitCode, NotFoundFault
 from dataflix_cli.commands import operations
 from dataflix_cli.commands.topics import holds_personal_data
-from dataflix_cli.exit_codes import AmbiguousFault, ExitCode, NotFoundFault
 from dataflix_contract import tables
 
 Captured = pytest.CaptureFixture[str]
@@ -211,7 +211,7 @@ def test_an_argument_that_is_not_utf_8_is_named() -> None:
         "dataflix_postgres.importer", "dataflix_postgres.migrations",
         "dataflix_postgres.seed", "dataflix_postgres.bootstrap",
         "dataflix_reconciliation.reconcile_command", "dataflix_stack.stack_command", "dataflix_stack.status",
-        "dataflix_stream_processors.dlq", "dataflix_training.cli",
+        "dataflix_stream_processors.dlq_command", "dataflix_training.cli",
     ],
 )  # fmt: skip
 def test_each_program_can_print_any_title_anywhere(program: str) -> None:

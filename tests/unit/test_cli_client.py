@@ -12,7 +12,7 @@ import pytest
 
 from dataflix_cli import config
 from dataflix_cli.client import Api, complaints_of, fault_of, retry_after
-from dataflix_cli.exit_codes import AwayFault, ExitCode, NotFoundFault, RefusedFault, UsageFault
+from dataflix_cli.command_faults import AwayFault, ExitCode, NotFoundFault, RefusedFault, UsageFault
 
 _BACKEND = Path(__file__).resolve().parents[2] / "backend" / "dataflix_backend"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataflix_cli import __version__, config
-from dataflix_cli.exit_codes import UsageFault
+from dataflix_cli.command_faults import UsageFault
 from dataflix_contract import Settings
 from support.stack import ROOT
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from dataflix_contract import Masking
-from dataflix_stream_processors.dead_letter_topic import Reconciled, State, judge
-from dataflix_stream_processors.dead_letters import DeadLetter, Position, Reason, Refused, dead_letter
+from dataflix_stream_processors.dead_letter_record import DeadLetter, Position, Reason, Refused, dead_letter
+from dataflix_stream_processors.dead_letter_replay import Reconciled, State, judge
 
 MASKING = Masking("a key for the unit tests", "t1")
 REFUSED = Refused(Reason.WRONG_TYPE, "after.name: expected text, got int", "c", 100)

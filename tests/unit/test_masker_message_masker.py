@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dataflix_contract import Masking, tables
 from dataflix_contract.schema import FENCE_HEADER, UNAVAILABLE_VALUE
-from dataflix_stream_processors.dead_letters import Reason, Refused, cure
+from dataflix_stream_processors.dead_letter_record import Reason, Refused, cure
 from dataflix_stream_processors.message_masker import Masked, Outcome, Skipped, TableMasker
 
 CANARY = "canary-7f3a"

@@ -21,7 +21,7 @@ from dataflix_contract import Settings
 from dataflix_contract.terminal import cannot_use
 from dataflix_postgres import migrations, seed
 from dataflix_reconciliation import reconcile_command as reconciliation
-from dataflix_stream_processors import dead_letter_topic, delivery, dlq
+from dataflix_stream_processors import dead_letter_replay, delivery, dlq_command
 
 #: Nothing listens here.
 _NOWHERE = "127.0.0.1:1"
@@ -34,8 +34,8 @@ _PROGRAMS = {
     "reconcile": (reconciliation.app, ["users"], "PostgreSQL"),
     "migrate": (migrations.app, [], "PostgreSQL"),
     "seed": (seed.app, [], "PostgreSQL"),
-    "dlq list": (dlq.app, ["list"], "Kafka"),
-    "dlq replay": (dlq.app, ["replay", "--all"], "Kafka"),
+    "dlq list": (dlq_command.app, ["list"], "Kafka"),
+    "dlq replay": (dlq_command.app, ["replay", "--all"], "Kafka"),
     "connector topics": (dataflix_connectors.connector_command.app, ["topics"], "Kafka"),
     "connector preflight": (dataflix_connectors.connector_command.app, ["preflight"], "PostgreSQL"),
     "connector status": (dataflix_connectors.connector_command.app, ["status"], "Kafka Connect"),
@@ -50,7 +50,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name.endswith("_port"):
             monkeypatch.setenv(f"DATAFLIX_{name.upper()}", "1")
     monkeypatch.setenv("DATAFLIX_BACKEND_PORT", "2")  # a server is known by its address
-    monkeypatch.setattr(dead_letter_topic, "_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(dead_letter_replay, "_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(dataflix_connectors.topics, "_TIMEOUT_S", 0.1)
     monkeypatch.setattr(dataflix_connectors.connector_command, "_STATUS_PATIENCE_S", 0.1)
     monkeypatch.setattr(delivery, "_PING_SECONDS", 0.1)

@@ -25,7 +25,7 @@ from dataflix_backend.database import Pool
 from dataflix_backend.recommendations.catalogue import Catalogue, read_popularity
 from dataflix_backend.recommendations.model_store import ModelStore, Note
 from dataflix_backend.recommendations.registry_watcher import RegistryWatcher
-from dataflix_backend.recommendations.serving import Served, Serving, Source, combine
+from dataflix_backend.recommendations.served_model import Served, Serving, Source, combine
 from dataflix_contract import Settings
 from dataflix_recommender import ModelError
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_backend.movies import genre_key
-from dataflix_backend.recommendations.serving import Served, Serving
+from dataflix_backend.recommendations.served_model import Served, Serving
 from dataflix_backend.recommendations.user_films import UserFilms
 from dataflix_recommender import (
     candidates,

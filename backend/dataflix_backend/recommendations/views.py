@@ -22,7 +22,7 @@ from dataflix_backend.movies import no_movie, read_movies
 from dataflix_backend.recommendations.catalogue import read_gone
 from dataflix_backend.recommendations.model_cache import about, current_serving, model_cache
 from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
-from dataflix_backend.recommendations.serving import Made, Serving
+from dataflix_backend.recommendations.served_model import Made, Serving
 from dataflix_backend.recommendations.user_films import UserFilms, read_user_films
 from dataflix_backend.request_handling import context
 from dataflix_backend.schemas import MOST_ITEMS, Genre, Id, Movie, QueryString, Reply

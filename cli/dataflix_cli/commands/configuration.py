@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataflix_cli import __version__, config, output
+from dataflix_cli.command_faults import UsageFault
 from dataflix_cli.command_line import AsJson, Runtime, group, runtime
-from dataflix_cli.exit_codes import UsageFault
 
 app = group("This program.")
 config_group = group(

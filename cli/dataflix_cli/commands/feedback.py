@@ -9,8 +9,8 @@ import typer
 
 from dataflix_cli import output
 from dataflix_cli.client import Document
+from dataflix_cli.command_faults import UsageFault
 from dataflix_cli.command_line import AsJson, Limit, Movie, OwnUser, Runtime, User, Yes, group, runtime
-from dataflix_cli.exit_codes import UsageFault
 from dataflix_cli.name_lookup import confirm, pick_movie, pick_user, titled
 from dataflix_cli.stars import StarsError, draw, parse_stars
 from dataflix_contract.console import Console

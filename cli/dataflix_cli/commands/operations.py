@@ -16,8 +16,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from dataflix_cli import output
+from dataflix_cli.command_faults import Fault, UsageFault
 from dataflix_cli.command_line import AsJson, Runtime, group, runtime
-from dataflix_cli.exit_codes import Fault, UsageFault
 from dataflix_contract import SettingsError, load_settings
 
 app = group("Look at the pipeline.")

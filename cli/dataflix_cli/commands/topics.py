@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataflix_cli import output
+from dataflix_cli.command_faults import AwayFault, NotFoundFault, UsageFault
 from dataflix_cli.command_line import AsJson
-from dataflix_cli.exit_codes import AwayFault, NotFoundFault, UsageFault
 from dataflix_clients.kafka import is_end, open_consumer, read_to_end, read_topics, reason
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault

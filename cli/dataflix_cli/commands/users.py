@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from dataflix_cli import output
+from dataflix_cli.command_faults import UsageFault
 from dataflix_cli.command_line import AsJson, Limit, OwnUser, User, Yes, group, runtime
-from dataflix_cli.exit_codes import UsageFault
 from dataflix_cli.name_lookup import confirm, pick_user
 
 app = group("List, create, show and delete users.")

@@ -19,8 +19,8 @@ from dataflix_contract import Settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import fail, program_settings
 from dataflix_contract.terminal import make_output_safe, visible
-from dataflix_stream_processors.dead_letter_topic import DeadLetterBox, Entry, NotKeptError, Replayed
-from dataflix_stream_processors.dead_letters import cure
+from dataflix_stream_processors.dead_letter_record import cure
+from dataflix_stream_processors.dead_letter_replay import DeadLetterBox, Entry, NotKeptError, Replayed
 from dataflix_stream_processors.delivery import DeliveryError
 
 make_output_safe()

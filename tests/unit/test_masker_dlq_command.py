@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from dataflix_stream_processors.dlq import app
+from dataflix_stream_processors.dlq_command import app
 
 
 @pytest.fixture(autouse=True)

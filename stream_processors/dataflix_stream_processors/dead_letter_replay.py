@@ -21,7 +21,7 @@ from dataflix_clients.kafka import admin_client, is_end, open_consumer, read_com
 from dataflix_contract import Settings
 from dataflix_contract.polling import poll
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, RECONCILED_TOPIC
-from dataflix_stream_processors.dead_letters import DeadLetter
+from dataflix_stream_processors.dead_letter_record import DeadLetter
 from dataflix_stream_processors.delivery import Delivery
 
 _TIMEOUT_SECONDS = 10.0

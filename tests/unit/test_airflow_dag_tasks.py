@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dataflix_airflow.tasks import delete_old_files
+from dataflix_airflow.dag_tasks import delete_old_files
 
 
 def test_old_files_and_empty_folders_go(tmp_path: Path) -> None:
