@@ -1,6 +1,7 @@
-"""The API and the page."""
+"""The backend: the HTTP API for users, films, ratings and recommendations, and the web page that uses it."""
 
 import os
 
-# One thread for each request's arithmetic: its systems are small. NumPy reads it when it is imported.
+# A request solves only small systems of equations, for which one thread is fastest. NumPy reads this variable
+# when it is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

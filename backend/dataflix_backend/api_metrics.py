@@ -1,7 +1,7 @@
-"""What the processes count together, for Prometheus.
+"""The metrics of the API's processes, added up for Prometheus.
 
-Each process counts in a file of its own, which is named by its place among the workers: the worker that
-takes a killed one's place goes on counting where that one was.
+Each process counts in a file of its own, named by its place among the workers. A worker that replaces a
+killed one takes its place, and so continues its counts.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _COMPUTE_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1
 
 
 class Metrics:
-    """What one process counts of its requests."""
+    """The metrics of one process's requests."""
 
     def __init__(self) -> None:
-        own = CollectorRegistry()  # the page reads the files of all
+        own = CollectorRegistry()  # /metrics reads the files of all processes
         self.seconds = Histogram(
             "dataflix_backend_request_seconds",
             "How long requests took, by route and status.",
@@ -41,16 +41,16 @@ class Metrics:
         )
         self.replays = Counter(
             "dataflix_backend_idempotent_replays",
-            "Writes that were answered from an earlier one with the same Idempotency-Key.",
+            "Writes that got the reply of an earlier request with the same Idempotency-Key.",
             registry=own,
         )
 
 
 class ModelMetrics:
-    """What one process counts of recommendations and of the model that it serves; made once in a process."""
+    """One process's metrics of recommendations and of its model; make only one object in each process."""
 
     def __init__(self) -> None:
-        own = CollectorRegistry()  # the page reads the files of all processes
+        own = CollectorRegistry()  # /metrics reads the files of all processes
         self.seconds = Histogram(
             "dataflix_backend_recommend_compute_seconds",
             "How long ranking, stars and reasons of one reply took, without PostgreSQL.",
@@ -80,31 +80,31 @@ class ModelMetrics:
         )
 
     def serving(self, version: int, trained_at: datetime) -> None:
-        """A model was put in service."""
+        """Record that a model was put in service."""
         self._swaps.inc()
         self._version.set(version)
         self._trained.set(trained_at.timestamp())
 
     def failed(self, kind: str) -> None:
-        """Something did not work."""
+        """Count a failure of this kind."""
         self._failures.labels(kind).inc()
 
 
 def clear(folder: Path) -> None:
-    """Begin to count anew in this folder; before the first worker starts."""
+    """Empty the folder of counts, and make it the processes' folder; call before the first worker starts."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
 def count_as(place: int) -> Metrics:
-    """The counters of the worker in this place; once in a process, before anything is counted."""
+    """The metrics of the worker in this place; call once in each process, before anything is counted."""
     values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
     return Metrics()
 
 
 def render() -> bytes:
-    """Every process's counts, summed, in Prometheus' text format."""
+    """The sums of all processes' metrics, in Prometheus' text format."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""The program ``dataflix-backend``: the application, served by gunicorn's processes, each with threads."""
+"""The program ``dataflix-backend``: runs the API in gunicorn's processes, each with several threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dataflix_contract.logs import configure_logging
 from dataflix_contract.web_server import PROBLEM, GunicornLog, address, problem_document
 
 _GRACE_SECONDS = 10
-#: Longer than clients keep idle connections, so that they close them and never meet a closed one.
+#: Longer than clients keep idle connections. Then the client closes them, and never sends on a closed one.
 _KEEPALIVE_SECONDS = 75
 _STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -41,17 +41,17 @@ _STATUSES = {
 }
 
 _MOST_BODY_BYTES = 65_536
-#: What the application is made of: each has its own part of the paths.
+#: The parts of the application, each with its own paths.
 _BLUEPRINTS = (users, movies, ratings, recommendations, pipeline, site, health, metrics_page, docs)
 
 
 def create_app(shared: Context) -> APIFlask:
-    """The application of one process; its pool must be open before the first request."""
+    """Make the application of one process; the pool in ``shared`` must be open before the first request."""
     app = APIFlask(__name__, title="Dataflix", version="0.1.0", docs_path=None)
-    # Flask would take it from FLASK_DEBUG: no request may change how errors are handled, whatever is exported
+    # without this line Flask takes it from FLASK_DEBUG, and debugging changes how errors are handled
     app.debug = False
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
-    app.url_map.merge_slashes = False  # else /movies//1 is redirected, by a page in HTML
+    app.url_map.merge_slashes = False  # otherwise /movies//1 is answered by a redirect in HTML
     app.extensions["dataflix"] = shared
     with_token = bool(shared.settings.backend_token.get_secret_value())
     openapi.install(app, with_token=with_token)
@@ -63,9 +63,9 @@ def create_app(shared: Context) -> APIFlask:
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
-    """A process with threads. It knows its place among the others: the lowest that is free.
+    """A worker process with threads, which knows its place among the workers: the lowest that was free.
 
-    What gunicorn itself refuses becomes a problem document, and no line of the log quotes it.
+    Requests that gunicorn itself refuses get a problem document, and the log does not quote them.
     """
 
     place = 0
@@ -85,7 +85,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn's master; each worker process makes its own application."""
+    """gunicorn's master process; each worker process makes its own application."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -95,7 +95,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """A few processes, each with as many threads as connections."""
+        """Set gunicorn's options: a few processes, each with as many threads as connections to PostgreSQL."""
         options = {
             "bind": address(self._settings.bind, self._settings.backend_port),
             "workers": self._settings.backend_workers,
@@ -149,7 +149,7 @@ def _response(status: HTTPStatus, body: str) -> bytes:
 
 
 def _configure_logging(settings: Settings) -> None:
-    """Debug messages, where they are wanted, are our own: those of libraries may quote what clients send."""
+    """Log debug messages only of this program, if asked for: those of libraries may quote requests."""
     configure_logging("backend", logging.DEBUG if settings.backend_debug else logging.INFO)
     logging.getLogger().setLevel(logging.INFO)
     if settings.backend_debug:
@@ -157,7 +157,7 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Entry point: serve until SIGTERM or SIGINT; 1 after a fault."""
+    """Entry point: serve until SIGTERM or SIGINT; return 1 if the settings are wrong."""
     try:
         settings = load_settings()
         counts = settings.service_folder("backend") / "metrics"

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, as a role that reads and writes rows and no more."""
+"""The API's connections to PostgreSQL, with a role that may only read and write rows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dataflix_contract import Settings, tables
 from dataflix_contract.postgres_sessions import parameters
 from dataflix_contract.schema import SOURCE_SCHEMA
 
-#: Each process's connections: as many as its threads.
+#: The most connections of one process, which has as many threads.
 MOST_CONNECTIONS = 8
 _CONNECT_SECONDS = 2
-#: How long a request waits for a connection: at first, and while PostgreSQL is known to be away.
+#: How long a request waits for a connection: normally, and while PostgreSQL is known to be unreachable.
 _WAIT_SECONDS, _SHORT_WAIT_SECONDS = 2.0, 0.2
-#: After so long the pool gives an attempt up, and the next request begins a new one at once. With the
-#: default of five minutes, attempts would be minutes apart when PostgreSQL comes back.
+#: The pool gives up connecting after this time, and the next request begins a new attempt at once. With the
+#: default of five minutes, the pause between two tries grows to minutes, also when PostgreSQL is back.
 _RECONNECT_SECONDS = 2.0
-#: What a search takes for the same word. "amelie" and "Amélie" have 0.4: no letter of a short word may be
-#: wrong with PostgreSQL's default of 0.6.
+#: Words that are at least so similar match in a search. "amelie" and "Amélie" have 0.4; with PostgreSQL's
+#: default of 0.6, a short word with one wrong letter would not be found.
 _LEAST_SIMILARITY = 0.39
-#: A statement that takes longer than five seconds serves nobody. Policies on rows are somebody's will: the
-#: API shows and writes what they let through.
+#: A statement is cancelled after five seconds: nobody waits longer. Policies on rows are obeyed: the API
+#: shows and writes only the rows that they allow.
 _SESSION = {
     "statement_timeout": "5s",
     "row_security": "on",
@@ -36,19 +36,19 @@ _SESSION = {
 }
 
 
-#: A statement that was prepared before a table was changed, and does not fit it any more.
+#: Errors of a prepared statement that no longer fits, since a table was changed after it was prepared.
 _OUTDATED = (errors.FeatureNotSupported, errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 
 class RowRefusedError(errors.SerializationFailure):
-    """A row was neither written nor found, or neither deleted nor gone, and PostgreSQL gave no reason.
+    """PostgreSQL did not write or delete a row, although nothing shows why.
 
-    Somebody else has changed it in the same moment: then it helps to try again. Or a trigger or a rule of the
-    table discards what is done to its rows.
+    Either another client changed the row at the same moment: then trying again helps. Or a trigger or a rule
+    of the table discards changes of its rows.
 
     Args:
-        deed: what was not done: store or delete.
-        table: whose row it is.
+        deed: what PostgreSQL did not do: store or delete.
+        table: the row's table.
     """
 
     def __init__(self, deed: str, table: str) -> None:
@@ -57,19 +57,19 @@ class RowRefusedError(errors.SerializationFailure):
 
 
 class Pool(ConnectionPool[Connection[TupleRow]]):
-    """A pool that makes nobody wait for a server that is known to be away.
+    """A pool of connections whose callers wait only shortly while the server is known to be unreachable.
 
-    Its connections keep prepared statements. PostgreSQL refuses them for ever once a column of their result
-    has another type; then all connections are replaced by new ones.
+    Its connections keep prepared statements. PostgreSQL refuses such a statement once a column of its result
+    has another type; then the pool replaces all connections.
     """
 
     _away = False
 
     def getconn(self, timeout: float | None = None) -> Connection[TupleRow]:
-        """A connection that works.
+        """Take a working connection from the pool.
 
         Raises:
-            PoolTimeout: there is none, and none can be made.
+            PoolTimeout: no connection became free or could be made in time.
         """
         wait = _SHORT_WAIT_SECONDS if self._away else _WAIT_SECONDS
         try:
@@ -92,11 +92,11 @@ class Pool(ConnectionPool[Connection[TupleRow]]):
 
 
 def make_pool(settings: Settings) -> Pool:
-    """A closed pool: opening it, in the process that uses it, needs no running PostgreSQL.
+    """Make a pool, still closed. Open it in the process that uses it; PostgreSQL need not run for that.
 
-    Connections commit each statement unless a transaction is opened.
+    Each statement commits by itself, unless a transaction is opened.
     """
-    # it tells of each request at level INFO
+    # it logs each request at level INFO
     logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
     return Pool(
         kwargs={
@@ -121,7 +121,7 @@ def make_pool(settings: Settings) -> Pool:
 
 
 def containing(text: str | None) -> str | None:
-    r"""The ILIKE pattern of texts with this text in them; None for no text at all.
+    r"""The ILIKE pattern for texts that contain this text; None if the text is empty or None.
 
     >>> containing("50%")
     '%50\\%%'
@@ -130,10 +130,10 @@ def containing(text: str | None) -> str | None:
 
 
 def blocked_tables(connection: Connection[TupleRow]) -> list[str]:
-    """Each table of the contract that nobody can read now, who is in the way, and what to do.
+    """Say which of the contract's tables are locked against reading, by which process, and what to do.
 
     Raises:
-        psycopg.OperationalError: PostgreSQL is away.
+        psycopg.OperationalError: PostgreSQL does not answer.
     """
     found = connection.execute(_BLOCKED, {"schema": SOURCE_SCHEMA, "names": list(tables())})
     return [
@@ -146,7 +146,7 @@ def blocked_tables(connection: Connection[TupleRow]) -> list[str]:
 
 
 def session_warnings(connection: Connection[TupleRow]) -> list[str]:
-    """What somebody has set for this server's sessions, and should look at."""
+    """Warn of a setting of the API's sessions that switches triggers and foreign keys off."""
     row = connection.execute("SELECT current_setting('session_replication_role')").fetchone()
     if row != ("replica",):
         return []
@@ -159,11 +159,11 @@ def session_warnings(connection: Connection[TupleRow]) -> list[str]:
 
 
 def unlike_the_contract(connection: Connection[TupleRow]) -> list[str]:
-    """The columns that have another type than in the contract. It reads no row.
+    """Say which columns have another type than in the contract. No row is read.
 
     Raises:
-        psycopg.errors.LockNotAvailable: somebody has locked a table: see `blocked_tables`.
-        psycopg.Error: a table or a column is not there, or may not be read.
+        psycopg.errors.LockNotAvailable: another session has locked a table: see `blocked_tables`.
+        psycopg.Error: a table or a column is missing, or the role may not read it.
     """
     wanted = [(table.name, column) for table in tables().values() for column in table.columns.values()]
     with connection.transaction():
@@ -177,13 +177,13 @@ def unlike_the_contract(connection: Connection[TupleRow]) -> list[str]:
 
 
 def _oid(spelling: str) -> int | None:
-    """The number of a type; what is in parentheses is no part of it."""
+    """PostgreSQL's number of a type, without regard to a length or precision in parentheses."""
     return adapters.types.get_oid(spelling.partition("(")[0])
 
 
 _SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '1s'"
-# Who waits for such a lock is in the way as well, of everybody who comes later: then those are named who
-# let it wait.
+# A session that waits for an exclusive lock also blocks all later readers. Then the query names the sessions
+# for which it waits.
 _BLOCKED = """
 SELECT DISTINCT c.relname, holder
 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation,
@@ -201,16 +201,16 @@ _COLUMNS = sql.SQL("SELECT {columns} FROM {tables} WHERE false").format(
 
 
 def _check(connection: Connection[TupleRow]) -> None:
-    """Refuse a dead connection. One over which nothing has come is taken to live, without asking.
+    """Raise an error if the connection is dead. One on which no data has arrived counts as alive, unasked.
 
-    A server that goes, and one that ends a session, closes the connection: that can be read from it.
+    A server that stops, or ends a session, closes the connection, and the close can be read from it.
     """
     try:
         if _has_news(connection):
             Pool.check_connection(connection)
     except Exception:
-        # PostgreSQL was restarted: the others are dead too, and finding that out takes a second for each
-        pool = connection._pool  # noqa: SLF001 - there is no other way to it
+        # probably PostgreSQL was restarted: the other connections are dead too, and each check takes a second
+        pool = connection._pool  # noqa: SLF001 - there is no public way to the pool
         if isinstance(pool, Pool):
             pool.drain()
         raise

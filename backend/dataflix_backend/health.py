@@ -1,4 +1,4 @@
-"""What machines ask every few seconds: whether the process can serve requests, and its metrics."""
+"""The paths for monitoring: ``/health``, which says whether requests can be served, and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def show() -> Response:
 @public
 @health.doc(hide=True)
 def live() -> Response:
-    """The process answers."""
+    """Say that the process answers; for liveness probes."""
     return jsonify({"status": "ok"})
 
 
@@ -56,7 +56,7 @@ def live() -> Response:
 @public
 @health.doc(hide=True)
 def ready() -> tuple[Response, int]:
-    """What ``/health`` says, in one document for both outcomes: for probes and the stack's status."""
+    """Say the same as ``/health``, in a document of one form for both outcomes; for probes and the status."""
     serving, faults = _look()
     body = {
         "status": "not ready" if faults else "ok",
@@ -71,12 +71,12 @@ def ready() -> tuple[Response, int]:
 @metrics_page.get("/metrics")
 @public
 def show_metrics() -> Response:
-    """What all processes count, summed, for Prometheus to fetch."""
+    """Show the sums of all processes' metrics, for Prometheus."""
     return Response(api_metrics.render(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _look() -> tuple[Status, list[str]]:
-    """How serving is, and why no request can be answered now."""
+    """The status of recommendations with all warnings, and the reasons why no request can be answered now."""
     serving = status()
     faults, warnings = list(serving.faults), list(serving.warnings)
     try:

@@ -1,9 +1,10 @@
-"""Writes that are done once, however often they are sent.
+"""Make POST requests idempotent: a write is done once, however often the client sends it.
 
 A client that does not know whether its POST arrived sends it again with the same ``Idempotency-Key``.
-The key is claimed in the transaction of the write: either both are there or neither. What is kept of
-a request is its digest, under the client's key, and of the reply what the client did not send itself:
-ids, moments, no names. Both together give the reply again, as long as there is what it tells of.
+The key is stored in the transaction of the write, so that there are either both or neither. The table holds
+digests of the key and of the request, and those fields of the reply that the request did not have: ids and
+times, but no names. The reply is made again from these and the repeated request, as long as the rows that it
+is about exist.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
 
-#: How long a key is remembered, and how often a process forgets the older ones.
+#: How long a key is kept, and how often a process deletes older ones.
 _REMEMBERED = "24 hours"
 _SWEEP_SECONDS = 600.0
-#: Two writers that met in the wrong order: the one that PostgreSQL turned away comes again.
+#: PostgreSQL rolls one of two writers back if they block each other: that one tries again.
 _MOST_ATTEMPTS = 3
 _CLASHES = (errors.DeadlockDetected, errors.SerializationFailure)
 
@@ -49,7 +50,7 @@ WHERE k.created_at < now() - interval '{_REMEMBERED}'
 """
 _FIND = "SELECT request_digest, status, reply FROM idempotency_keys WHERE key_digest = %(key)s"
 _KEEP = "UPDATE idempotency_keys SET status = %(status)s, reply = %(reply)s WHERE key_digest = %(key)s"
-# keys that somebody else is at are left for the next time: nobody waits for them, least of all a request
+# keys that another transaction has locked are left for the next time, so that no request waits for them
 _FORGET = f"""
 DELETE FROM idempotency_keys WHERE key_digest IN (
     SELECT key_digest FROM idempotency_keys WHERE created_at < now() - interval '{_REMEMBERED}'
@@ -59,25 +60,24 @@ DELETE FROM idempotency_keys WHERE key_digest IN (
 
 
 class Written(NamedTuple):
-    """What came of a write."""
+    """The outcome of a write: status and body of the reply, and whether an earlier write made it."""
 
     status: HTTPStatus
     body: Reply
     replayed: bool = False
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """As a response."""
+        """The HTTP response, marked as replayed if it is."""
         more = {REPLAYED_HEADER: "true"} if self.replayed else {}
         return reply(self.body, self.status, {**(headers or {}), **more})
 
 
 class Made(NamedTuple):
-    """What a write makes, and until when a request that comes again is told so.
+    """The kind of reply that a write gives, and how to see whether it may still be repeated.
 
     Attributes:
-        reply: the reply; a field that the body has too has its value.
-        find: a query with the reply's fields as parameters, which finds a row as long as the reply may be
-            repeated.
+        reply: the reply's type; fields that the request's body also has get their values from it.
+        find: a query with the reply's fields as parameters; it finds a row while the reply may be repeated.
     """
 
     reply: type[Reply]
@@ -93,15 +93,16 @@ class _Digests(NamedTuple):
 
 
 def write(sent: Body, made: Made, work: Work) -> Written:
-    """Do a write in a transaction of its own, or say what came of it when it was done before.
+    """Do a write in a transaction of its own, or give its earlier outcome if it was done before.
 
     Args:
         sent: the request's body.
-        made: what comes of it.
-        work: does it. It may be called again, when PostgreSQL rolled its transaction back.
+        made: the kind of reply.
+        work: does the write. It is called again if PostgreSQL rolled its transaction back.
 
     Raises:
-        HTTPError: the key is none, or came with another request; or 410: what the write made is gone.
+        HTTPError: the key is malformed, or came with another request; or 410: the rows that the earlier write
+            was about have been deleted.
     """
     digests = _digests(sent)
     for attempt in range(1, _MOST_ATTEMPTS + 1):
@@ -120,7 +121,7 @@ def _transaction(work: Work) -> Written:
 
 def _once(digests: _Digests, sent: Body, made: Made, work: Work) -> Written:
     def claim_and_work(connection: Connection[TupleRow]) -> Written:
-        # whoever else has the key just now is waited for
+        # this waits for another transaction that is using the key just now
         if connection.execute(_CLAIM, digests._asdict()).rowcount == 0:
             return _replay(connection, digests, sent, made)
         written = work(connection)
@@ -138,7 +139,7 @@ def _once(digests: _Digests, sent: Body, made: Made, work: Work) -> Written:
 
 def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, made: Made) -> Written:
     found: tuple[Any, ...] | None = connection.execute(_FIND, {"key": digests.key}).fetchone()
-    if found is None:  # it was forgotten this very moment
+    if found is None:  # the key was deleted at this moment
         raise errors.SerializationFailure
     request_digest, status, kept = found
     if not hmac.compare_digest(request_digest, digests.request):

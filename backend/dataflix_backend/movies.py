@@ -1,6 +1,7 @@
-"""Films, with what users think of them right now: search them, show one, list the genres.
+"""The paths of films with their current ratings: search films, show a film, list the genres.
 
-A search's order rises by a key and, for equal keys, by the id: a page begins after a pair of both.
+A search sorts by a rising key and, for equal keys, by the id. A page begins after the key and id of the last
+film on the page before.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ _BY_TEXT: TypeAdapter[Place] = TypeAdapter(
 )
 _BY_NUMBER: TypeAdapter[Place] = TypeAdapter(tuple[_Number, Id])
 
-#: Whether the genre ``g`` is the one that is asked for as the parameter ``genre``; see :func:`genre_key`.
+#: Whether the genre ``g`` is the one in the parameter ``genre``; see :func:`genre_key`.
 _GENRES_ARE_EQUAL = "lower(btrim(g)) = lower(btrim(%(genre)s))"
-#: Every film's ratings at once: cheaper than film by film where all of them are put in order.
+#: All films' ratings at once: cheaper than film by film if all films must be sorted.
 _ALL_RATINGS = """LEFT JOIN (
     SELECT movie_id, count(*) AS votes, sum(rating) AS stars FROM ratings GROUP BY movie_id
 ) a USING (movie_id)"""
@@ -92,7 +93,7 @@ def genres() -> Response:
 
 
 def no_movie() -> HTTPError:
-    """The refusal of an unknown film's id."""
+    """The error for an id that no film has."""
     return HTTPError(HTTPStatus.NOT_FOUND, "there is no film of this id: GET /movies finds them")
 
 
@@ -101,9 +102,10 @@ class Order:
     """An order of films.
 
     Attributes:
-        key: what they are ordered by, of films ``m`` and, where it needs them, all ratings ``a``.
-        place: the type of a film's place: the key's value and the id.
-        all_ratings: whether it needs them.
+        name: as it is called in a request.
+        key: the SQL expression to sort by, of films ``m`` and, if ``all_ratings``, all ratings ``a``.
+        place: the type of a film's place in the order: the key's value and the id.
+        all_ratings: whether the key needs all ratings.
     """
 
     name: str
@@ -118,13 +120,13 @@ _ORDERS = {
         Order("title", "lower(left(m.title, 200))", place=_BY_TEXT),
         Order("year", "-coalesce(m.release_year, 0)::float8"),
         Order("popular", "-coalesce(a.votes, 0)::float8", all_ratings=True),
-        # with ten ratings of 3 stars added: the opinion of one does not make the best of all
+        # ten ratings of 3 stars are added, so that one good rating does not put a film first
         Order(
             "rating",
             "-((coalesce(a.stars, 0) + 30) / (coalesce(a.votes, 0) + 10))::float8",
             all_ratings=True,
         ),
-        # how well some part of the title matches, and among equals how much of the title that is
+        # how well some part of the title matches, plus how well the whole title does
         Order("relevance", "-(word_similarity(%(q)s, m.title) + similarity(%(q)s, m.title))::float8"),
     )
 }
@@ -147,7 +149,7 @@ class Found(NamedTuple):
 
 
 def order_of(wanted: MovieSearch) -> Order:
-    """The order that is asked for, or goes without saying."""
+    """The requested order; by default relevance, or title where there is no text to search for."""
     name = wanted.sort or "relevance"
     return _ORDERS["title" if name == "relevance" and not wanted.q else name]
 
@@ -155,14 +157,14 @@ def order_of(wanted: MovieSearch) -> Order:
 def find(
     connection: Connection[TupleRow], wanted: MovieSearch, order: Order, after: Place | None
 ) -> list[Found]:
-    """One film more than is asked for, if there are so many, from the one after this place."""
+    """Find films after this place: one more than the limit, which shows whether there is a next page."""
     query, values = statement(wanted, order, after)
     with connection.cursor(row_factory=dict_row) as cursor:
         return [_found(row) for row in cursor.execute(query, values)]
 
 
 def statement(wanted: MovieSearch, order: Order, after: Place | None) -> tuple[str, dict[str, Any]]:
-    """The query and its parameters."""
+    """The SQL query of a search, and its parameters."""
     conditions = list(_conditions(wanted))
     values: dict[str, Any] = wanted.model_dump() | {"part": containing(wanted.q)}
     if after is not None:
@@ -180,7 +182,7 @@ def statement(wanted: MovieSearch, order: Order, after: Place | None) -> tuple[s
 
 def _conditions(wanted: MovieSearch) -> list[str]:
     asked = {
-        # both by the trigrams' index: words that are alike, and parts of words
+        # both use the index of trigrams: the first finds similar words, the second parts of words
         "(m.title %%> %(q)s OR m.title ILIKE %(part)s)": wanted.q,
         f"EXISTS (SELECT FROM unnest(m.genres) AS g WHERE {_GENRES_ARE_EQUAL})": wanted.genre,
         "m.release_year >= %(year_from)s": wanted.year_from,
@@ -195,7 +197,7 @@ def _found(row: dict[str, Any]) -> Found:
 
 
 def read_movies(connection: Connection[TupleRow], movie_ids: Iterable[int]) -> dict[int, Movie]:
-    """The films of these ids; those that are not there are left out."""
+    """The films with these ids; ids without a film are left out."""
     with connection.cursor(row_factory=class_row(Movie)) as cursor:
         cursor.execute(
             f"SELECT {MOVIE_COLUMNS} FROM movies m {RATINGS_OF_M} WHERE m.movie_id = ANY(%s)",
@@ -205,8 +207,8 @@ def read_movies(connection: Connection[TupleRow], movie_ids: Iterable[int]) -> d
 
 
 def genre_key(name: str) -> str:
-    """A genre's name as names are compared: without case, and without spaces around it.
+    """A genre's name in the form for comparisons: in lower case, without spaces around it.
 
-    :data:`_GENRES_ARE_EQUAL` says the same to PostgreSQL.
+    :data:`_GENRES_ARE_EQUAL` is the same rule in SQL.
     """
     return name.strip(" ").lower()

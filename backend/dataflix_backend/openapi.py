@@ -1,7 +1,7 @@
 """The OpenAPI document, and the page ``/docs`` that shows it.
 
-What is true of every operation is added to the document here, once. The page is Swagger UI from a Python
-package: nothing comes from elsewhere.
+Whatever holds for every operation is added to the document here, once. The page is Swagger UI from a Python
+package: the browser loads nothing from other servers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _WITHOUT_TOKEN = {401: "The token is missing or wrong."}
 _WITH_RETRY_AFTER = ("429", "503")
 _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 _PROBLEM = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-#: Reading thousands of digits takes long; an id has 20 characters at most.
+#: Longer numbers are refused unread, since converting thousands of digits takes long.
 _MOST_DIGITS = 20
 _IDS = {"user_id": "The user's id.", "movie_id": "The film's id."}
 _ID_SCHEMA = {"type": "integer", "minimum": LEAST_ID, "maximum": MOST_ID, "examples": [1]}
@@ -60,15 +60,15 @@ _KEY_PARAMETER = {
 
 
 class IdConverter(BaseConverter):
-    """``<id:...>`` in a route: any id. Nobody has a number that PostgreSQL cannot hold."""
+    """``<id:...>`` in a route: any id that a PostgreSQL bigint can hold."""
 
     regex = "-?[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """The id.
+        """Convert the text to an id.
 
         Raises:
-            NotFound: the number is out of range. A mere mismatch would leave the path to the page's files.
+            NotFound: the number is out of range. (After a ValidationError, Flask would try other routes.)
         """
         number = int(value) if len(value) <= _MOST_DIGITS else None
         if number is None or not LEAST_ID <= number <= MOST_ID:
@@ -77,12 +77,12 @@ class IdConverter(BaseConverter):
 
 
 def install(app: APIFlask, *, with_token: bool) -> None:
-    """Serve the document at ``/openapi.json``, and know ids in routes; before any route is added."""
+    """Serve the document at ``/openapi.json``, and allow ids in routes; call before any route is added."""
     app.url_map.converters["id"] = IdConverter
     app.config |= {
         "DESCRIPTION": _DESCRIPTION,
         "LICENSE": {"name": "MIT"},
-        # not from the first request, whose Host header anybody could have chosen
+        # fixed, since APIFlask would take it from the first request's Host header, which anybody can choose
         "SERVERS": [{"url": "/"}],
         "AUTO_404_RESPONSE": False,
         "AUTO_VALIDATION_ERROR_RESPONSE": False,
@@ -94,7 +94,7 @@ def install(app: APIFlask, *, with_token: bool) -> None:
 
 
 def complete(document: Document | str, *, with_token: bool) -> Document:
-    """Add to every operation what is true of all, and give each schema one name."""
+    """Add what holds for every operation to the document, and shorten the names of its schemas."""
     assert isinstance(document, dict)  # noqa: S101 - as JSON is made of it
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = _schema_of(Problem)
@@ -126,7 +126,7 @@ def _complete_parameters(method: str, operation: Document) -> None:
 
 
 def _described(schema: Document) -> Document:
-    """Schema and description of a parameter; what need not be sent cannot be null: it is not sent."""
+    """Schema and description of a parameter, without null: an optional parameter is left out instead."""
     (kind,) = [one for one in schema.pop("anyOf", [{}]) if one.get("type") != "null"]
     description = schema.pop("description", None)
     kept = {name: value for name, value in schema.items() if (name, value) != ("default", None)}
@@ -153,7 +153,7 @@ def _complete_responses(method: str, operation: Document, *, with_token: bool) -
             if status in _WITH_RETRY_AFTER:
                 response["headers"] = {"Retry-After": _RETRY_AFTER}
         elif method == "post":
-            # a write that changes what is there answers like one that makes it
+            # a write that changes a row has the same reply as one that makes it
             response["content"] = next(one["content"] for one in own.values() if "content" in one)
             response["headers"] = {REPLAYED_HEADER: {"schema": {"type": "string", "const": "true"}}}
     operation["responses"] = dict(sorted(own.items()))
@@ -164,7 +164,7 @@ def _schema_of(model: type[BaseModel]) -> Document:
 
 
 def _with_short_names(document: Document) -> Document:
-    """``MoviePage.Movie`` is what APIFlask makes of a model in another one: it is ``Movie``."""
+    """Shorten the names that APIFlask gives to nested models: ``MoviePage.Movie`` becomes ``Movie``."""
     schemas = document["components"]["schemas"]
     document["components"]["schemas"] = {
         name.rpartition(".")[2]: schema for name, schema in sorted(schemas.items())
@@ -205,7 +205,7 @@ _START = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null, tryItOutEnabled: true,
 });
 """
-# Swagger UI writes style attributes; its icons are data.
+# Swagger UI sets style attributes, and its icons are data: URLs.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -216,7 +216,7 @@ _SECONDS = 3600
 @docs.get("")
 @public
 def page() -> Response:
-    """The page."""
+    """Show the page with Swagger UI."""
     html = render_template_string(_PAGE, file=lambda name: url_for("docs.file", name=name))
     return Response(
         html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY}
@@ -226,7 +226,7 @@ def page() -> Response:
 @docs.get("/start.js")
 @public
 def start() -> Response:
-    """What the page runs."""
+    """The script that starts Swagger UI."""
     return Response(_START, content_type="text/javascript; charset=utf-8")
 
 

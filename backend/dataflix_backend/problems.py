@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457) that says what to do."""
+"""Turn every error into a problem document (RFC 9457) that says what to do."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from dataflix_contract.web_server import PROBLEM, problem_document
 
 log = structlog.get_logger(__name__)
 
-#: When PostgreSQL is away: how soon to come back, in seconds.
+#: How soon clients should try again when PostgreSQL does not answer, in seconds.
 RETRY_SECONDS = "1"
 _STRANGE_HOST = (
     "without a token this server answers to this machine's names only: ask for localhost,"
     " or set DATAFLIX_BACKEND_TOKEN"
 )
-#: How the SQLSTATEs begin with which PostgreSQL shows that its tables are other than this program takes them
-#: to be: values that do not fit, constraints and triggers of others, and what is not there or not allowed.
+#: SQLSTATEs that begin like this show that the tables are not as this program expects: values do not fit, an
+#: unknown constraint or trigger refused a row, or something is missing or not allowed.
 _OF_TABLES = ("0A", "22", "23", "26", "3F", "42", "P0")
 _NAMING = ("3F", "42")
 _LOST_STATEMENTS = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
@@ -108,7 +108,7 @@ def _of_refusal(fault: RowRefusedError) -> Response:
 
 
 def of_tables(fault: Error) -> str:
-    """What somebody has changed about the tables, as this error shows, and what to do; no value of a row."""
+    """Say, from an error, what has changed about the tables and what to do, without any value of a row."""
     if isinstance(fault, errors.FeatureNotSupported):
         return "a table has just been changed: try again in a moment"
     if isinstance(fault, _LOST_STATEMENTS):
@@ -118,7 +118,7 @@ def of_tables(fault: Error) -> str:
         )
     diag = fault.diag
     place = ".".join(filter(None, (diag.table_name, diag.column_name or diag.constraint_name)))
-    # these messages are made of the names of tables, columns, functions and types; others quote values
+    # these messages only name tables, columns, functions and types; others may quote values
     named = (fault.sqlstate or "").startswith(_NAMING) and diag.message_primary
     return _TABLES.format(named or f"{type(fault).__name__}{place and f' at {place}'}")
 
@@ -131,7 +131,7 @@ def _of_tables(fault: Error) -> Response:
 
 
 def _of_rows(fault: ValidationError) -> Response:
-    """A row that is no reply. What clients send has been looked at before."""
+    """A row of PostgreSQL does not fit a reply's schema. Requests have been validated before this."""
     fields = ", ".join(sorted({str(error["loc"][0]) for error in fault.errors() if error["loc"]}))
     log.error("PostgreSQL's rows are not as they must be", reply=fault.title, fields=fields)
     return _unavailable(_TABLES.format(f"{fields} of a {fault.title} has another type"))
@@ -149,7 +149,7 @@ def _of_body(fault: Exception) -> Response:
 
 
 def _of_fault(fault: Exception) -> Response:
-    # its text may hold what the client sent: the log gets the place only
+    # the error's text may quote the request: only its place in the code is logged
     calls = [
         f"{frame.f_globals.get('__name__')}:{line}" for frame, line in traceback.walk_tb(fault.__traceback__)
     ]

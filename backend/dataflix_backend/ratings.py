@@ -1,4 +1,4 @@
-"""What users say of films: what they have watched, how they rate it, and what they are not interested in."""
+"""The paths for what users have watched, rated and dismissed: write, delete and list it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ INSERT INTO {table} (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
 ON CONFLICT DO NOTHING RETURNING {moment}
 """)
 _SEE_MARK = sql.SQL("SELECT {moment} FROM {table} WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s")
-# One statement: its foreign keys are looked at when all of it is done. Whether a row is new is told by
-# which statement wrote it: PostgreSQL does not return xmax of a partitioned table.
+# This is one statement, so that its foreign keys are checked once both rows are written. A row is new if this
+# statement wrote it, and not the next one: xmax would show that too, but not in a partitioned table.
 _RATE = """
 WITH watched AS (
     INSERT INTO watched_movies (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
@@ -62,17 +62,17 @@ _RATE_AGAIN = """
 UPDATE ratings SET rating = %(rating)s WHERE user_id = %(user_id)s AND movie_id = %(movie_id)s
 RETURNING rated_at, updated_at, 'already' AS watched
 """
-# What was taken back since was made all the same. A user or a film that is gone is another matter.
+# A write may be repeated to the client although its row was deleted since, but not if the user or film was.
 _SEE_BOTH = "SELECT FROM users JOIN movies ON movie_id = %(movie_id)s WHERE user_id = %(user_id)s"
 _OF_BOTH = sql.SQL(" FROM {table} WHERE user_id = %s AND movie_id = %s")
 
 
 def _page_of(table: str, moment: str, *columns: str) -> str:
-    """Select the rows of a page from one of a user's tables, newest first, and one row of the next page.
+    """The SQL that selects a page of a user's rows of a table, newest first, and one row of the next page.
 
-    Films that are gone are left out before the rows are counted: where a film was deleted without its
-    triggers (session_replication_role = replica), what people did with it is still there. In the comparison
-    of rows ~movie_id stands for a falling order of ids: unlike -movie_id it exists for each bigint.
+    Rows of deleted films are left out before counting: such rows remain where a film was deleted without its
+    triggers (session_replication_role = replica). The comparison uses ~movie_id for a falling order of ids,
+    since unlike -movie_id it exists for each bigint.
     """
     return f"""
     SELECT {", ".join(("movie_id", moment, *columns))} FROM {table}
@@ -117,7 +117,7 @@ def watch(sent: Watching) -> Response:
 @ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
 @ratings.doc(responses={404: "The user has not watched it."})
 def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
-    """Take back that a film was watched; its rating goes too."""
+    """Take a film off the films that a user has watched; their rating of it is deleted too."""
     return _delete("watched_movies", user_id, movie_id, "watched", "watched")
 
 
@@ -130,7 +130,7 @@ def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
 def rate(sent: NewRating) -> Response:
     """Rate a film, or change a rating.
 
-    What was not watched is marked as watched, in the same transaction.
+    A film that was not watched is marked as watched, in the same transaction.
     """
 
     def upsert(connection: Connection[TupleRow]) -> Written:
@@ -166,7 +166,7 @@ def dismiss(sent: Dismissing) -> Response:
 @ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
 @ratings.doc(responses={404: "The user has not dismissed it."})
 def undismiss(user_id: int, movie_id: int) -> tuple[str, int]:
-    """Take back that a film is of no interest."""
+    """Take a film off the films that a user has dismissed."""
     return _delete("dismissed_movies", user_id, movie_id, "dismissed", "dismissed")
 
 
@@ -198,7 +198,7 @@ def dismissed(user_id: int, page: Page) -> Response:
 
 
 def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> tuple[str, int]:
-    """Delete the row of a user and a film; if there is none, say what was not done and where to look."""
+    """Delete the row of a user and a film; if there is none, the error names the list that shows them."""
     of_both = _OF_BOTH.format(table=sql.Identifier(table))
     with context().pool.connection() as connection:
         if not connection.execute(sql.SQL("DELETE") + of_both, [user_id, movie_id]).rowcount:
@@ -211,7 +211,7 @@ def _delete(table: str, user_id: int, movie_id: int, did: str, listed: str) -> t
     return "", HTTPStatus.NO_CONTENT
 
 
-def _list(  # noqa: PLR0913, PLR0917 - what the three lists differ in
+def _list(  # noqa: PLR0913, PLR0917 - the three lists differ in these
     query: str,
     moment: str,
     user_id: int,
@@ -219,21 +219,21 @@ def _list(  # noqa: PLR0913, PLR0917 - what the three lists differ in
     item: Callable[..., Reply],
     listing: Callable[..., Reply],
 ) -> Response:
-    """Reply with a page of films; the query orders its rows by the moment in this column."""
+    """Reply with a page of films; the query sorts its rows by the column ``moment``."""
     rows, next_page = _rows(query, moment, user_id, page)
     items = [item(movie=Movie(**row.movie), **row.rest) for row in rows]
     return reply(listing(items=items, next=next_page))
 
 
 class _Row(NamedTuple):
-    """A film's columns and the others."""
+    """A row of a list: the film's columns, and the others."""
 
     movie: dict[str, Any]
     rest: dict[str, Any]
 
 
 def _rows(query: str, moment: str, user_id: int, page: Page) -> tuple[list[_Row], str | None]:
-    """A page's rows, which are ordered by the moment in this column, and the next page's cursor."""
+    """A page's rows, which the query sorts by the column ``moment``, and the next page's cursor."""
     mark = fingerprint({"user_id": user_id, "by": moment})
     at, movie_id = decode_cursor(page.cursor, mark, _PLACE) if page.cursor else _BEFORE_ALL
     values = {"user_id": user_id, "at": at, "movie_id": movie_id, "limit": page.limit}
@@ -251,7 +251,7 @@ def _split(row: dict[str, Any]) -> _Row:
 
 
 def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply]) -> Response:
-    """Add the row of a user and a film to a table that says since when; one that is there stays as it is."""
+    """Add the row of a user and a film to a table, with the time in ``moment``; an existing row is kept."""
     names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
 
     def insert(connection: Connection[TupleRow]) -> Written:
@@ -266,7 +266,7 @@ def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply
 
 
 def _write(sent: Watching | NewRating | Dismissing, made: type[Reply], work: Work) -> Response:
-    """Write a row, or refuse the id in it of which there is no user or no film."""
+    """Write a row; if there is no such user or film, the error says which of them is missing."""
     try:
         return write(sent, Made(made, _SEE_BOTH), work).response()
     except errors.ForeignKeyViolation as fault:

@@ -1,10 +1,10 @@
-"""What is true of every request: what it shares with others of its process, its id and limits, who may ask.
+"""The rules for every request: the token, the rate limit, the request's id, common headers, metrics and log.
 
-Each reply says in ``X-Worker`` which of the backend's processes it comes from: each process has a model of
-its own in service, and for some seconds two of them may serve different versions.
+Each reply says in ``X-Worker`` which of the backend's processes it comes from. Each process changes to a new
+model by itself, so that for some seconds two of them may serve different versions.
 
-The log has a line for each request, with the route as it was declared: neither what was asked for, nor what
-was sent.
+The log has a line for each request with the declared route, but without the path, query or body that were
+sent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dataflix_contract.web_server import NOT_UTF8, query_is_utf8, sends_token
 log = structlog.get_logger(__name__)
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-#: Asked for by machines every few seconds: told of when something is wrong, and never limited.
+#: Monitoring asks for these every few seconds: they are logged only when they fail, and never limited.
 _WATCHED_BY_MACHINES = frozenset({"health", "metrics"})
 
 _HEADERS = {
@@ -52,7 +52,7 @@ View = TypeVar("View", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The process's settings, its connections to PostgreSQL, its counts, and its number among the workers."""
+    """The process's settings, its connections to PostgreSQL, its metrics, and its place among the workers."""
 
     settings: Settings
     pool: Pool
@@ -67,18 +67,18 @@ def context() -> Context:
 
 
 def reply(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A model as a JSON response; decimals become numbers, moments RFC 3339."""
+    """A JSON response from a Pydantic model; decimals become numbers, times have the form of RFC 3339."""
     return Response(body.model_dump_json(), status, headers, content_type="application/json")
 
 
 def public(view: View) -> View:
-    """Let a view be seen without the token: put it right below the route."""
+    """Decorate a view that needs no token; put it right below the route."""
     view.__dict__["is_public"] = True
     return view
 
 
 def install(app: APIFlask, settings: Settings) -> None:
-    """Put the rules of this module around every request of the application; before any view is added."""
+    """Apply this module's rules to every request of the application; call before any view is added."""
     app.before_request(_begin)
     app.before_request(_require_utf8)
     if settings.backend_rate_limit:
@@ -88,12 +88,13 @@ def install(app: APIFlask, settings: Settings) -> None:
 
 
 def _protect(app: APIFlask, settings: Settings) -> None:
-    """Ask every request for the token, where one is set and the view is not public.
+    """Require the token for every view that is not public, if one is set.
 
-    Without a token, a server that only this machine reaches answers to this machine's names only: a page
-    from elsewhere, opened in a browser here, could otherwise reach it by a name that leads here.
+    Without a token, a server on the loopback interface only answers requests for this machine's names.
+    Otherwise a foreign web page in a browser on this machine could reach it by a name that resolves to the
+    loopback address (DNS rebinding).
     """
-    # it says what there is in the repository anyway, and a browser has no token to show
+    # the document is in the public repository anyway, and the browser that opens /docs sends no token
     public(app.view_functions["openapi.spec"])
     app.before_request(_require_token)
     if not settings.backend_token.get_secret_value() and _is_loopback(settings.bind):
@@ -124,11 +125,11 @@ def _is_public() -> bool:
 
 
 def _limit(a_minute: int) -> Callable[[], None]:
-    """What refuses a request of a client that has sent so many in this minute to this process."""
+    """A check that refuses a client which has sent so many requests to this process in this minute."""
     limiter, item = FixedWindowRateLimiter(MemoryStorage()), RateLimitItemPerMinute(a_minute)
 
     def check() -> None:
-        # by address: there is one token for everybody
+        # by address, since all clients have the same token
         client = request.remote_addr or "unknown"
         if request.blueprint in _WATCHED_BY_MACHINES or limiter.hit(item, client):
             return
@@ -151,7 +152,7 @@ def _begin() -> None:
 
 
 def _require_utf8() -> None:
-    """Of every path, also those that read no query and those that are not there."""
+    """Refuse a query that is not UTF-8, on every path, also where no query is read or nothing is found."""
     if not query_is_utf8(request.query_string):
         raise HTTPError(HTTPStatus.BAD_REQUEST, NOT_UTF8)
 
@@ -159,7 +160,7 @@ def _require_utf8() -> None:
 def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     route = request.url_rule.rule if request.url_rule else "unknown"
-    method = request.method if request.url_rule else "any"  # the client's own words stay out of the labels
+    method = request.method if request.url_rule else "any"  # no text of the client's may become a label
     context().metrics.seconds.labels(method, route, response.status_code).observe(seconds)
     if request.blueprint not in _WATCHED_BY_MACHINES or response.status_code >= HTTPStatus.BAD_REQUEST:
         log.info(

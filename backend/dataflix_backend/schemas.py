@@ -1,6 +1,7 @@
-"""What requests and replies are made of, and their limits; the OpenAPI document is made of these.
+"""The schemas of requests and replies, with their limits; the OpenAPI document is made from them.
 
-Each text has a pattern without control characters: PostgreSQL cannot hold NUL, and terminals obey the others.
+Each text in a request has a pattern that forbids control characters: PostgreSQL cannot store NUL, and a
+terminal that shows the others would obey them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ MOST_ITEMS = 100
 
 
 def _whole(value: Any) -> Any:
-    """JSON knows one kind of number: 7.0 is as whole as 7."""
+    """Take 7.0 for the integer 7, since JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _Whole = BeforeValidator(_whole)
-#: Of a user or a film.
+#: The id of a user or a film.
 Id = Annotated[int, Field(ge=LEAST_ID, le=MOST_ID), _Whole]
 Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items in one reply.")]
 Cursor = Annotated[
@@ -32,7 +33,7 @@ Cursor = Annotated[
 ]
 #: A genre's name, as `GET /genres` lists them.
 Genre = Annotated[str, Field(max_length=100, pattern=TEXT)]
-#: As PostgreSQL has it: with a microsecond's precision.
+#: A time in UTC, to the microsecond, as PostgreSQL stores it.
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Stars = Annotated[
     float, Field(ge=0.5, le=5, multiple_of=0.5, description="0.5 to 5, in halves.", examples=[4.5])
@@ -43,7 +44,7 @@ _MovieId = Annotated[Id, Field(description="Which film.", examples=[1])]
 
 
 def _with_everything(schema: dict[str, Any]) -> None:
-    """A reply has each of its fields, whether or not it has a default."""
+    """Declare all fields of a reply as required: a reply always has them, also those with a default."""
     schema["required"] = list(schema["properties"])
 
 

@@ -1,4 +1,4 @@
-"""Users: make, show, list and erase them."""
+"""The paths of users: make, show, list and erase them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ VALUES (%(name)s, %(email)s, %(birth_year)s, %(city)s, %(state)s) RETURNING {_CO
 """
 _SHOW = f"SELECT {_COLUMNS} FROM users WHERE user_id = %s"
 _LIST = "SELECT user_id, name FROM users WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s + 1"
-# a statement of its own: one plan for both would not use the index of names
+# a separate statement, since one plan for both would not use the index of names
 _LIST_NAMED = _LIST.replace("ORDER BY", "AND name ILIKE %(part)s ORDER BY")
 _MADE = Made(User, "SELECT FROM users WHERE user_id = %(user_id)s")
 _AFTER: TypeAdapter[int] = TypeAdapter(Id)
-#: No bigint: PostgreSQL compares it as a numeric, and every id is above it.
+#: One less than the least bigint: PostgreSQL compares it as a numeric, and every id is greater.
 _BEFORE_ALL = LEAST_ID - 1
 
 _ADVANCE = f"SELECT {ADVANCE_IDENTITIES}()"
-#: How often an id is drawn for a new user. One that rows have brought along is passed over with all of
-#: them; so another is needed only while somebody is adding such rows.
+#: How often an id is drawn for a new user. If it is taken, the sequence advances beyond all ids of rows that
+#: were loaded with ids of their own; a further draw is only needed while such rows are being loaded.
 _MOST_DRAWS = 5
-#: What may be there once only, by the name of the constraint or the index.
+#: The names of the constraints that keep ids and e-mail addresses unique.
 _ID_CONSTRAINT, _EMAIL_CONSTRAINT = "users_pkey", "users_email_key"
 
 
@@ -97,8 +97,8 @@ def show(user_id: int) -> Response:
 def erase(user_id: int) -> tuple[str, int]:
     """Erase a user, with all that they watched, rated and dismissed.
 
-    PostgreSQL forgets at once; the stream puts tombstones into the warehouse within seconds, the next
-    batch takes the user out of marts and model.
+    PostgreSQL deletes the rows at once, the stream marks them as deleted in the warehouse within seconds,
+    and the next batch removes the user from marts and model.
     """
     with context().pool.connection() as connection:
         if not connection.execute("DELETE FROM users WHERE user_id = %s", [user_id]).rowcount:
@@ -108,10 +108,11 @@ def erase(user_id: int) -> tuple[str, int]:
 
 
 def _with_a_free_id(make: Callable[[], Written]) -> Written:
-    """Make a user. If the id that was drawn is taken, draw one above the ids that rows have brought along.
+    """Make a user. If the drawn id is taken, draw one above all ids of rows that were loaded with ids.
 
     Raises:
-        HTTPError: 409, another user has the same; 503, ids are taken faster than they are drawn.
+        HTTPError: 409, another user has this e-mail address or another unique value; 503, ids are taken
+            faster than they are drawn.
     """
     for _ in range(_MOST_DRAWS):
         try:
@@ -129,7 +130,7 @@ def _with_a_free_id(make: Callable[[], Written]) -> Written:
 
 
 def _conflict(fault: errors.UniqueViolation) -> HTTPError:
-    """The refusal of a user who has something that another one has."""
+    """The error for a user with a unique value that another user has."""
     constraint = fault.diag.constraint_name
     if constraint == _EMAIL_CONSTRAINT:
         what = (
@@ -144,12 +145,12 @@ def require_user(connection: Connection[TupleRow], user_id: int) -> None:
     """Make sure that there is a user of this id.
 
     Raises:
-        HTTPError: 404.
+        HTTPError: 404, there is none.
     """
     if connection.execute("SELECT FROM users WHERE user_id = %s", [user_id]).fetchone() is None:
         raise no_user()
 
 
 def no_user() -> HTTPError:
-    """The refusal of an unknown user's id."""
+    """The error for an id that no user has."""
     return HTTPError(HTTPStatus.NOT_FOUND, "there is no user of this id: GET /users lists them")

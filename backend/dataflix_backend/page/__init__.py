@@ -1,1 +1,1 @@
-"""The page at ``/``, and the live view of the pipeline that it shows."""
+"""The web page at ``/``, and the live view of the pipeline that it shows."""

@@ -1,8 +1,8 @@
-"""How fast the newest changes pass: from the commit to Debezium, through the masker, into ClickHouse.
+"""Measure how long the newest changes took through the pipeline, and how many changes pass in a second.
 
-The masked topics have the times of the first two stages, ClickHouse has the third: nothing that holds
-personal data is read. The servers share a clock. How many changes a second pass is read from the masker's
-counters, twice.
+The times are from the commit in PostgreSQL to Debezium, to the masker, and to ClickHouse. The masked topics
+have the first two, ClickHouse has the third; nothing that holds personal data is read. The servers' clocks
+are taken to agree. The rate comes from two readings of the masker's counters.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from dataflix_clients.clickhouse_http import read_rows
 from dataflix_clients.kafka import open_consumer, read_to_end
 from dataflix_contract import Settings, Table, tables
 
-#: Looked at: the newest of each partition, and of these the newest together that are not much older.
+#: How many changes are read from each partition, and how many of the newest of all these are measured at
+#: most; changes that are much older than the newest one are left out.
 _EACH_PARTITION = 8
 _MOST_CHANGES = 50
 _WINDOW_MICROSECONDS = 60_000_000
 _SECONDS = 3.0
-#: librdkafka's way to say "so many before the end" (``RD_KAFKA_OFFSET_TAIL``).
+#: librdkafka's offset for "so many records before the end" is this number less so many
+#: (``RD_KAFKA_OFFSET_TAIL``).
 _TAIL = -2000
 _EVENTS = "masker_events"
-#: Between two readings, at least, and at most: an average over more is no figure of now.
+#: The least and the most time between two readings; an average over a longer time does not show the present.
 _LEAST_SECONDS = 0.5
 _MOST_SECONDS = 15.0
 
@@ -43,7 +45,7 @@ Milliseconds = Annotated[float, Field(description="Milliseconds from the commit 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change's times, in microseconds since the epoch, and how it is found in ClickHouse."""
+    """A change's times, in microseconds since the epoch, and the key and version to find it in ClickHouse."""
 
     table: str
     key: tuple[int, ...]
@@ -54,7 +56,7 @@ class Change:
 
 
 class StageTimes(Reply):
-    """How long the newest changes took."""
+    """How long the newest changes took to each stage."""
 
     captured_ms: Milliseconds
     masked_ms: Milliseconds
@@ -66,24 +68,24 @@ class StageTimes(Reply):
 
 
 def stages(settings: Settings) -> StageTimes | None:
-    """Measure; None when no change has passed that the topics still hold.
+    """Measure the newest changes; None if the topics hold no change.
 
     Raises:
-        confluent_kafka.KafkaException: Kafka is away.
-        httpx.HTTPError: ClickHouse is away.
+        confluent_kafka.KafkaException: Kafka does not answer.
+        httpx.HTTPError: ClickHouse does not answer.
     """
     changes = newest(_masked(settings))
     return summarise(changes, _ingested(settings, changes)) if changes else None
 
 
 def newest(changes: Iterable[Change]) -> list[Change]:
-    """The newest changes, as long as they are of about the same time."""
+    """The newest changes, without those that are more than a minute older than the newest one."""
     found = sorted(changes, key=lambda one: one.masked, reverse=True)[:_MOST_CHANGES]
     return [one for one in found if one.masked >= found[0].masked - _WINDOW_MICROSECONDS]
 
 
 def summarise(changes: list[Change], ingested: Mapping[tuple[str, int], int]) -> StageTimes:
-    """Medians of the stages of some changes; ``ingested`` has the moments by table and version."""
+    """Medians over the changes; ``ingested`` has the times of arrival in ClickHouse, by table and version."""
     arrived = [
         ingested[one.table, one.version] - one.committed
         for one in changes
@@ -99,7 +101,7 @@ def summarise(changes: list[Change], ingested: Mapping[tuple[str, int], int]) ->
 
 
 def read_change(table: Table, key: bytes, value: bytes, masked: int) -> Change | None:
-    """A masked record as a change; None: it is of a snapshot, which has no commit, or of no row."""
+    """A masked record as a change; None for a snapshot's record, which has no commit, and for a TRUNCATE."""
     change = json.loads(value)
     source = change["source"]
     if source["snapshot"] != "false" or change["op"] == "t":
@@ -162,7 +164,7 @@ def _ask_warehouse(settings: Settings, table: Table, changes: list[Change]) -> l
     wanted = {"_version": ("UInt64", {change.version for change in changes})}
     for place, column in enumerate(table.key):
         wanted[column] = (table.columns[column].clickhouse_type, {change.key[place] for change in changes})
-    # the key's columns are there for the index: a version is enough to know a change
+    # the version identifies a change; the key's columns are added so that ClickHouse uses its index
     conditions = [f"{column} IN {{{column}:Array({kind})}}" for column, (kind, _) in wanted.items()]
     query = (
         "SELECT _version, max(toUnixTimestamp64Micro(toDateTime64(_ingested_at, 6))) AS ingested"
@@ -174,24 +176,24 @@ def _ask_warehouse(settings: Settings, table: Table, changes: list[Change]) -> l
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All maskers' messages, ever, at a moment of this process's monotonic clock."""
+    """The sum of all maskers' counts of messages, and when it was read, by this process's monotonic clock."""
 
     at: float
     events: float
 
 
 class Rate:
-    """Events a second since it was asked last; the first time, over half a second."""
+    """Measures events a second since the last call; the first call measures over half a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._before: Reading | None = None
 
     def __call__(self, settings: Settings) -> float:
-        """Read the counters and compare.
+        """Read the counters and compare them with the last reading.
 
         Raises:
-            httpx.HTTPError: a masker is away.
+            httpx.HTTPError: a masker does not answer.
         """
         if self._before is None or self._clock() - self._before.at > _MOST_SECONDS:
             self._before = self._read(settings)
@@ -207,13 +209,13 @@ class Rate:
 
 
 def between(before: Reading, now: Reading) -> float:
-    """Events a second; a masker that was started anew counts from zero."""
+    """Events a second between two readings; 0 if the sum fell, since a restarted masker counts from zero."""
     events = now.events - before.events
     return max(events, 0.0) / (now.at - before.at)
 
 
 def events_of(page: str) -> float:
-    """How many messages a masker has read, by its metrics page."""
+    """How many messages a masker has read, from its page of metrics."""
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)

@@ -1,6 +1,7 @@
-"""The pipeline at a glance, asked of every server that is part of it. One server's fault stays its own.
+"""The live view of the pipeline (``GET /pipeline``): figures from every server that is part of it.
 
-The servers are asked at the same time, seldom, and without waiting for long: see :class:`CachedProbe`.
+All servers are asked at the same time, and their answers are kept for some seconds: see :class:`CachedProbe`.
+If a server does not answer, only its own figures are missing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataflix_clients.source_facts import SourceFacts, read_facts
 from dataflix_contract import Settings
 from dataflix_contract.web_server import address
 
-#: How long a look is good, and how long one may take.
+#: How long a view is shown before a new one is made, and how long making it waits for answers.
 _FRESH_SECONDS = 1.0
 _PATIENCE_SECONDS = 3.0
 #: Publication, tables and slot: some 20 small queries.
@@ -36,7 +37,7 @@ _CAPTURE_SECONDS = 5.0
 #: Airflow, MLflow and the reports in ClickHouse change once a day.
 _SLOW_SECONDS = 10.0
 _LATE = Unknown("no answer in time")
-#: A busy server's last answer is better than none, for so long.
+#: While a server does not answer in time, its last answer is shown this much longer.
 _STALE_SECONDS = 10.0
 
 T = TypeVar("T")
@@ -73,14 +74,14 @@ class LastReconcile(Reply):
 
 
 class ChampionView(Reply):
-    """The model that is to serve, as MLflow has it."""
+    """The champion in MLflow: the model that the API should serve."""
 
     version: int
     not_served: str = Field(description="Why the API does not serve it; empty: it does.")
 
 
 class Links(Reply):
-    """Where the other servers' pages are."""
+    """Addresses of the other servers' pages."""
 
     airflow: str
     mlflow: str
@@ -108,12 +109,12 @@ class PipelineView(Reply):
 
 
 class CachedProbe(Generic[T_co]):
-    """A question to one server, and its last answer. For one thread at a time.
+    """Asks one server and keeps its last answer. Only one thread at a time may use it.
 
     Args:
-        server: whom people will look for when there is no answer.
-        question: what to ask.
-        seconds: how long an answer is good.
+        server: the server's name in the message when there is no answer.
+        question: asks the server.
+        seconds: how long an answer is kept before the server is asked again.
     """
 
     def __init__(self, server: str, question: Callable[[Settings], T_co], seconds: float) -> None:
@@ -125,14 +126,14 @@ class CachedProbe(Generic[T_co]):
         self._until = 0.0
 
     def begin(self, threads: ThreadPoolExecutor, settings: Settings) -> Future[T_co | Unknown] | None:
-        """Ask, unless the last answer is still good or the last question still open; what was begun."""
+        """Ask, unless the last answer is fresh or still awaited; None: nothing was asked."""
         if self._asked is not None or time.monotonic() < self._until:
             return None
         self._asked = threads.submit(self._ask, settings)
         return self._asked
 
     def end(self) -> T_co | Unknown:
-        """The last answer; while a question has been open for long, that there is none."""
+        """The last answer; if the server has not answered for long, that it is late."""
         if self._asked is None:
             return self._answer
         if not self._asked.done():
@@ -145,7 +146,7 @@ class CachedProbe(Generic[T_co]):
     def _ask(self, settings: Settings) -> T_co | Unknown:
         try:
             return ask(self._question, settings)
-        except ValueError:  # what came is no JSON, or another one than expected
+        except ValueError:  # the answer is no JSON, or not of the expected form
             return Unknown("an answer that nobody understands")
 
 
@@ -173,12 +174,12 @@ class Pipeline:
         self._view: PipelineView | None = None
 
     def look(self, host: str, model: ModelShown | None, not_served: str) -> PipelineView:
-        """The view, a second old at most, or a little more while somebody else is looking.
+        """The view, at most a second old, or a little older while another thread makes a new one.
 
         Args:
-            host: the name that links get: the one by which the client reached us.
-            model: what this process serves.
-            not_served: why that is not the champion.
+            host: the host name for the links: the one by which the client reached this server.
+            model: the model that this process serves.
+            not_served: why that is not the champion; empty: it is.
         """
         if self._looking.acquire(blocking=self._view is None):
             try:
@@ -187,7 +188,7 @@ class Pipeline:
                     self._until = time.monotonic() + _FRESH_SECONDS
             finally:
                 self._looking.release()
-        assert self._view is not None  # noqa: S101 - the first one waits until there is one
+        assert self._view is not None  # noqa: S101 - the first callers wait for the first view
         champion = self._view.champion
         if champion is not None:
             champion = champion.model_copy(update={"not_served": not_served})
@@ -218,7 +219,7 @@ class Pipeline:
 
         backlog = of(self._backlog, lambda found: found)
         reconciled, outcome = of(self._reports, lambda found: found) or (None, batch.Outcome())
-        # Kafka Connect is not asked: nothing else of the API needs to reach it.
+        # Kafka Connect is not asked, so that the API needs no access to it
         capture = judge_answers(self._source.end(), None, self._topics.end(), self._settings)
         return PipelineView(
             stages=of(self._stages, lambda found: found),
@@ -236,9 +237,9 @@ class Pipeline:
 
 
 def links(settings: Settings, host: str) -> Links:
-    """The other servers' pages, on the host by which the client reached this one.
+    """Addresses of the other servers' pages, on the host by which the client reached this server.
 
-    The settings' own host names are the servers' among themselves, and need not be known outside.
+    The host names in the settings are those that servers use among themselves; a browser may not know them.
     """
     return Links(
         airflow=f"http://{address(host, settings.airflow_port)}",

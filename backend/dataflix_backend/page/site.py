@@ -1,4 +1,4 @@
-"""The page at ``/``, its files, and ``GET /pipeline``, which it shows."""
+"""The paths of the web page: ``/`` and its files, and ``GET /pipeline``, whose view the page shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXTENSION = "dataflix-pipeline"
 
 _FILES = Path(__file__).parent / "static"
 _PAGE = (_FILES / "index.html").read_text(encoding="utf-8")
-#: Nothing from elsewhere, nothing inline.
+#: The page may load its own files only, and run no inline scripts.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,7 +31,7 @@ _A_YEAR = 31_536_000
 
 
 def _edition() -> str:
-    """What the files are now, in a few letters: part of their addresses, so that browsers may keep them."""
+    """A short digest of the files. It is part of their addresses, so that browsers may keep them for long."""
     content = b"".join(path.read_bytes() for path in sorted(_FILES.iterdir()))
     return hashlib.sha256(content).hexdigest()[:12]
 
@@ -42,7 +42,7 @@ _EDITION = _edition()
 @site.get("/")
 @public
 def page() -> Response:
-    """The page."""
+    """Show the page."""
     files = url_for("site.file", edition=_EDITION, name="").rstrip("/")
     return Response(
         _PAGE.replace("{{ files }}", files),
@@ -54,7 +54,7 @@ def page() -> Response:
 @site.get("/page/<edition>/<path:name>")
 @public
 def file(edition: str, name: str) -> Response:
-    """One of the page's files; of another edition, for a page that was loaded before, as it is now."""
+    """One of the page's files, as it is now. Only under the current edition may browsers keep it for long."""
     answer = send_from_directory(_FILES, name)
     if edition == _EDITION:
         answer.cache_control.no_cache = None
@@ -72,7 +72,7 @@ def _begin(state: BlueprintSetupState) -> None:
 @pipeline.get("/pipeline")
 @pipeline.output(PipelineView)
 def show() -> Response:
-    """Show how the pipeline does right now."""
+    """Show the state of the pipeline right now."""
     view: Pipeline = current_app.extensions[_EXTENSION]
     return reply(
         view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model(), status().not_served)

@@ -1,4 +1,4 @@
-"""The catalogue in memory, and PostgreSQL's own popularity for the time before the first model."""
+"""Keep PostgreSQL's films in memory, and compute which are popular, for the time before the first model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from psycopg.rows import TupleRow
 
 from dataflix_recommender import popularity
 
-#: A digest of what is kept of each film, whatever order they are read in. From the contents and not from a
-#: trigger or a counter: it sees every change, as soon as it is committed, and no writer waits for another.
+#: A digest of all films' contents, in any order. Unlike a counter that a trigger keeps, it shows every
+#: committed change, and no writer waits for another.
 _VERSION = """
 SELECT coalesce(bit_xor(hashtextextended(title, hashint8extended(movie_id,
     hash_array_extended(genres, coalesce(release_year, -1)::bigint)))), 0) AS version
 FROM movies
 """
-#: One statement: the films are those of the version that comes with them.
+#: Version and films come from one statement, so that they belong together.
 _FILMS = f"""
 SELECT v.version, m.movie_id, m.title, m.release_year, m.genres
 FROM ({_VERSION}) v LEFT JOIN movies m ON true
@@ -30,7 +30,7 @@ FROM ({_VERSION}) v LEFT JOIN movies m ON true
 _COMPARED_SHARE = 50.0
 #: The longest that a change of the films may go unnoticed.
 _MOST_SECONDS = 10.0
-#: Those of some films that have been deleted.
+#: Finds which of the given films have been deleted.
 GONE = """
 SELECT shown FROM unnest(%(shown)s::bigint[]) AS shown
 WHERE NOT EXISTS (SELECT FROM movies WHERE movie_id = shown)
@@ -44,7 +44,7 @@ class Films:
 
     Attributes:
         version: equal for equal films.
-        by_id: each film's part of a reply.
+        by_id: the fields of each film that replies show.
     """
 
     version: int
@@ -52,14 +52,14 @@ class Films:
 
 
 class Catalogue:
-    """Follows the films of the database; for one thread."""
+    """Follows the database's films; only one thread may use it."""
 
     def __init__(self) -> None:
         self._films: Films | None = None
         self._due = 0.0
 
     def films(self, connection: Connection[TupleRow]) -> Films:
-        """The films as they are now: the same object as before while nothing has changed."""
+        """The current films; the same object as before while nothing has changed."""
         if self._films is None or (
             time.monotonic() >= self._due and self._has_changed(connection, self._films)
         ):
@@ -75,13 +75,13 @@ class Catalogue:
 
 
 def catalogue_version(connection: Connection[TupleRow]) -> int:
-    """The version that the catalogue has now."""
+    """Read the current version of the catalogue: a digest of its films."""
     ((version,),) = connection.execute(_VERSION, prepare=True).fetchall()
     return int(version)
 
 
 def read_films(connection: Connection[TupleRow]) -> Films:
-    """The whole catalogue."""
+    """Read the whole catalogue."""
     rows = connection.execute(_FILMS).fetchall()
     names = ("movie_id", "title", "release_year", "genres")
     by_id = {row[1]: dict(zip(names, row[1:], strict=True)) for row in rows if row[1] is not None}
@@ -89,14 +89,14 @@ def read_films(connection: Connection[TupleRow]) -> Films:
 
 
 def read_gone(connection: Connection[TupleRow], movie_ids: Sequence[int]) -> set[int]:
-    """Which of these films have been deleted: asked right before they are shown."""
+    """Read which of these films have been deleted; to be called right before they are shown."""
     return {movie_id for (movie_id,) in connection.execute(GONE, {"shown": movie_ids}, prepare=True)}
 
 
 def read_popularity(connection: Connection[TupleRow], films: Films) -> Sequence[tuple[int, float]]:
-    """Ids of all films and how popular they are, from 0 to 1, the most popular first.
+    """Ids of all films and their popularity, from 0 to 1, the most popular first.
 
-    It reads all ratings, however long that takes.
+    All ratings are read, without a limit of time.
     """
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")

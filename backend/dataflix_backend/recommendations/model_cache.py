@@ -1,4 +1,4 @@
-"""Keeps at hand, in each process, what its requests are answered from."""
+"""Keep the model and the catalogue in each process's memory, renewed in the background, for its requests."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _KEY = "dataflix-recommendations"
 
 #: How often a process looks for a new model on the disk and for new films.
 TICK_SECONDS = 0.5
-#: Without a model: how old the list of popular films may be, and how many times longer it is kept than
-#: it took to make.
+#: Without a model, the list of popular films is kept for at least so many seconds, and for at least so many
+#: times as long as it took to make.
 _POPULAR_SECONDS, _POPULAR_SHARE = 5.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How serving is, for ``/health/ready``.
+    """Whether recommendations can be served, and from which model; for ``/health`` and ``/health/ready``.
 
     Attributes:
-        faults: why no request can be answered; empty: they can.
-        warnings: what is not as it should be.
+        faults: why no request can be answered; empty: requests can be answered.
+        warnings: what is wrong although requests can be answered.
         model: what replies say about the model; None: there is none.
-        not_served: why the champion that the registry names is not served, as one of the warnings has it;
-            empty: it is, or there is none.
+        not_served: why the registry's champion is not served, which is also one of the warnings; empty: it is
+            served, or there is none.
     """
 
     faults: list[str]
@@ -59,7 +59,7 @@ class Status:
 
 
 class ModelCache:
-    """One for each process; `current` is what it serves."""
+    """Renews what one process serves; requests read it from `current`."""
 
     def __init__(self, settings: Settings, pool: Pool, folder: Path) -> None:
         self.metrics = ModelMetrics()
@@ -75,14 +75,14 @@ class ModelCache:
         self._fault = ""
 
     def start(self) -> None:
-        """Take what is at hand, and have threads look for what is new from now on."""
+        """Put what is on the disk in service, and start the threads that look for new models and films."""
         self.tick()
         for work in (self._keep, lambda: self._watcher.run(self._stopped)):
-            surroundings = contextvars.copy_context()  # what every line of the log carries
+            surroundings = contextvars.copy_context()  # the fields of every line of the log
             threading.Thread(target=surroundings.run, args=(work,), daemon=True).start()
 
     def stop(self) -> None:
-        """Have the threads end, and another process lead."""
+        """End the threads, and let another process become the leader."""
         self._stopped.set()
         self._store.resign()
 
@@ -94,13 +94,13 @@ class ModelCache:
             log.debug("the process ends")
         except (OperationalError, PoolTimeout) as fault:
             self._failed("catalogue", "the catalogue cannot be read", fault)
-        except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
+        except Exception as fault:  # noqa: BLE001 - the thread must not end; the next attempt may work
             self._failed("keep", "what is served cannot be renewed", fault)
         else:
             self._fault = ""
 
     def status(self) -> Status:
-        """How serving is."""
+        """The status of this process's recommendations."""
         now, note = self.current, self._note
         faults = [] if now else ["the catalogue is not read yet"]
         served = now.served if now else None
@@ -130,7 +130,7 @@ class ModelCache:
         self._mapped = mapped
         if before is None or renewed:
             serving = combine(films, mapped, source) if mapped else Serving(films)
-            # first with what there is: counting what is popular may take long
+            # first with the old list of popular films, since making a new one may take long
             self.current = serving.with_popular(before.popular) if before and not serving.served else serving
         elif source != before.source and before.served:
             self.current = replace(before, source=source)
@@ -139,20 +139,20 @@ class ModelCache:
             self.current = now.with_popular(self._popular())
 
     def _newest(self, served: Served | None) -> Served | None:
-        """The model that the leader has noted last, if it can be had; otherwise the one there is."""
+        """The model that the leader noted last, if the disk has it undamaged; otherwise the present one."""
         champion = self._note.champion
         if champion is None or (served and served.champion == champion):
             return served
         try:
             model, lock = self._store.take(champion)
         except FileNotFoundError:
-            return served  # being made again, or already replaced by another
+            return served  # its folder is being made again, or was already removed
         except ModelError as fault:
             self.metrics.failed("damaged")
             log.warning("a model on the disk was damaged", version=champion.version, why=str(fault))
             return served
         fresh = Served(champion, model)
-        weakref.finalize(fresh, lock.close)  # when the last request that uses it is done
+        weakref.finalize(fresh, lock.close)  # once the last request that uses it has ended
         self.metrics.serving(champion.version, champion.trained_at)
         log.info("a model is in service", version=champion.version)
         return fresh
@@ -171,13 +171,13 @@ class ModelCache:
     def _failed(self, kind: str, what: str, fault: Exception) -> None:
         self.metrics.failed(kind)
         why = type(fault).__name__
-        if why != self._fault:  # once, however often it is tried
+        if why != self._fault:  # logged once, however often it is tried
             log.warning(what, kind=why)
         self._fault = why
 
 
 def start(app: APIFlask) -> ModelCache:
-    """Begin to keep a model at hand for this application, in the process that serves it."""
+    """Make and start the application's cache, in the process that serves it."""
     shared = app.extensions["dataflix"]
     cache = ModelCache(shared.settings, shared.pool, shared.settings.service_folder("backend") / "models")
     app.extensions[_KEY] = cache
@@ -186,22 +186,22 @@ def start(app: APIFlask) -> ModelCache:
 
 
 def model_cache() -> ModelCache | None:
-    """The cache of the application that serves this request; None: it was not started."""
+    """The cache of the application that serves the current request; None: it was not started."""
     found: ModelCache | None = current_app.extensions.get(_KEY)
     return found
 
 
 def status() -> Status:
-    """How serving is, for this process."""
+    """The status of recommendations in this process."""
     found = model_cache()
     return found.status() if found else Status(["recommendations are not served here"], [], None)
 
 
 def current_serving() -> Serving:
-    """What this process serves now; the whole of a request uses this one.
+    """What this process serves now. A request calls this once, so that all of its reply fits together.
 
     Raises:
-        HTTPError: 503, nothing is at hand yet.
+        HTTPError: 503, the catalogue has not been read yet.
     """
     cache = model_cache()
     if cache is None or cache.current is None:
@@ -214,7 +214,7 @@ def current_serving() -> Serving:
 
 
 def about(serving: Serving | None) -> dict[str, Any] | None:
-    """What replies say about the model that they were made from."""
+    """The part of a reply that says which model it was made with; None: without a model."""
     if serving is None or serving.served is None:
         return None
     champion = serving.served.champion

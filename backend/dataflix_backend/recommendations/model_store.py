@@ -1,8 +1,8 @@
-"""The models on the disk, which all processes of a machine share: one folder each, whole or not there.
+"""Store models on the disk, where all processes of a machine share them: each in a folder of its own.
 
-A folder is filled under another name and renamed when it is whole. Who uses one holds a lock on it, which
-ends with the process; the leader is who holds the store's own lock. Locks are the kernel's (``flock``):
-a killed process leaves none behind.
+A folder is filled under another name and renamed when it is complete. A process that uses a model holds a
+lock on its folder; the leader is the process that holds the lock of the whole store. Locks are the kernel's
+(``flock``): they end with the process, even if it is killed.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataflix_recommender import Model, ModelError, digest, load_unpacked, unpack
 
-#: Digits of the digest in a folder's name: enough to tell two models of one number apart.
+#: Digits of the digest in a folder's name: enough to distinguish two models with the same version number.
 _DIGITS = 12
 _NOTE, _LEADER = "champion.json", "leader.lock"
-#: In each model's folder: what is known about it. Its lock says that the folder is in use.
+#: A file in each model's folder that describes the model. A lock on it says that the folder is in use.
 _ABOUT = "about.json"
-#: What folders that are being made or removed are called.
+#: The names of files and folders that are being made or removed begin like this.
 _UNFINISHED = ".unfinished-"
 
 
 class Champion(BaseModel):
-    """A version of the model, with what replies say about it.
+    """A registered version that was the champion, with what replies say about it.
 
     Attributes:
         version: its number in the registry.
-        digest: SHA-256 of its arrays, as the training noted it.
+        digest: SHA-256 of its arrays, as the training recorded it.
         run_id: the MLflow run that made it.
         trained_at: when it was registered.
-        metrics: how good it was in its training's test.
+        metrics: its scores in the test of its training.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,12 +55,12 @@ class Champion(BaseModel):
 
 
 class Note(BaseModel):
-    """What the leader tells the other processes, and those after a restart.
+    """What the leader writes to the disk for the other processes, and for those after a restart.
 
     Attributes:
-        champion: the last good one, whole on the disk; None: there was none yet.
-        registry: whether MLflow's registry answers; ``empty``: it does, and names no champion.
-        fault: why what the registry names is not what is served; empty: it is.
+        champion: the last champion that is complete on the disk; None: there was none yet.
+        registry: whether MLflow's registry answers; ``empty``: it answers, and names no champion.
+        fault: why the champion that the registry names is not served; empty: it is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,7 @@ class ModelStore:
     """The models below one folder.
 
     Args:
-        folder: made when it is not there.
+        folder: where the models are; it is made if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,7 +83,7 @@ class ModelStore:
         self._leader: IO[bytes] | None = None
 
     def lead(self) -> bool:
-        """Whether this process is the one that fills the store: the first that asks, until it ends."""
+        """Whether this process is the leader, which fills the store: the first to ask, until it ends."""
         if self._leader is None:
             self._leader = _locked(self._folder / _LEADER, fcntl.LOCK_EX, create=True)
         return self._leader is not None
@@ -95,14 +95,14 @@ class ModelStore:
             self._leader = None
 
     def note(self) -> Note:
-        """What the leader last noted; an empty note when there is none that can be read."""
+        """The leader's last note; an empty one if there is none that can be read."""
         try:
             return Note.model_validate_json((self._folder / _NOTE).read_bytes())
         except (FileNotFoundError, ValidationError):
             return Note()
 
     def write(self, note: Note) -> None:
-        """Note something for all; the note is there whole or not at all."""
+        """Write a note for all processes, in one step: they read either the old or the new one."""
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=_UNFINISHED, delete=False) as file:
             file.write(note.model_dump_json().encode())
         Path(file.name).replace(self._folder / _NOTE)
@@ -113,40 +113,40 @@ class ModelStore:
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A folder on the same disk, to make something in; removed at the end, or by the next `tidy`."""
+        """A temporary folder on the same disk; removed at the end, or else by the next `tidy`."""
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=_UNFINISHED) as folder:
             yield Path(folder)
 
     def put(self, champion: Champion, file: Path) -> None:
-        """Check a model's file and lay it out; the leader does.
+        """Unpack a model's file into the store, and check it; only the leader calls this.
 
         Raises:
-            ModelError: the file is damaged, or not the one that the champion's digest names.
+            ModelError: the file is damaged, or does not have the champion's digest.
         """
         with self.workspace() as workspace:
             made = workspace / champion.folder
             unpack(file, made)
             _check(load_unpacked(made), champion)
             (made / _ABOUT).write_text(champion.model_dump_json())
-            self._throw_away(self._folder / champion.folder)  # what is left of a damaged one
+            self._throw_away(self._folder / champion.folder)  # the remains of a damaged folder
             made.rename(self._folder / champion.folder)
 
     def take(self, champion: Champion) -> tuple[Model, IO[bytes]]:
-        """Map a model, and the lock that keeps its folder; close the lock when the model is done with.
+        """Map a model into memory, and lock its folder; close the lock when the model is no longer used.
 
-        A damaged folder is thrown away: the leader will make it again.
+        A damaged folder is removed: the leader will make it again.
 
         Raises:
-            FileNotFoundError: there is no such folder, or no longer.
+            FileNotFoundError: the folder does not exist, or no longer.
             ModelError: the folder was damaged.
         """
         folder = self._folder / champion.folder
         lock = _locked(folder / _ABOUT, fcntl.LOCK_SH)
         if lock is None:
-            raise FileNotFoundError(folder)  # it is being removed
+            raise FileNotFoundError(folder)  # the folder is being removed
         if not self.has(champion):
             lock.close()
-            raise FileNotFoundError(folder)  # it was, meanwhile
+            raise FileNotFoundError(folder)  # the folder was removed meanwhile
         try:
             model = load_unpacked(folder)
             _check(model, champion)
@@ -157,7 +157,9 @@ class ModelStore:
         return model, lock
 
     def tidy(self, keep: Champion | None) -> list[str]:
-        """Remove models that nobody uses, but one, and what killed processes left; the leader does.
+        """Remove models that no process uses, except ``keep``, and what killed processes left behind.
+
+        Only the leader calls this.
 
         Returns:
             The names of the removed folders.
@@ -171,7 +173,7 @@ class ModelStore:
         return sorted(removed)
 
     def _remove(self, folder: Path) -> bool:
-        """Remove a folder unless somebody uses it."""
+        """Remove a folder unless a process uses it; whether it was removed."""
         try:
             lock = _locked(folder / _ABOUT, fcntl.LOCK_EX)
         except FileNotFoundError:
@@ -184,7 +186,7 @@ class ModelStore:
         return True
 
     def _throw_away(self, folder: Path) -> None:
-        """Remove a folder: at once for others, who have mapped it keep what they have."""
+        """Remove a folder in one step; processes that have mapped its files keep them."""
         with self.workspace() as workspace, contextlib.suppress(FileNotFoundError):
             folder.rename(workspace / folder.name)
 
@@ -196,10 +198,10 @@ def _check(model: Model, champion: Champion) -> None:
 
 
 def _locked(path: Path, kind: int, *, create: bool = False) -> IO[bytes] | None:
-    """The open file with a lock; None: somebody else has one that excludes it.
+    """Open a file and lock it; None: another process's lock excludes this one.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     file = path.open("ab" if create else "rb")
     try:

@@ -1,4 +1,4 @@
-"""A reply's recommendations from what is served and someone's films. No I/O."""
+"""Make a reply's recommendations from the model, the catalogue and a user's films. No I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dataflix_recommender import (
     votes,
 )
 
-#: The last of so many places is for a film that nobody has rated, where its kind suits the user.
+#: The last of every so many places is for a film that nobody has rated, if films of its kind suit the user.
 NEW_EVERY = 10
 _STARS_DIGITS, _SCORE_DIGITS = 2, 6
 _TAG_BYTES = 12
@@ -33,14 +33,14 @@ _TAG_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for.
+    """What a request for recommendations asks for.
 
     Attributes:
         count: how many films at most.
-        genre: of which genre, in any case; empty: of any.
+        genre: only films of this genre, in upper or lower case; empty: of any genre.
         unwatched: only films that the user has not watched.
         exclude: ids of films to leave out, rising.
-        diversity: how much it counts that films are unlike each other, from 0 to 1.
+        diversity: how much weight differences between the films have, from 0 to 1.
     """
 
     count: int
@@ -51,7 +51,7 @@ class Query:
 
 
 def make_reply(serving: Serving, user: UserFilms, query: Query) -> dict[str, Any]:
-    """The reply's items, what they are based on, and how they were found."""
+    """Make the reply without user and model: its items, what they are based on, and the strategy."""
     if serving.served is None:
         return {
             "items": _popular(serving, user, query),
@@ -62,7 +62,7 @@ def make_reply(serving: Serving, user: UserFilms, query: Query) -> dict[str, Any
 
 
 def entity_tag(serving: Serving, user: UserFilms, query: Query) -> str:
-    """Equal for replies that recommend the same for the same reasons; for the header ``ETag``."""
+    """The header ``ETag`` of a reply: a digest of everything that its recommendations depend on."""
     served = serving.served
     parts = (
         served and (served.champion.version, served.champion.digest, serving.source),
@@ -77,7 +77,7 @@ def entity_tag(serving: Serving, user: UserFilms, query: Query) -> str:
 
 
 def _popular_state(serving: Serving, user: UserFilms, query: Query) -> object:
-    """What a reply of popular films depends on: their head, or of a genre's films perhaps the whole list."""
+    """The part of the popular films on which a reply depends: with a genre, perhaps the whole list."""
     hidden = len(user.watched) + len(user.dismissed) + len(query.exclude)
     return serving.popular_state if query.genre else serving.popular[: query.count + hidden]
 
@@ -124,7 +124,7 @@ def _hidden(user: UserFilms, query: Query) -> NDArray[np.int64]:
 
 
 def _ratings(serving: Serving, user: UserFilms) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The user's ratings, but for films of which the model knows another under the same id."""
+    """The user's ratings, except of films whose id belonged to another film when the model was trained."""
     if serving.replaced is None:
         return user.rated, user.stars
     kept = ~np.isin(user.rated, serving.replaced)
@@ -146,13 +146,13 @@ def _popular(serving: Serving, user: UserFilms, query: Query) -> list[dict[str, 
 
 
 def _unranked(serving: Serving, user: UserFilms, query: Query, count: int) -> list[dict[str, Any]]:
-    """Films that the model says nothing about, the newest first: without stars, score and reason."""
+    """Films that the model does not know, the newest first: without stars, score and reasons."""
     fitting = filter(_chosen(serving, user, query), serving.rest)
     return [_item(serving, movie_id, None, None, None, new=True) for movie_id in islice(fitting, count)]
 
 
 def _chosen(serving: Serving, user: UserFilms, query: Query) -> Callable[[int], bool]:
-    """Whether a film is in the catalogue, of the genre that is asked for, and not hidden."""
+    """A function that says whether a film is in the catalogue, of the requested genre, and not hidden."""
     hidden = set(_hidden(user, query).tolist())
     genre = genre_key(query.genre)
 

@@ -1,4 +1,4 @@
-"""The leader's thread: what the registry names as champion is put on the disk."""
+"""The leader's thread, which asks MLflow's registry for the champion and stores it on the disk."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ POLL_SECONDS = 1.0
 _ANSWER_SECONDS, _PART_SECONDS = 2.0, 10.0
 #: How many times in a row the registry may fail to answer before it is called silent.
 _PATIENCE = 5
-#: How soon a model that could not be had or used is tried again.
+#: How soon a model that could not be fetched or used is tried again.
 _AGAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What could not be put on the disk, and when to try again (by the monotonic clock)."""
+    """A version that could not be stored on the disk, and when to try again (by the monotonic clock)."""
 
     version: mlflow.Version
     again: float
 
 
 class RegistryWatcher:
-    """Asks the registry again and again, while this process leads."""
+    """Asks the registry for the champion every second, while this process is the leader."""
 
     def __init__(self, settings: Settings, store: ModelStore, metrics: ModelMetrics) -> None:
         self._settings = settings
         self._store = store
         self._metrics = metrics
-        self._unanswered = _PATIENCE - 1  # at first one is enough: nothing is known yet
+        self._unanswered = _PATIENCE - 1  # at the start one failure is enough, since nothing is known yet
         self._failed: _Failed | None = None
 
     def run(self, stopped: threading.Event) -> None:
-        """Watch until it is stopped; goes on after any fault."""
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each request at level INFO
+        """Watch the registry until ``stopped`` is set; a fault does not end the watch."""
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request at level INFO
         with mlflow.open_registry(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
                     if self._store.lead():
                         self.look(client)
-                except Exception as fault:  # noqa: BLE001 - the thread must not end; what comes next may work
+                except Exception as fault:  # noqa: BLE001 - the thread must not end; the next attempt may work
                     self._metrics.failed("watch")
                     log.error("watching the registry failed", kind=type(fault).__name__, why=str(fault))  # noqa: TRY400
                 stopped.wait(POLL_SECONDS)
 
     def look(self, client: httpx.Client) -> None:
-        """Ask once, and do what is to be done."""
+        """Ask once: store a new champion, write the note for the other processes, and remove old models."""
         before = self._store.note()
         try:
             named = mlflow.ask(client)
-        except (httpx.HTTPError, LookupError) as fault:  # away, or another server
+        except (httpx.HTTPError, LookupError) as fault:  # no answer, or not MLflow's
             self._unanswered += 1
             if self._unanswered >= _PATIENCE:
                 self._say(before, before.model_copy(update={"registry": "silent"}), why=type(fault).__name__)
@@ -79,7 +79,7 @@ class RegistryWatcher:
         self._store.tidy(self._store.note().champion)
 
     def _fetched(self, client: httpx.Client, named: mlflow.Version, before: Note) -> Note:
-        """What is to be noted once the named version is on the disk, or cannot be."""
+        """Store the named version on the disk if it is not there, and return the note about the outcome."""
         try:
             champion = _champion(named)
             if not self._store.has(champion):
@@ -114,10 +114,10 @@ class RegistryWatcher:
 
 
 def _champion(version: mlflow.Version) -> Champion:
-    """What a registered version is to us.
+    """The champion that a registered version describes.
 
     Raises:
-        ModelError: it was not registered by our training.
+        ModelError: it is not ready, or was not registered by Dataflix's training.
     """
     digest = version.tags.get(MODEL_DIGEST_TAG)
     if version.status != "READY" or not digest:
@@ -134,7 +134,7 @@ def _champion(version: mlflow.Version) -> Champion:
 
 
 def _figure(name: str, text: str) -> float | None:
-    """A tag's value, if it is one of the training's figures."""
+    """A tag's value as a number, if the tag is one of the training's scores."""
     if name.startswith(("dataflix.", "mlflow.")):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What one process serves at one moment: a model and the catalogue, and no mixture of two."""
+"""The state from which a process serves recommendations: one model with one state of the catalogue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.model_store import Champion
 from dataflix_recommender import Fit, Model, fit, identities
 
-#: Two kilobytes each.
+#: How many replies are kept; each has about two kilobytes.
 MOST_REPLIES = 1000
 _STATE_BYTES = 12
 
@@ -31,7 +31,7 @@ class Served:
 
 
 class Made(NamedTuple):
-    """A reply but for what it says about the model; its tag, and the films that it names."""
+    """A finished reply without its part about the model, its entity tag, and ids of all films in it."""
 
     tag: str
     body: bytes
@@ -40,22 +40,22 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Serving:
-    """What replies are made of: never changed, replaced as a whole.
+    """The model and the catalogue from which replies are made; replaced as a whole when one of them changes.
 
     Attributes:
         films: the catalogue.
-        served: the model; None: there is none, or it is of another catalogue.
-        source: whether the registry names this model now, or the disk only has it.
+        served: the model; None: there is none, or it belongs to another catalogue.
+        source: whether the registry names this model as champion now, or only the disk has it.
         present: (I,) which of the model's films may be shown: the catalogue has them, and they are still the
-            films that the model has learnt about; None: all.
-        genres: (I,) for each genre, by its :func:`genre_key`, which of the model's films are of it.
-        replaced: ids under which the catalogue now has other films than the model knows, rising.
-        rest: ids of the films that the model says nothing about, the newest first: they follow its own.
-        unfit: why the model that is at hand is not served; empty: it is, or there is none.
-        popular: ids and scores, best first; for when there is no model.
-        popular_state: equal for equal lists of popular films.
-        replies: the last one to each request, with its entity tag, which stands for all that it depends on;
-            whoever asks again while that is the same gets it without computation.
+            films that the model was trained with; None: all.
+        genres: (I,) for each genre, by its :func:`genre_key`, which of the model's films have it.
+        replaced: ids that belong to another film now than when the model was trained, rising.
+        rest: ids of the films that the model does not know, the newest first: they follow the model's own.
+        unfit: why the present model is not served; empty: it is served, or there is none.
+        popular: ids and scores of popular films, best first; used without a model.
+        popular_state: a digest of the list of popular films.
+        replies: the last reply to each request. If the same request comes again and the entity tag is
+            unchanged, the reply is sent again without computation.
     """
 
     films: Films
@@ -71,18 +71,18 @@ class Serving:
     replies: dict[Hashable, Made] = field(default_factory=dict)
 
     def remember(self, request: Hashable, reply: Made) -> None:
-        """Keep a reply, and not more than :data:`MOST_REPLIES`: then all are forgotten."""
+        """Keep a reply. Once there are :data:`MOST_REPLIES`, all earlier ones are dropped."""
         if len(self.replies) >= MOST_REPLIES:
             self.replies.clear()
         self.replies[request] = reply
 
     def with_popular(self, popular: Sequence[tuple[int, float]]) -> Serving:
-        """The same with another list of popular films."""
+        """A copy with another list of popular films."""
         state = hashlib.blake2b(repr(popular).encode(), digest_size=_STATE_BYTES).hexdigest()
         return replace(self, popular=popular, popular_state=state, replies={})
 
     def without(self, gone: Collection[int]) -> Serving:
-        """The same without films that have been deleted since the catalogue was read."""
+        """A copy without films that have been deleted since the catalogue was read."""
         films = Films(
             hash((self.films.version, *sorted(gone))),
             {movie_id: film for movie_id, film in self.films.by_id.items() if movie_id not in gone},
@@ -97,7 +97,7 @@ class Serving:
 
 
 def combine(films: Films, served: Served, source: Source) -> Serving:
-    """Put a model and the catalogue together; without the model, if it is of another catalogue."""
+    """Combine a model with the catalogue; the model is left out if it belongs to another catalogue."""
     model = served.model
     item_ids = model.item_ids.tolist()
     found = fit(model, *identities(_identity(films, item) for item in item_ids))

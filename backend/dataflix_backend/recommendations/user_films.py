@@ -1,6 +1,6 @@
-"""What someone has watched, rated and dismissed, as PostgreSQL has it now: one statement, one moment.
+"""Read which films a user has watched, rated and dismissed, in one statement, so that all fits together.
 
-The same statement looks whether the films that are about to be shown are still there.
+The same statement also checks whether the films that the reply will probably show still exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from dataflix_backend.recommendations.catalogue import GONE
 
-#: Arrays in PostgreSQL's binary form: NumPy reads them, and nothing is made for each film in Python.
+#: It gives arrays in PostgreSQL's binary form, which NumPy reads without a Python object for each film.
 _FILMS = f"""
 SELECT array_send(ARRAY(SELECT movie_id::int8 FROM watched_movies w WHERE w.user_id = u.user_id
                         ORDER BY movie_id)),
@@ -28,24 +28,25 @@ SELECT array_send(ARRAY(SELECT movie_id::int8 FROM watched_movies w WHERE w.user
 FROM users u
 WHERE u.user_id = %(user)s
 """
-#: Bytes before the first element: dimensions, flags, type; then length and lower bound, unless empty.
+#: Bytes before the first element: dimensions, flags and type, then length and lower bound; an empty array
+#: lacks the last two.
 _HEADER, _EMPTY_HEADER = 20, 12
-#: An element: its length in bytes, then its value, the highest byte first.
+#: The form of an element: its length in bytes, then its value, the highest byte first.
 BIGINTS = np.dtype([("bytes", ">i4"), ("value", ">i8")])
 SMALLINTS = np.dtype([("bytes", ">i4"), ("value", ">i2")])
 
 
 @dataclass(frozen=True, slots=True)
 class UserFilms:
-    """Someone's films.
+    """A user's films.
 
     Attributes:
-        user_id: who.
-        watched: ids, rising.
-        rated: ids, rising.
-        stars: of those rated.
-        dismissed: ids of films that are of no interest, rising.
-        state: equal for equal films and ratings.
+        user_id: the user.
+        watched: ids of watched films, rising.
+        rated: ids of rated films, rising.
+        stars: the ratings of these.
+        dismissed: ids of dismissed films, rising.
+        state: bytes that differ whenever films or ratings do.
     """
 
     user_id: int
@@ -59,11 +60,11 @@ class UserFilms:
 def read_user_films(
     connection: Connection[TupleRow], user_id: int, shown: Sequence[int] = ()
 ) -> tuple[UserFilms, set[int]] | None:
-    """Someone's films, and which of ``shown`` have been deleted; None: there is no such user.
+    """Read a user's films, and which of ``shown`` have been deleted; None: there is no such user.
 
     Args:
-        connection: where to ask.
-        user_id: who.
+        connection: to PostgreSQL.
+        user_id: the user.
         shown: films that the reply will probably name.
     """
     parameters = {"user": user_id, "shown": list(shown)}
@@ -83,10 +84,10 @@ def read_user_films(
 
 
 def numbers(sent: bytes, element: np.dtype[Any]) -> NDArray[Any]:
-    """The elements of an array without NULLs, in PostgreSQL's binary form.
+    """The elements of an array in PostgreSQL's binary form, which must hold no NULL.
 
     Args:
-        sent: what ``array_send`` gave.
+        sent: the result of ``array_send``.
         element: :data:`BIGINTS` or :data:`SMALLINTS`.
     """
     if len(sent) <= _EMPTY_HEADER:

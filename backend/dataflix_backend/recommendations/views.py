@@ -1,4 +1,4 @@
-"""The paths and their schemas: what to watch next, what is like a film, which model says so."""
+"""The paths of recommendations, of similar films and of the model in service, and their schemas."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from dataflix_recommender import Model, similar
 recommendations = APIBlueprint("recommendations", __name__)
 
 _JSON = "application/json"
-#: A reply may be kept, and must be asked for again each time: with its tag, nothing is computed where this
-#: process still has it at hand.
+#: A client may keep a reply, but must ask again each time. It then sends the reply's tag, and gets a short
+#: 304 if nothing has changed.
 _CACHE = "private, no-cache"
 
 
@@ -213,7 +213,7 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
     headers = {"ETag": f'W/"{reply.tag}"', "Cache-Control": _CACHE}
     if request.if_none_match.contains_weak(reply.tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    # the model's age is not for keeping
+    # added last, since the model's age changes and the kept body must not have it
     body = b'%s,"model":%s}' % (reply.body[:-1], orjson.dumps(about(serving)))
     return Response(body, headers=headers, content_type=_JSON)
 
@@ -273,13 +273,13 @@ def _shown(serving: Serving) -> dict[str, Any] | None:
 
 
 def _ids(listed: str) -> tuple[int, ...]:
-    """The ids in a list, rising. Numbers outside of the range of ids are left out: no film has them."""
+    """The ids in a list with commas, rising. Numbers that cannot be ids are left out."""
     numbers = {int(one) for one in listed.split(",") if one}
     return tuple(sorted(one for one in numbers if LEAST_ID <= one <= MOST_ID))
 
 
 def _hidden(connection: Connection[TupleRow], user_id: int | None) -> NDArray[np.int64]:
-    """What a user has watched or dismissed; nothing, where no user is asked about."""
+    """Ids of the films that a user has watched or dismissed; none without a user."""
     if user_id is None:
         return np.empty(0, np.int64)
     found = read_user_films(connection, user_id)
@@ -291,7 +291,7 @@ def _hidden(connection: Connection[TupleRow], user_id: int | None) -> NDArray[np
 def _scores_alike(
     serving: Serving, model: Model, movie_id: int, count: int, hidden: NDArray[np.int64]
 ) -> dict[int, float]:
-    """The films like one, of those that may be shown: scores by id, best first."""
+    """Scores of the films that are similar to a film and may be shown, by id, best first."""
     found = similar(model, movie_id, len(model.item_ids))
     kept = ~np.isin(found.item_ids, hidden)
     if serving.present is not None:
@@ -301,7 +301,7 @@ def _scores_alike(
 
 
 def _reply(serving: Serving, user: UserFilms, query: Query) -> Made:
-    """The reply; made, unless it is at hand."""
+    """The reply: the kept one if it is still valid, otherwise a new one."""
     request = (user.user_id, query)
     tag = entity_tag(serving, user, query)
     kept = serving.replies.get(request)
@@ -312,7 +312,7 @@ def _reply(serving: Serving, user: UserFilms, query: Query) -> Made:
 
 
 def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
-    """Not written by its schema, which would check every field again."""
+    """Make a reply. Its JSON is not written by the schema, which would check every field again."""
     started = time.perf_counter()
     found = make_reply(serving, user, query)
     shown = {one["movie_id"] for one in found["items"]}

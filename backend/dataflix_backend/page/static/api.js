@@ -1,9 +1,9 @@
-// The API: JSON in and out, its problem documents as errors, its token where it wants one.
+// Calls of the API: sends and reads JSON, throws problem documents as errors, and sends the token if there is one.
 
 const SESSION_TOKEN = "dataflix-token";
 const PATIENCE = 15_000;
 
-/** What the API answered instead: `status` (0: nothing), `detail` says what to do, `fields` what is wrong. */
+/** A failed call: `status` (0: no answer), a message that says what to do, and in `fields` what is wrong with each. */
 export class Problem extends Error {
   constructor(status, title, detail, fields = {}) {
     super(detail || title);
@@ -13,7 +13,7 @@ export class Problem extends Error {
 
 let askForToken = async () => false;
 
-/** Have somebody asked for the token when the API wants one; resolves to whether there is one now. */
+/** Set the function that asks the user for the token; it resolves to whether there is a new one to try. */
 export function onTokenWanted(ask) {
   askForToken = ask;
 }
@@ -28,7 +28,7 @@ export const get = (path, parameters = {}, signal = undefined) => {
   return send("GET", query ? `${path}?${query}` : path, { signal });
 };
 
-/** A write has a key of its own: sent again after a broken connection, it is not done again. */
+/** Send a write, and once more if there is no answer: its Idempotency-Key makes the API do it only once. */
 export const post = (path, body) => {
   const options = { body: written(body), key: randomKey() };
   return send("POST", path, options).catch((problem) => {
@@ -53,7 +53,7 @@ async function send(method, path, options) {
     if (options.signal?.aborted) throw fault;
     throw new Problem(0, "The API does not answer", "Is the backend up? bin/dataflix-status says so.");
   }
-  // another request may have asked for the token meanwhile
+  // another request may have got a new token from the user meanwhile
   if (answer.status === 401 && (token() !== used || (await askForToken(used !== null)))) return send(method, path, options);
   if (!answer.ok) throw await problemOf(answer);
   return answer.status === 204 ? null : read(await answer.text());
@@ -88,7 +88,7 @@ async function problemOf(answer) {
 /** What is wrong with each field that was sent. */
 const fields = ({ errors = {} }) => Object.assign({}, ...Object.values(errors));
 
-// crypto.randomUUID is for secure origins only, and this page is also served over plain HTTP
+// crypto.randomUUID works on secure origins only, and this page is also served over plain HTTP
 function randomKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// Elements without HTML: whatever comes from the API becomes text, and nothing else.
+// Makes elements without writing HTML, so that values from the API are always shown as text.
 
 /** An element with properties, attributes (`attributes`), and children: elements, or text. */
 export function element(name, properties = {}, ...children) {
@@ -15,7 +15,7 @@ export const byId = (id) => document.getElementById(id);
 /** A title with its year. */
 export const titled = (film) => (film.release_year ? `${film.title} (${film.release_year})` : film.title);
 
-/** A function that is called once, when it has not been asked for so many milliseconds. */
+/** A function that runs `work` once there have been no further calls for so many milliseconds. */
 export function calmed(milliseconds, work) {
   let timer = 0;
   return (...values) => {
@@ -43,6 +43,6 @@ export function ago(moment, now = Date.now()) {
   return "";
 }
 
-/** A whole number with its thousands apart. */
+/** A whole number with separated thousands, and the noun in singular or plural. */
 export const counted = (number, one, many = `${one}s`) =>
   `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

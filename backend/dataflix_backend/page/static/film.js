@@ -1,11 +1,11 @@
-// One film: what it is, what everybody thinks of it, and what the user does.
+// Shows one film: its title and genres, everybody's rating, and the buttons to rate it or mark it as watched.
 
 import { byId, counted, element, titled } from "./dom.js";
 import { guarded } from "./messages.js";
 import { givenStars, shownStars } from "./stars.js";
 import { changes, currentUser, opinionOf, rate, watch } from "./store.js";
 
-/** A list item of a film; `more` goes below its title. It follows what the user does until it is taken away. */
+/** A list item of a film; `more` goes below its genres. It follows the user's ratings until it is removed. */
 export function filmItem(film, ...more) {
   const controls = opinionControls(film);
   const item = element(
@@ -24,7 +24,7 @@ export function filmItem(film, ...more) {
   return item;
 }
 
-/** What everybody thinks. */
+/** The mean of everybody's ratings. */
 export function opinionOfAll(film) {
   if (film.rating_mean === null) return element("p", { className: "quiet mean", textContent: "not rated yet" });
   const mean = film.rating_mean.toFixed(1);
@@ -78,7 +78,7 @@ function opinionControls(film) {
   return box;
 }
 
-/** Do what the user wants, if somebody is here; then show what is true, whatever came of it. */
+/** Do what the user wants, or have a user chosen first; then show the film's true state, also after a failure. */
 async function act(film, work, refresh) {
   if (!currentUser()) {
     refresh();

@@ -1,4 +1,4 @@
-// The catalogue: search as one types, and more of it.
+// The list of films: searches while the user types, and loads further pages.
 
 import { get } from "./api.js";
 import { byId, calmed, counted, element } from "./dom.js";
@@ -15,7 +15,7 @@ export function startFilms() {
   const finder = byId("finder");
   finder.addEventListener("submit", (event) => event.preventDefault());
   finder.q.addEventListener("input", () => {
-    // what was typed is best sorted by how well it fits, unless somebody wants it otherwise
+    // a text is sorted by how well it matches, unless the user has chosen another order
     if (finder.sort.value === "" || finder.sort.value === "popular") finder.sort.value = finder.q.value ? "" : "popular";
   });
   finder.addEventListener("input", calmed(TYPING_CALM, () => look()));
@@ -31,7 +31,7 @@ async function listGenres() {
   }
 }
 
-/** Find anew, or from a cursor on. */
+/** Search anew, or load the page of a cursor. */
 function look(cursor = "") {
   looking.abort();
   looking = new AbortController();

@@ -1,4 +1,4 @@
-// What the user may like, and what they have watched.
+// The section "For you": the user's recommendations, or the films that they have watched.
 
 import { get } from "./api.js";
 import { ago, byId, calmed, counted, element, titled } from "./dom.js";
@@ -75,7 +75,7 @@ async function showWatched(cursor) {
   byId("for-you-about").textContent = found.items.length || cursor ? "The newest first." : "Nothing yet: mark a film as watched.";
 }
 
-/** Put the items there, and keep the keyboard where it was: on the same film, or at the list's beginning. */
+/** Replace the items, and keep the keyboard's focus on the same film, or else on the first one. */
 function replace(items) {
   const picks = byId("picks");
   const focused = picks.contains(document.activeElement) ? document.activeElement : null;
@@ -107,7 +107,7 @@ function unrated({ new: isNew }) {
   return isNew ? element("p", { className: "because", textContent: "nobody has rated it yet" }) : null;
 }
 
-/** What a reply rests on, in a sentence. */
+/** A sentence that says which ratings and which model a reply is based on. */
 function basis({ based_on: { ratings, fresh_ratings: fresh }, strategy, model }) {
   const kind =
     strategy === "popular"

@@ -1,14 +1,14 @@
-// What went wrong, said once; and what changed, said to those who cannot see it.
+// Shows each problem once, and announces changes to screen readers.
 
 import { byId, element } from "./dom.js";
 
 const AGAIN = 5000;
 
-const problems = new Map(); // by what was tried
+const problems = new Map(); // by the key of the work that failed
 const attempts = new Map();
-const dismissed = new Set(); // until they are solved
+const dismissed = new Set(); // texts of problems that stay hidden until they are solved
 
-/** Do something; tell what goes wrong with it. Resolves to its value, or undefined. */
+/** Do some work, and show the problem if it fails. Resolves to the work's value, or undefined. */
 export async function guarded(key, work) {
   try {
     const value = await work();
@@ -23,7 +23,7 @@ export async function guarded(key, work) {
   }
 }
 
-/** The same, and again every few seconds while the API or its database is away, unless tried anew meanwhile. */
+/** Like `guarded`, and tries again every few seconds while the API or its database does not answer. */
 export async function insisted(key, work) {
   const attempt = (attempts.get(key) ?? 0) + 1;
   attempts.set(key, attempt);
@@ -37,7 +37,7 @@ export function announce(text) {
   byId("status").textContent = text;
 }
 
-/** What several things fail of is said once. */
+/** Show the problems; one that several works have in common is shown once. */
 function show() {
   const texts = new Map();
   for (const [key, problem] of problems) {

@@ -1,4 +1,4 @@
-// The page: films, what the user may like, and the pipeline behind it.
+// Starts the parts of the page: the token, recommendations, users, films, and the view of the pipeline.
 
 import { startFilms } from "./films.js";
 import { startForYou } from "./foryou.js";

@@ -1,4 +1,4 @@
-// The pipeline, as it is right now; asked again every two seconds while somebody can see it.
+// The live view of the pipeline, renewed every two seconds while the page is visible.
 
 import { get } from "./api.js";
 import { ago, byId, counted, element } from "./dom.js";
@@ -57,7 +57,7 @@ function show(view) {
   byId("links").replaceChildren(...Object.entries(view.links).map(link));
 }
 
-/** Whether MLflow's champion is what serves, in a few words. */
+/** A few words on whether the API serves MLflow's champion. */
 function championTold({ not_served: notServed }) {
   return notServed ? notServed.replace(/^champion version \d+, /, "").split(". ")[0] : "by MLflow";
 }
@@ -138,7 +138,7 @@ function quality({ trained_at: trained, metrics, source }) {
   return parts.join(", ");
 }
 
-/** The last two minutes as a line; the figure beside it says the same. */
+/** The changes a second of the last two minutes, as a line. */
 function sparkline() {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

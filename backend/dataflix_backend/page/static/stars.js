@@ -1,17 +1,18 @@
-// Stars: to look at, and to give. Those to give are a slider, which keyboards and screen readers know.
+// Draws stars: those of a rating that is only shown, and those by which the user rates. The latter have a slider,
+// which keyboards and screen readers can use.
 
 import { calmed, element } from "./dom.js";
 
 const KEYS_CALM = 700;
 
-/** Stars to look at. */
+/** Stars that are only shown. */
 export function shownStars(stars, label) {
   const made = element("span", { className: "stars", attributes: { role: "img", "aria-label": label } });
   fill(made, stars);
   return made;
 }
 
-/** Stars to give: `give(stars)` is called with 0.5 to 5, or 0 to take them back. `show(stars)` sets them. */
+/** Stars to rate with: they call `give(stars)` with 0.5 to 5, or with 0 to delete the rating. `show(stars)` sets them. */
 export function givenStars(title, give) {
   const look = element("span", { className: "stars", attributes: { "aria-hidden": "true" } });
   const input = element("input", {
@@ -46,7 +47,7 @@ export function givenStars(title, give) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") commit(Number(input.value));
   });
-  // the pointer means the half that it is over, which a slider's track would round away
+  // the pointer chooses the half star that it is over; the slider's own track would be less exact
   look.addEventListener("pointermove", (event) => {
     if (event.pointerType === "mouse") preview(under(event, look));
   });

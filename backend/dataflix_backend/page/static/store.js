@@ -1,20 +1,20 @@
-// Who is here, and what they have watched and rated: the one place that other parts look at.
+// The page's state: the current user, and the films that they have watched and rated.
 
 import { get, post, remove } from "./api.js";
 
 const REMEMBERED = "dataflix-user";
 const MOST_PAGES = 40;
 
-/** Tells `user` when somebody else is here, `opinion` when something was watched or rated. */
+/** Sends the event `user` when the current user changes, and `opinion` when their films or ratings do. */
 export const changes = new EventTarget();
 
 let user = null;
-let opinions = new Map(); // rating, or null for watched only, by film
+let opinions = new Map(); // by film: its rating, or null if it was only watched
 
 export const currentUser = () => user;
 export const opinionOf = (film) => opinions.get(film);
 
-/** Be somebody; null: nobody. */
+/** Set the current user; null: none. */
 export function enter(somebody) {
   user = somebody;
   opinions = new Map();
@@ -23,7 +23,7 @@ export function enter(somebody) {
   changes.dispatchEvent(new CustomEvent("user"));
 }
 
-/** Be who was here last time, if they still exist. */
+/** Make the user of the last visit the current one, if they still exist. */
 export async function enterAgain() {
   const id = localStorage.getItem(REMEMBERED);
   if (!/^-?\d+$/.test(id ?? "")) return;
@@ -35,7 +35,7 @@ export async function enterAgain() {
   }
 }
 
-/** Learn everything that the user has watched, a page at a time. */
+/** Load the list of films that the user has watched, a page at a time. */
 export async function loadOpinions() {
   const whose = user;
   let cursor = "";
@@ -63,7 +63,7 @@ export async function watch(film, watched) {
   tell(film);
 }
 
-/** `film`: the one that changed; null: all may have. */
+/** Send the event `opinion`; `film` is the one that changed, null if all may have. */
 function tell(film) {
   changes.dispatchEvent(new CustomEvent("opinion", { detail: film }));
 }

@@ -1,4 +1,4 @@
-// The API's token, asked for when the API wants it.
+// Asks the user for the API's token when the API requires one.
 
 import { onTokenWanted, setToken } from "./api.js";
 import { byId } from "./dom.js";
@@ -6,7 +6,7 @@ import { byId } from "./dom.js";
 let asking = null;
 let refused = false;
 
-/** Whoever closes the question without an answer is not asked again before the page is loaded again. */
+/** A user who closes the dialog without an answer is not asked again until the page is loaded again. */
 export function startToken() {
   onTokenWanted(async (wrong) => {
     if (refused) return false;
@@ -18,7 +18,7 @@ export function startToken() {
   });
 }
 
-/** Resolves to whether there is a token to try; many requests may wait for one answer. */
+/** Open the dialog; resolves to whether there is a token to try. */
 function ask(wrong) {
   const dialog = byId("token");
   const form = byId("token-form");

@@ -1,4 +1,4 @@
-// Who is here: pick somebody, or be new.
+// The dialog in which the user is chosen, or a new one is made.
 
 import { get, post } from "./api.js";
 import { byId, calmed, counted, element } from "./dom.js";
