@@ -1,1 +1,1 @@
-"""Checks the running stack end to end, and follows one row through it."""
+"""Programs that check the running stack end to end, follow a row through it, and show its state."""

@@ -1,4 +1,4 @@
-"""Check the API as a user sees it: join, find a film, rate it, get recommendations, and be erased."""
+"""Check the API as a user would use it: create a user, find and rate a film, get recommendations, erase."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from dataflix_contract import Settings
 
 _SECONDS = 15
-#: The backend looks for a new champion every few seconds, and loads it.
+#: How long to wait until the API serves a new champion.
 _SWAP_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _STARS = 4.5
 
 
 def check_api(settings: Settings, *, batch: bool) -> Iterator[CheckResult]:
-    """Check the API with a canary, which is deleted at the end, whatever happens.
+    """Check the API with a canary user, who is deleted at the end in any case.
 
     Args:
         settings: the stack's settings.
-        batch: whether to run the daily batch while the person is there, and to wait for the new champion.
+        batch: whether to run the daily batch while the canary exists, and to wait for the new champion.
     """
     canary = Canary()
     with (
@@ -90,7 +90,7 @@ def _finds_and_rates(api: httpx.Client, follower: Follower, user_id: int) -> Ite
 def _dismisses(
     api: httpx.Client, follower: Follower, user_id: int, film: dict[str, Any]
 ) -> Iterator[CheckResult]:
-    """The film that is recommended first is of no interest: it is not recommended again."""
+    """Dismiss the film that is recommended first, and check that it is not recommended again."""
     row = {"user_id": user_id, "movie_id": film["movie_id"]}
     api.post("/dismissed", json=row).raise_for_status()
     yield _followed("api: film dismissed", follower, "dismissed_movies", row)
@@ -103,9 +103,9 @@ def _dismisses(
 
 
 def _found(api: httpx.Client, film: dict[str, Any]) -> tuple[bool, str]:
-    """The film, searched for with a letter less than its title has."""
+    """Whether the film is found by its title with one letter missing."""
     title = str(film["title"])
-    typed = title[:2] + title[3:] if len(title) > 4 else title  # noqa: PLR2004 - short titles: as they are
+    typed = title[:2] + title[3:] if len(title) > 4 else title  # noqa: PLR2004 - short titles are left as they are
     items = api.get("/movies", params={"q": typed, "limit": 20}).raise_for_status().json()["items"]
     if any(one["movie_id"] == film["movie_id"] for one in items):
         return True, f"{typed!r} finds {title!r}"
@@ -125,7 +125,7 @@ def _recommended(api: httpx.Client, user_id: int) -> dict[str, Any]:
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any], film: dict[str, Any]) -> tuple[bool, str]:
-    """The rating is known at once; the film itself is no longer recommended."""
+    """Whether recommendations reflect the rating at once, and no longer contain the rated film."""
     first, then = ([one["movie_id"] for one in answer["items"]] for answer in (before, after))
     if film["movie_id"] in then:
         return False, f"{film['title']!r} was just rated, and is recommended all the same"
@@ -154,7 +154,7 @@ def _champion(settings: Settings, api: httpx.Client) -> tuple[bool, str]:
 
 
 def _erased(api: httpx.Client, warehouse: Client, user_id: int) -> tuple[bool, str]:
-    """Gone from the API at once, and from every table of the warehouse as soon as the stream has it."""
+    """Erase the user; they must be gone from the API at once, and from the warehouse within seconds."""
     api.delete(f"/users/{user_id}").raise_for_status()
     deadline = time.monotonic() + _SECONDS
     for path in (f"/users/{user_id}", f"/recommendations/{user_id}"):

@@ -1,4 +1,4 @@
-"""The daily batch, checked: trigger it, watch it, and look for a canary in everything that it makes."""
+"""Check the daily batch: run it, watch its tasks, and look for a canary user in everything that it makes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from dataflix_checker.canary import Canary
     from dataflix_contract import Settings
 
-#: Where the outcome of the batch's runs is kept in ClickHouse.
+#: The table in ClickHouse with the outcome of each run of the batch.
 _RUNS_TABLE = "ops.pipeline_runs"
 _MARTS = ("users", "movies", "ratings", "user_movie_matrix")
 _FAULTS = ("missing", "different", "ghosts")
 
 
 def check_batch(settings: Settings, canary: Canary, user_id: int, stars: float) -> Iterator[CheckResult]:
-    """Trigger ``elt_pipeline`` and follow it to its end; then check what it made.
+    """Run the DAG ``elt_pipeline`` to its end; then check reconciliation, dbt, marts, model and privacy.
 
     Args:
         settings: the stack's settings.
-        canary: somebody whose name and address must not turn up.
+        canary: the user whose name and address must not be found behind the masker.
         user_id: the canary's id.
-        stars: the one rating that the canary has given.
+        stars: the only rating that the canary has given.
     """
     try:
         run_id = airflow.trigger(settings)
@@ -55,7 +55,7 @@ def check_batch(settings: Settings, canary: Canary, user_id: int, stars: float) 
 
 
 def read_outcome(settings: Settings, run_id: str) -> dict[str, Any] | None:
-    """What the run's summary kept in ClickHouse, ``details`` unpacked; None: nothing (yet)."""
+    """The run's row in ClickHouse, with ``details`` parsed; None: there is none, or not yet."""
     warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
     try:
         found = warehouse.query(
@@ -71,12 +71,12 @@ def read_outcome(settings: Settings, run_id: str) -> dict[str, Any] | None:
 
 
 def _number(value: Any) -> Any:
-    """The value; a figure that was never measured is NaN in ClickHouse, and nothing in JSON."""
+    """The value, with None for NaN: ClickHouse keeps NaN for a figure that was not measured."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _watched(settings: Settings, run_id: str) -> Iterator[CheckResult]:
-    """A finding for each task that ended, and one for the whole run."""
+    """Wait for the run; yield a result for each task that ended, and one for the whole run."""
     for task in airflow.wait(settings, run_id):
         if task.state in {"success", "failed", "upstream_failed"}:
             tries = f", {task.attempt} tries" if task.attempt > 1 else ""

@@ -1,7 +1,7 @@
-"""The canary: a user who can be recognised anywhere, and the changes that the checks make with it.
+"""The canary: a test user with a unique name, and the changes that the checks make with it.
 
-The canary rates a film, changes the rating and its name, takes the rating back, and is deleted. Its bytes
-are looked for in everything that lies behind the masker.
+The canary rates a film, changes the rating and its own name, deletes the rating, and is deleted. Meanwhile
+everything behind the masker is searched for its name and address, which must not be found there.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _WATCH_AND_RATE: LiteralString = (
 #: Every topic that must not hold personal data.
 MASKED_TOPICS = [*(table.masked_topic for table in tables().values()), DEAD_LETTER_TOPIC, DRIFT_TOPIC]
 
-#: How long to wait for a next message.
+#: How long to wait for the next message.
 _PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Canary:
-    """A user that can be recognised wherever a byte of it turns up.
+    """A user whose name and address can be recognised wherever they appear.
 
     Attributes:
-        marker: letters and digits that occur nowhere else; part of the name and address.
+        marker: letters and digits that occur nowhere else; part of the name and of the address.
     """
 
     marker: str = field(default_factory=lambda: f"canary{secrets.token_hex(8)}")
@@ -60,7 +60,7 @@ class Canary:
 
 @dataclass(frozen=True)
 class Step:
-    """One change: what it is called, the row that it changes, and the statement that does it."""
+    """One change: its title, the row that it changes, and the SQL statement that makes it."""
 
     title: str
     table: Table
@@ -70,7 +70,7 @@ class Step:
 
 
 def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
-    """The changes in their order, after the canary's user exists."""
+    """The changes to make in this order, once the canary's user exists."""
     users, ratings = tables()["users"], tables()["ratings"]
     user = {"user_id": user_id}
     rating = {"user_id": user_id, "movie_id": movie_id}
@@ -110,12 +110,12 @@ def steps(canary: Canary, user_id: int, movie_id: int) -> list[Step]:
 def play_canary(
     canary: Canary, settings: Settings, source: psycopg.Connection, warehouse: Client
 ) -> Iterator[tuple[str, RowTrace]]:
-    """Make each change in turn; yield its title and its trace at each stage.
+    """Make one change after the other; yield each change's title with its trace at each stage.
 
-    The canary and whatever belongs to it is deleted at the end, whatever happens.
+    The canary and everything that belongs to it is deleted at the end in any case.
 
     Raises:
-        Fault: a change did not arrive; no further one is made.
+        Fault: a change did not arrive; no further changes are made.
     """
     users, ratings = tables()["users"], tables()["ratings"]
     with following(settings, warehouse, users, ratings) as follower, _film(source) as movie_id:
@@ -147,7 +147,7 @@ def _insert_user(source: psycopg.Connection, canary: Canary) -> int:
 
 @contextmanager
 def _film(source: psycopg.Connection) -> Iterator[int]:
-    """Any film's id; an empty catalogue lends one meanwhile."""
+    """The id of some film; if there is none, one is inserted and deleted at the end."""
     row = source.execute("SELECT movie_id FROM movies ORDER BY movie_id LIMIT 1").fetchone()
     if row is not None:
         yield int(row[0])
@@ -167,8 +167,8 @@ def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) ->
 
     Args:
         marker: the text to look for, in keys, values and headers.
-        consumer: a consumer that may be assigned anew.
-        since: the positions to read from, or ``OFFSET_BEGINNING``; it is read up to the present end.
+        consumer: a consumer whose assignment may be replaced.
+        since: the positions to read from, or ``OFFSET_BEGINNING``; topics are read to their present ends.
     """
     needle = marker.encode()
     for message in kafka.read_to_end(consumer, since, _PATIENCE_SECONDS):
@@ -178,7 +178,7 @@ def topics_with(marker: str, consumer: Consumer, since: list[TopicPartition]) ->
 
 
 def warehouse_tables_with(marker: str, warehouse: Client) -> Iterator[str]:
-    """Yield ``database.table`` of each table of ours in ClickHouse with a row that holds the marker."""
+    """Yield ``database.table`` of each of ClickHouse's tables, except its own, that holds the marker."""
     found = warehouse.query(
         "SELECT database, name FROM system.tables WHERE database NOT IN ('system', 'default')"
         " AND engine LIKE '%MergeTree'"

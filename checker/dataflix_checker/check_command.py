@@ -1,4 +1,4 @@
-"""``dataflix-check``: is everything up, and does a row travel all the way, masked?"""
+"""The program ``dataflix-check``: checks that every server runs, and that rows arrive masked."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def check(
 ) -> None:
     """Check every server, and follow a canary user and rating through the whole pipeline.
 
-    The canary is inserted, changed and deleted; each change is followed from its commit
-    to the warehouse. Then a person joins through the API, finds a film, rates it and is recommended
-    others; the daily batch is run and the person looked for in the marts; the new champion is served;
-    the person is erased, everywhere. Nothing of it stays. Exit code 0: all is well; 1: not.
+    The canary is inserted, changed and deleted, and each change is followed from its commit
+    to the warehouse. Then a second canary is created through the API, finds a film, rates it and gets
+    recommendations; the daily batch is run, and its marts and its new model are checked; the canary is
+    erased everywhere. Nothing of it remains. Exit code 0: all checks passed; 1: a check failed.
     """
     with program_settings(describe) as settings:
         findings = _check_everything(settings, batch=batch)
@@ -50,10 +50,10 @@ def check(
 
 
 def _check_everything(settings: Settings, *, batch: bool) -> Iterator[CheckResult]:
-    """Run every check in order, yielding each finding as soon as it is there.
+    """Run every check in order, and yield each result at once.
 
-    What follows the servers' own checks needs every server: it is left out, with a finding that says so,
-    when one is down. The profile ``core`` has neither API nor batch.
+    If a server is down, the checks after those of the servers are left out, and a result says so: they need
+    every server. The profile ``core`` has neither API nor batch.
     """
     down = False
     for finding in check_services(settings):
@@ -70,7 +70,7 @@ def _check_everything(settings: Settings, *, batch: bool) -> Iterator[CheckResul
 
 
 def _show(findings: Iterable[CheckResult]) -> list[CheckResult]:
-    """Print the table while it grows (at once at the end where there is no terminal)."""
+    """Print the results in a table that grows (without a terminal, it is printed once at the end)."""
     console = Console()
     table = Table("", "check", "captured", "masked", "queryable", "what was seen", box=None, pad_edge=False)
     for column in table.columns[2:5]:

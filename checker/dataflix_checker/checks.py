@@ -1,4 +1,4 @@
-"""The checks of servers and stream: each asks the running stack one question; no answer is a result, too."""
+"""The checks of servers and stream. Each check gives one result, also if a server does not answer."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from dataflix_clients.stack_status import read_capture, read_source
 from dataflix_contract import Settings, tables
 from dataflix_contract.terminal import first_line
 
-#: An idle slot holds at most what was written since the last heartbeat or so.
+#: The most WAL that the slot may hold. A healthy slot holds little more than was written since Debezium's
+#: last heartbeat.
 MAX_SLOT_BYTES = 256 * 1024 * 1024
 
-#: How long a group may take to commit; a restarted consumer on a busy machine needs its time.
+#: How long a consumer group may take to commit its offsets; after a restart, it takes long.
 _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-#: The name by which Kafka knows this program.
+#: The name of this program's consumer group.
 _GROUP = "dataflix-checker"
-#: The servers beyond the stream, by the names of their probes.
+#: The servers that only the profile ``full`` has, by the names of their probes.
 _FULL_SERVICES = (
     "backend",
     "kafka-ui",
@@ -51,13 +52,13 @@ _FULL_SERVICES = (
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        check: what was asked.
-        ok: whether all is well.
-        detail: what was seen; when not ok, what to do.
-        milliseconds: for a change that was followed: from its commit to each stage.
+        check: the check's name.
+        ok: whether it passed.
+        detail: what was seen; if it failed, also what to do.
+        milliseconds: for a change that was followed: the time from its commit to each stage.
     """
 
     check: str
@@ -67,7 +68,7 @@ class CheckResult:
 
 
 def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> CheckResult:
-    """The answer to a question; a server that does not answer is one."""
+    """Run a check; if a server does not answer, the check has failed."""
     try:
         ok, detail = question()
     except SERVER_ERRORS as fault:
@@ -90,7 +91,7 @@ def check_services(settings: Settings) -> Iterator[CheckResult]:
 
 
 def check_stream(settings: Settings) -> Iterator[CheckResult]:
-    """Follow a canary's changes through the pipeline, and look at what they leave on their way."""
+    """Follow a canary through the pipeline; then check for leaks, lag, errors, drift and the slot."""
     canary = Canary()
     consumer = kafka.open_consumer(settings, _GROUP)
     try:
@@ -177,7 +178,7 @@ def _no_leaks(
 
 def _lag(settings: Settings) -> tuple[bool, str]:
     deadline = time.monotonic() + _SETTLE_SECONDS
-    while True:  # groups commit their offsets a moment after the work
+    while True:  # groups commit their offsets a moment after they have read
         behind = {group: records for group, records in kafka.read_backlog(settings).lag.items() if records}
         if not behind:
             return True, "zero: every consumer group has read everything"
@@ -187,7 +188,7 @@ def _lag(settings: Settings) -> tuple[bool, str]:
 
 
 def _slot(settings: Settings) -> tuple[bool, str]:
-    """Whether Debezium reads the slot, and it advances."""
+    """Whether Debezium reads the slot, and the slot advances and holds little WAL."""
     capture = read_capture(settings)
     wrong = [finding.text for finding in faults(capture.findings) if finding.subject == SLOT_SUBJECT]
     if wrong or capture.slot is None:
@@ -197,13 +198,13 @@ def _slot(settings: Settings) -> tuple[bool, str]:
 
 
 def _source(settings: Settings) -> tuple[bool, str]:
-    """Whether everything that the contract wants is published as the contract has it."""
+    """Whether PostgreSQL publishes everything that the contract names, as it should."""
     wrong = read_capture(settings).faults
     return not wrong, "; ".join(wrong) or "publication, tables, columns and topics are fit to be captured"
 
 
 def _dead_letters(settings: Settings, before: int) -> tuple[bool, str]:
-    """Old letters are somebody's task, and no fault of the pipeline; new ones are."""
+    """Whether the canary's changes caused no dead letters; older ones are reported, but do not fail it."""
     now = kafka.read_backlog(settings).dead_letters
     if now > before:
         return False, f"{now - before:,} messages of ours were refused: dataflix-dlq list"
@@ -228,7 +229,7 @@ def _ingest_errors(settings: Settings, before: int) -> tuple[bool, str]:
 
 
 def _drift(settings: Settings) -> tuple[bool, str]:
-    """Columns that the contract does not know are not forwarded: safe, and somebody's task."""
+    """Report columns that the contract does not know. This is no failure: they are not forwarded."""
     found = read_source(settings).tables
     unknown = [
         f"{name}.{column}"

@@ -1,4 +1,4 @@
-"""``dataflix-containers``: what ``dataflix-status`` shows where the stack runs in containers."""
+"""The program ``dataflix-containers``: does the work of ``dataflix-status`` for a stack in containers."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 class ContainersError(Exception):
-    """The containers cannot be asked; the message says what to do."""
+    """The container engine did not give the containers' states; the message has its error."""
 
 
 @app.command()
 def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show every container and the pipeline's health; exit code 1 when something is not ready."""
+    """Show every container and the pipeline's health; exit code 1: something is not ready."""
     try:
         status = look(load_settings(), services)
     except (ContainersError, SettingsError) as fault:
@@ -51,7 +51,7 @@ def main(
 
 
 def services() -> list[ServiceStatus]:
-    """Every container of this checkout's stack that should be running, or that failed.
+    """The state of every container of this checkout's stack, except those that ended as they should.
 
     Raises:
         ContainersError: the engine does not answer.
@@ -70,12 +70,12 @@ def services() -> list[ServiceStatus]:
 
 
 def read_container(seen: Mapping[str, Any], used: str, now: datetime) -> ServiceStatus | None:
-    """A container as ``docker inspect`` shows it; nothing for one that has done its work.
+    """Read a container's state; None for one that ended with success, or ran a single command.
 
     Args:
-        seen: an element of what ``docker inspect`` prints.
-        used: its memory, as ``docker stats`` prints it: ``123.4MiB / 1GiB``.
-        now: to tell how long it has been running.
+        seen: the container's element in the output of ``docker inspect``.
+        used: its memory in the output of ``docker stats``, such as ``123.4MiB / 1GiB``.
+        now: the present time, from which its uptime is computed.
     """
     labels, state = seen["Config"]["Labels"], seen["State"]
     if labels.get(_ONE_OFF_LABEL) == "True" or (state["Status"] == "exited" and state["ExitCode"] == 0):
@@ -100,7 +100,7 @@ def _state(state: Mapping[str, Any]) -> str:
 
 
 def _moment(text: str) -> datetime:
-    """A time of Docker's, whose fractions of a second have more digits than Python reads."""
+    """Read a timestamp of Docker's, whose fraction of a second has more digits than Python reads."""
     return datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", text))
 
 

@@ -1,7 +1,7 @@
-"""``dataflix-metrics``: what the servers' own metrics do not tell, for Prometheus.
+"""The program ``dataflix-metrics``: prints metrics for Prometheus that the servers themselves do not have.
 
-Prints once: a cron job hands it to node_exporter's textfile collector, for example. What could not be
-asked is left out, and ``dataflix_up`` of its server is 0: no stale figure looks like a fresh one.
+It prints them once: a cron job can pass them to node_exporter's textfile collector, for example. If a server
+does not answer, its metrics are left out, and its ``dataflix_up`` is 0, so that no old value looks new.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataflix_contract.terminal import make_output_safe
 make_output_safe()
 app = typer.Typer(add_completion=False)
 
-#: What the stream alone is made of; the rest is there in the full profile.
+#: The probes of servers that only the profile ``full`` has begin like this.
 _BATCH = ("s3", "mlflow", "dbt-webhook", "backend", "kafka-ui", "airflow")
 
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def up(settings: Settings) -> dict[str, bool]:
-    """Whether each server of the profile answers as it should, by its name."""
+    """Whether each server of the profile is ready, by its name."""
     wanted = {
         name: probe
         for name, probe in probes(settings).items()
@@ -75,7 +75,7 @@ def render(
     backlog: Backlog | Unknown,
     batch: Batch | None,
 ) -> bytes:
-    """The text; ``batch`` is None where there is no daily batch."""
+    """The metrics in Prometheus' text format; ``batch`` is None in a profile without the daily batch."""
     gauges = _Gauges()
     for name, answer in answers.items():
         gauges.set("dataflix_up", "The server answers as it should.", answer, service=name)
@@ -90,7 +90,7 @@ def render(
 
 
 class _Gauges:
-    """Gauges by name, made when first set."""
+    """A set of gauges; each is made when it is first set."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -104,13 +104,13 @@ class _Gauges:
         (gauge.labels(**labels) if labels else gauge).set(value)
 
     def text(self) -> bytes:
-        """All of them as Prometheus reads them."""
+        """All gauges in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 def _tell_of_capture(gauges: _Gauges, capture: Capture) -> None:
     wrong = faults(capture.findings)
-    # No slot is a lost one. That PostgreSQL did not answer is told by dataflix_up, too.
+    # A missing slot counts as lost. If PostgreSQL did not answer, dataflix_up shows it too.
     health = slot_health(capture.slot)
     streaming = health.state is SlotState.STREAMING
     gauges.set("dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", streaming)

@@ -1,4 +1,4 @@
-"""``dataflix-pipeline``: run the daily batch now, or look at its last run."""
+"""The program ``dataflix-pipeline``: runs the daily batch now, or shows a run of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def start(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 1800.0,
     as_json: AsJson = False,
 ) -> None:
-    """Run the daily batch and watch its tasks. Exit code 0: it succeeded; 1: not."""
+    """Run the daily batch and watch its tasks. Exit code 0: the run succeeded; 1: it failed."""
     with program_settings(describe) as settings:
         run_id = airflow.trigger(settings, full_refresh=full_refresh)
         _watch(settings, run_id, timeout, Console(stderr=as_json))
@@ -56,7 +56,7 @@ def status(
     run_id: Annotated[str | None, typer.Argument(help="The run; without it, the last one.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: its tasks, and what came of it. Exit code 1: it failed, or there is none."""
+    """Show a run: its tasks and its outcome. Exit code 1: the run failed, or there is none."""
     with program_settings(describe) as settings:
         run = airflow.run(settings, run_id) if run_id else airflow.last_run(settings)
         if run is None:
@@ -67,7 +67,7 @@ def status(
 
 
 def _watch(settings: Settings, run_id: str, seconds: float, console: Console) -> None:
-    """Show each task's state while it changes (once at the end where there is no terminal)."""
+    """Show the tasks' states as they change (without a terminal, once at the end)."""
     stands: dict[str, TaskState] = {}
     with Live(console=console, auto_refresh=False) as live:
         for task in airflow.wait(settings, run_id, seconds):

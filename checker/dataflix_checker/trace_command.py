@@ -1,4 +1,4 @@
-"""``dataflix-trace``: follow the next change of one row, live, stage by stage."""
+"""The program ``dataflix-trace``: follows the next change of a row through the pipeline, stage by stage."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def _table(name: str) -> Table:
 
 
 def parse_key(table: Table, parts: list[str]) -> dict[str, int]:
-    """Read ``column=number`` parts into the table's primary key, in its order.
+    """Read a primary key from parts like ``column=number``, in the order of the table's key.
 
     Raises:
-        typer.BadParameter: a part is malformed, missing or too much.
+        typer.BadParameter: a part is malformed or missing, or is no column of the key.
     """
     given = dict(part.partition("=")[::2] for part in parts)
     if set(given) != set(table.key):
@@ -103,7 +103,7 @@ def parse_key(table: Table, parts: list[str]) -> dict[str, int]:
 
 
 def print_json(title: str, trace: RowTrace) -> None:
-    """Print the stage that a change has just reached as a line of JSON."""
+    """Print, as a line of JSON, the stage that a change has just reached."""
     line = {
         "change": title,
         "table": trace.table,

@@ -1,7 +1,6 @@
-"""The program ``dataflix``: its commands, its options, and how faults end it.
+"""The program ``dataflix``: its commands, its options, and how it ends after a fault.
 
-A command's module is imported when the command is called, not before: a person who asks for help or the
-version waits for neither HTTP nor tables.
+A command's module is imported only when the command is called, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ Settings, the first one wins
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command is, and what the list of commands says of it.
+    """Where a command is defined, and its line in the list of commands.
 
     Attributes:
-        module: the module in ``dataflix_cli.commands`` whose ``app`` has it.
-        summary: one line.
-        group: for a command with commands of its own, the name in that module of the group that they are.
+        module: the module in ``dataflix_cli.commands`` whose ``app`` has the command.
+        summary: the command's line in the help.
+        group: for a command with subcommands, the name of their group in that module.
     """
 
     module: str
@@ -90,7 +89,7 @@ COMMANDS = {
 
 
 class _Commands(dict[str, Any]):
-    """The commands by name; each is imported when it is looked up."""
+    """The commands by name; a command's module is imported when the command is looked up."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(COMMANDS))
@@ -105,7 +104,7 @@ class _Commands(dict[str, Any]):
         return group
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The command; the default where there is none (``dict.get`` would not import it)."""
+        """The command, or the default if there is none (``dict.get`` would not import the command)."""
         try:
             return self[name]
         except KeyError:
@@ -113,14 +112,14 @@ class _Commands(dict[str, Any]):
 
 
 class LazyGroup(TyperGroup):
-    """The program: it knows its commands by :data:`COMMANDS`."""
+    """The program as a group of commands, which are listed in :data:`COMMANDS`."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base class's signature
-        """The list of commands, from what :data:`COMMANDS` says of them."""
+        """Write the list of commands from :data:`COMMANDS`, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
@@ -151,7 +150,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Keep what the command line says for the command; without one, start the session."""
+    """Keep the options for the command that follows; without a command, start the interactive session."""
     ctx.obj = Runtime({"api_url": api_url, "token": token})
     ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is not None:
@@ -165,7 +164,7 @@ def root(
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit code; faults are told on stderr."""
+    """Run a command line and return its exit code; faults are printed on stderr."""
     try:
         return int(app(arguments, prog_name="dataflix", standalone_mode=False) or 0)
     except Fault as fault:
@@ -175,16 +174,16 @@ def run(arguments: list[str]) -> int:
         _tell(_usage(fault), as_json="--json" in arguments)
         return ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
-        # a prompt, and the ^C that the terminal shows, leave the cursor within a line
+        # a prompt and the terminal's ^C leave the cursor within a line, so begin a new one
         typer.echo("\ninterrupted" if sys.stderr.isatty() else "interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output, such as head, has closed the pipe
         sys.stderr.close()
         return ExitCode.OK
 
 
 def _usage(fault: TyperException) -> Fault:
-    """What Typer says of a command line, as one of our faults."""
+    """Turn Typer's complaint about a command line into one of our faults, with advice."""
     context = getattr(fault, "ctx", None)
     command = context.command_path if context else "dataflix"
     message = fault.format_message()

@@ -1,4 +1,4 @@
-"""The API over HTTP: time limits, second tries that write once, and faults in words."""
+"""The client of the API: sends requests with time limits, tries them again safely, and explains faults."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PAGE = 100
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 #: Seconds before the second and the third try.
 _PAUSES = (0.1, 0.4)
-#: The longest that a busy server may have us wait, in seconds.
+#: The longest ``Retry-After`` of a busy server that is waited for, in seconds.
 _PATIENCE = 5.0
 _BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
 _IS_THAT_IT = "is that the API of Dataflix? dataflix config show says where the address comes from"
-#: What the API advises, and the command that does it here.
+#: Requests that the API advises in its messages, and the commands of this program that do the same.
 _COMMANDS = {
     "GET /users/{user_id}/ratings": "dataflix ratings USER",
     "GET /users/{user_id}/watched": "dataflix watched USER",
@@ -34,12 +34,12 @@ _COMMANDS = {
     "GET /users": "dataflix users list",
     "GET /movies": "dataflix movies search",
 }
-#: Nothing of the request was sent.
+#: Errors after which it is certain that no part of the request was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Api:
-    """Dataflix's API. Every method raises a :class:`Fault` when the answer is not the wanted one."""
+    """A client of Dataflix's API. Every method raises a :class:`Fault` if the request does not succeed."""
 
     def __init__(self, config: Config, *, timeout: httpx.Timeout = _TIMEOUT) -> None:
         self.url = config.api_url.text
@@ -53,10 +53,10 @@ class Api:
                 headers=headers,
                 timeout=timeout,
                 trust_env=secure,
-                # without TLS there is no need to read the machine's certificates, which takes a while
+                # without TLS, the machine's certificates need not be read, which takes long
                 verify=True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             )
-        except (httpx.InvalidURL, ImportError, ValueError) as fault:  # an address, or the kind of a proxy
+        except (httpx.InvalidURL, ImportError, ValueError) as fault:  # wrong address or kind of proxy
             raise UsageFault(
                 f"{self.url} cannot be asked: {fault}",
                 "correct the address (dataflix config show says where it is from); or https_proxy, all_proxy"
@@ -68,17 +68,17 @@ class Api:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Document:
-        """Ask for a document; parameters that are None are left out."""
+        """Get a document; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         return self._read(self._ask("GET", path, params=given))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Document:
-        """Write something, once, however often it must be tried; returns the API's answer."""
+        """Send a write and return the API's answer. The write is done once, also if it is tried again."""
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return self._read(self._ask("POST", path, json=dict(body), headers=key))
 
     def delete(self, path: str) -> None:
-        """Delete something."""
+        """Send a DELETE request."""
         self._ask("DELETE", path)
 
     def items(self, path: str, limit: int, **parameters: Any) -> tuple[list[Document], bool]:
@@ -104,7 +104,7 @@ class Api:
             try:
                 answer = self._http.request(method, path, **request)
             except httpx.TransportError as fault:
-                # a GET may be asked twice, a POST has its key; a DELETE that arrived may not
+                # a GET may be repeated, and so may a POST, by its key; a DELETE only if it was not sent
                 if pause is None or not (method != "DELETE" or isinstance(fault, _NOT_SENT)):
                     raise self._away(fault) from fault
                 time.sleep(pause)
@@ -134,7 +134,7 @@ class Api:
 
 
 def retry_after(answer: httpx.Response) -> float | None:
-    """Seconds after which a busy server may be asked again; None: there is no use in it."""
+    """Seconds after which a busy server may be asked again; None: it should not be asked again."""
     seconds = answer.headers.get("Retry-After", "")
     if answer.status_code not in _BUSY or not seconds.isdecimal() or int(seconds) > _PATIENCE:
         return None
@@ -142,7 +142,7 @@ def retry_after(answer: httpx.Response) -> float | None:
 
 
 def fault_of(answer: httpx.Response) -> Fault:
-    """What an answer that is no success means."""
+    """The fault that an unsuccessful answer of the API stands for."""
     problem = _json(answer) or {}
     detail = problem.get("detail") or problem.get("title")
     if not detail:

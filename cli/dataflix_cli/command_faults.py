@@ -1,4 +1,4 @@
-"""What may go wrong, with the exit code that scripts see and the words that people see."""
+"""The exit codes, and a class of exception for each kind of fault, with the message that people see."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ExitCode(IntEnum):
 
 
 class Fault(Exception):  # noqa: N818 - not every one is an error of the program
-    """Something that is told in words, and ends the command.
+    """A fault that is explained to the user and ends the command.
 
     Attributes:
         message: what happened.
         hint: what to do next; may be empty.
         code: the exit code.
-        details: more for programs, such as the candidates of an ambiguous title.
+        details: further fields of the JSON document, such as the candidates of an ambiguous title.
     """
 
     code = ExitCode.FAILED
@@ -38,7 +38,7 @@ class Fault(Exception):  # noqa: N818 - not every one is an error of the program
         self.details: Mapping[str, Any] = details
 
     def plain(self) -> dict[str, Any]:
-        """The fault as JSON has it."""
+        """The fault as a JSON document."""
         return {
             "error": {
                 "code": self.code.name.lower(),
@@ -60,7 +60,7 @@ class AmbiguousFault(UsageFault):
     """A title or name fits several films or users.
 
     Attributes:
-        candidates: those that it fits, as the API gave them.
+        candidates: the films or users that it fits, as the API gave them.
     """
 
     def __init__(self, message: str, hint: str, candidates: Sequence[Mapping[str, Any]]) -> None:
@@ -75,7 +75,7 @@ class NotFoundFault(Fault):
 
 
 class DeclinedFault(Fault):
-    """Somebody was asked whether to go on, and said no."""
+    """The user was asked whether to go on, and said no."""
 
     code = ExitCode.INTERRUPTED
 
@@ -87,6 +87,6 @@ class AwayFault(Fault):
 
 
 class RefusedFault(Fault):
-    """The API wants another token."""
+    """The API requires a token, or another one."""
 
     code = ExitCode.REFUSED

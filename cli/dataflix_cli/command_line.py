@@ -1,4 +1,4 @@
-"""What commands share: arguments and options, what a shell offers for these, the settings and the API."""
+"""Shared by all commands: arguments and options, shell completion, the settings and the API's client."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from dataflix_contract.terminal import visible
 if TYPE_CHECKING:
     from dataflix_cli.client import Api
 
-#: How many films or users a shell offers, and how long it waits for them.
+#: How many films or users shell completion offers, and how long it waits for the API.
 _OFFERED, _COMPLETION_SECONDS = 10, 1.0
 
 
 class Runtime:
-    """One call of the program.
+    """The settings and the API's client of one call of the program, made when they are first used.
 
     Args:
-        flags: what the command line said of the settings.
+        flags: the settings that were given as options, by name.
     """
 
     def __init__(self, flags: Mapping[str, str | None]) -> None:
@@ -37,19 +37,19 @@ class Runtime:
         """The settings.
 
         Raises:
-            UsageFault: they cannot be used.
+            UsageFault: a setting's value, or a settings file, cannot be used.
         """
         return config.load(self._flags)
 
     def close(self) -> None:
-        """Close the connections, where there are any."""
+        """Close the connections to the API, if there are any."""
         if "api" in vars(self):
             self.api.close()
 
     @cached_property
     def api(self) -> Api:
-        """The API."""
-        from dataflix_cli.client import Api  # noqa: PLC0415 - httpx, for commands that ask the API only
+        """The API's client."""
+        from dataflix_cli.client import Api  # noqa: PLC0415 - it imports httpx, which only some commands need
 
         return Api(self.config)
 
@@ -62,7 +62,7 @@ def runtime(ctx: typer.Context) -> Runtime:
 
 
 def complete_movie(incomplete: str) -> list[str]:
-    """Titles that begin as was typed, with their years."""
+    """Complete a title: films whose titles begin with the typed text, with their years."""
     movies = _ask("/movies", q=incomplete) if incomplete else []
     names = [
         f"{one['title']} ({one['release_year']})" if one["release_year"] else one["title"] for one in movies
@@ -71,20 +71,20 @@ def complete_movie(incomplete: str) -> list[str]:
 
 
 def complete_user(incomplete: str) -> list[str]:
-    """Names that begin as was typed, and ``me``."""
+    """Complete a user: ``me``, and users whose names begin with the typed text."""
     users = _ask("/users", name=incomplete) if incomplete else []
     names = ["me", *(user["name"] or "" for user in users)]
     return _offered(names, incomplete)
 
 
 def _offered(names: Iterable[str], incomplete: str) -> list[str]:
-    """The names that begin as was typed; no name with what a terminal obeys."""
+    """The names that begin with the typed text, without names that hold control characters."""
     fitting = (name for name in names if name.casefold().startswith(incomplete.casefold()))
     return [_quoted(name) for name in fitting if visible(name) == name]
 
 
 def _ask(path: str, **parameters: str) -> list[dict[str, Any]]:
-    """The API's items; none when it is away: a shell that completes has no place for faults."""
+    """The API's items; none if it does not answer, since completion cannot show errors."""
     import httpx  # noqa: PLC0415 - for a completion only
 
     from dataflix_cli.client import Api  # noqa: PLC0415
@@ -98,7 +98,7 @@ def _ask(path: str, **parameters: str) -> list[dict[str, Any]]:
 
 
 def _quoted(name: str) -> str:
-    """The name as the shell wants it: bash takes it as it is, blanks and all, the others quote it."""
+    """The name, escaped for bash, which inserts it as it is; other shells quote it themselves."""
     words = os.environ.get("COMP_WORDS", "").splitlines()
     at = int(os.environ.get("COMP_CWORD", "0"))
     in_bash = os.environ.get("_DATAFLIX_COMPLETE") == "complete_bash"
@@ -107,7 +107,7 @@ def _quoted(name: str) -> str:
 
 
 def _escaped(name: str) -> str:
-    """The name with a backslash before everything that is not plain to a shell."""
+    """The name with a backslash before each character that is special to a shell."""
     return "".join(sign if shlex.quote(sign) == sign else f"\\{sign}" for sign in name)
 
 
@@ -123,7 +123,7 @@ Genre = Annotated[str | None, typer.Option(help="Only films of this genre.")]
 
 
 def group(text: str) -> typer.Typer:
-    """A group of commands with this help."""
+    """Make a group of commands with this help."""
     return typer.Typer(
         help=text,
         no_args_is_help=True,

@@ -1,4 +1,7 @@
-"""Where the API is, who asks, and for which user: flag, then environment, then file, then default."""
+"""The program's settings: the API's address, the token and the default user.
+
+Each comes from the first of these that has it: option, environment, the person's settings file, default.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from dataflix_contract.settings_file import ENV_FILE_VARIABLE, ENV_PREFIX
 
 #: The settings that the file may hold.
 KEYS = ("api_url", "token", "user")
-#: The backend's place where nothing says otherwise; a test compares it with the stack's settings.
+#: The backend's default address; a test compares it with the stack's settings.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "5002"
 
 _ID = re.compile(r"-?[0-9]{1,19}")
@@ -31,7 +34,7 @@ _FROM_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A setting's value, and where it comes from in words."""
+    """A setting's value, and a text that says where it comes from."""
 
     text: str
     source: str
@@ -39,7 +42,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings of one call.
+    """The settings of one call of the program.
 
     Attributes:
         api_url: base address of the API, without a slash at the end.
@@ -53,12 +56,12 @@ class Config:
 
 
 def config_path() -> Path:
-    """The person's own settings file: ``~/.config/dataflix/config.toml``, or where XDG puts it."""
+    """The path of the person's settings file: usually ``~/.config/dataflix/config.toml``."""
     return Path(typer.get_app_dir("dataflix")) / "config.toml"
 
 
 def load(flags: Mapping[str, str | None]) -> Config:
-    """Read all sources.
+    """Read the settings from all sources.
 
     Raises:
         UsageFault: a file cannot be read, or a value cannot be used.
@@ -72,13 +75,13 @@ def resolve(
     stack: Mapping[str, str],
     file: Mapping[str, str],
 ) -> Config:
-    """Decide each setting.
+    """Choose the value of each setting from the sources.
 
     Args:
-        flags: what the command line said, by setting.
+        flags: the values given as options, by setting.
         environ: the process's environment.
-        stack: what the stack's own settings file says, by variable; it counts as environment.
-        file: the person's own settings file.
+        stack: the values in the stack's settings file, by variable; they count as environment.
+        file: the values in the person's settings file, by setting.
 
     Raises:
         UsageFault: a value cannot be used; the message says where it came from.
@@ -112,12 +115,12 @@ def resolve(
 
 
 def is_id(text: str) -> bool:
-    """Whether the text is an id of the API: a whole number of 64 bits, as the database has them."""
+    """Whether the text is an id: an integer of 64 bits, as in the database."""
     return _ID.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
 
 
 def _address(environ: Mapping[str, str], stack: Mapping[str, str]) -> Value:
-    """The address that the stack's own settings name, where they name one."""
+    """The address from the stack's settings of the backend's host and port; empty if neither is set."""
     names = ("DATAFLIX_BACKEND_HOST", "DATAFLIX_BACKEND_PORT")
     host, port = (environ.get(name) or stack.get(name) or "" for name in names)
     if not host and not port:
@@ -128,7 +131,7 @@ def _address(environ: Mapping[str, str], stack: Mapping[str, str]) -> Value:
 
 
 def _stack_file() -> Mapping[str, str]:
-    """What the stack's settings file says, if there is one, by variable.
+    """The values in the stack's settings file, if there is one, by variable.
 
     Raises:
         UsageFault: the file has lines that cannot be used.
@@ -143,10 +146,10 @@ def _stack_file() -> Mapping[str, str]:
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """The person's own settings; none where there is no file.
+    """Read the person's settings file; a missing file has no settings.
 
     Raises:
-        UsageFault: it is no TOML, or has a setting that does not exist.
+        UsageFault: the file is no TOML, cannot be read, or has a setting that does not exist.
     """
     try:
         found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -161,12 +164,12 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def write_file(path: Path, changes: Mapping[str, str | None]) -> None:
-    """Change settings in the person's own file; None removes one. Only its owner may read it.
+    """Change settings in the person's file; None removes a setting. Only its owner may read the file.
 
     Raises:
-        UsageFault: the file that is there cannot be read.
+        UsageFault: the present file cannot be read.
     """
-    import tomli_w  # noqa: PLC0415 - not before it is needed
+    import tomli_w  # noqa: PLC0415 - only needed here
 
     kept = {key: text for key, text in read_file(path).items() if key not in changes}
     kept |= {key: value for key, value in changes.items() if value is not None}

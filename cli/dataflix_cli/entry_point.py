@@ -1,4 +1,4 @@
-"""Where the program begins: what needs nothing is answered before anything is imported."""
+"""The entry point of ``dataflix``, which starts fast: it prints the version without slow imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _is_utf8(*encodings: str) -> bool:
 
 
 def _as_utf8(argument: str) -> str:
-    """An argument that the locale could not read, read as UTF-8."""
+    """The argument; if the locale could not decode it, decoded as UTF-8."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -25,9 +25,9 @@ def _as_utf8(argument: str) -> str:
 
 
 def main() -> None:
-    """Run the program, and end the process with the exit code that fits."""
+    """Run the program, and end the process with its exit code."""
     if not _is_utf8(sys.stdout.encoding, sys.stderr.encoding):
-        from dataflix_contract.terminal import make_output_safe  # noqa: PLC0415 - takes time, needed seldom
+        from dataflix_contract.terminal import make_output_safe  # noqa: PLC0415 - slow, and seldom needed
 
         make_output_safe()
     try:
@@ -36,13 +36,13 @@ def main() -> None:
         sys.stderr.write(f"dataflix: {fault.object!r} is not UTF-8\n  write it in UTF-8, or give an id\n")
         sys.exit(_USAGE)
     if arguments in (["version"], ["--version"]):
-        # Typer reads even a version's options with pydantic, which takes ten times as long
+        # through Typer, the version would take ten times as long
         sys.stdout.write(f"dataflix {__version__}\n")
         return
     if not arguments and sys.stdin.isatty() and sys.stdout.isatty():
-        sys.stdout.write("Dataflix\n")  # a session's libraries take half a second
+        sys.stdout.write("Dataflix\n")  # at once: the session's libraries take half a second
         sys.stdout.flush()
-    # where click is installed, httpx imports a command line of its own, which takes as long as the rest of it
+    # if click is installed, httpx also imports its own command line, which takes as long as the rest of it
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
     from dataflix_cli.app import run  # noqa: PLC0415 - see above
 

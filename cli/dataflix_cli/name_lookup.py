@@ -1,6 +1,6 @@
-"""Which film, which user: by id, or by a title or name that fits one; where several fit, a person is asked.
+"""Find the film or user that a command's argument means: an id, or a title or name that fits only one.
 
-A person is asked only on a terminal, and never one that wants JSON.
+If several fit, the user is asked to choose, but only on a terminal and not with ``--json``.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from dataflix_cli.config import Config, is_id
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import visible
 
-#: The word for the user that the settings name.
+#: The word that stands for the default user in the settings.
 ME = "me"
 _CANDIDATES = 10
 _YEAR = re.compile(r"(?P<title>.*\S)\s*\((?P<year>\d{4})\)")
 
 
 def split_title(text: str) -> tuple[str, int | None]:
-    """Split ``Heat (1995)`` into title and year; a text without a year has none."""
+    """Split ``Heat (1995)`` into title and year; the year is None if the text has none."""
     found = _YEAR.fullmatch(text.strip())
     return (found["title"], int(found["year"])) if found else (text.strip(), None)
 
 
 def titled(movie: Document) -> str:
-    """A film's title with its year, where one is known."""
+    """A film's title, with its year if it is known."""
     year = movie.get("release_year")
     return f"{movie['title']} ({year})" if year else str(movie["title"])
 
 
 def clear_match(wanted: str, names: Sequence[str]) -> int | None:
-    """The place of the name that is meant; None: several could be, or none.
+    """The index of the name that is meant; None: it is not certain which one, or there is none.
 
-    A name that is the same, letter case and accents apart, is meant before those that merely resemble it.
+    A name that is equal, except for letter case and accents, is preferred to names that are only similar.
     """
     same = [place for place, name in enumerate(names) if plain(name) == plain(wanted)]
     found = same or list(range(len(names)))
@@ -50,19 +50,20 @@ def clear_match(wanted: str, names: Sequence[str]) -> int | None:
 
 
 def plain(name: str) -> str:
-    """The name as it is compared: without letter case and accents, as people type it."""
+    """The name in the form for comparisons: without letter case and accents, which people may not type."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def find_movie(api: Api, text: str) -> Document:
-    """The film of an id (``318`` or ``#318``) or a title, with or without its year.
+    """Find a film by its id (``318`` or ``#318``), or by its title, with or without its year.
 
     A number that is no film's id is taken for a title, such as ``1917``.
 
     Raises:
-        NotFoundFault: there is none.
-        AmbiguousFault: several fit.
+        NotFoundFault: no film fits.
+        AmbiguousFault: several films fit.
+        UsageFault: the text is empty.
     """
     number = text.strip().removeprefix("#")
     if is_id(number):
@@ -86,12 +87,12 @@ def find_movie(api: Api, text: str) -> Document:
 
 
 def find_user(api: Api, config: Config, text: str | None) -> int:
-    """The id of the user meant: an id, a name that fits one, or ``me``; nothing means ``me``.
+    """Find a user's id by an id, by a name that fits only one user, or by ``me``, which is also the default.
 
     Raises:
-        NotFoundFault: nobody has that name.
-        AmbiguousFault: several people fit.
-        UsageFault: ``me`` is nobody yet.
+        NotFoundFault: no user has that name.
+        AmbiguousFault: several users fit.
+        UsageFault: it is ``me``, and the settings have no default user.
     """
     if text is None or text.strip() == ME:
         if not config.user.text:
@@ -110,15 +111,15 @@ def find_user(api: Api, config: Config, text: str | None) -> int:
 
 
 def may_ask(*, as_json: bool) -> bool:
-    """Whether somebody sits there who can answer."""
+    """Whether the user can be asked: on a terminal, and without ``--json``."""
     return not as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:
-    """Go on if the person, or ``--yes``, says so.
+    """Ask before something is deleted; with ``--yes``, do not ask.
 
     Raises:
-        UsageFault: there is nobody to ask.
+        UsageFault: without ``--yes``, where nobody can be asked.
         DeclinedFault: the answer is no.
     """
     if yes:
@@ -130,10 +131,10 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
 
 
 def pick_movie(runtime: Runtime, text: str, *, as_json: bool) -> Document:
-    """The film meant; where several fit, a person is asked which.
+    """Find a film as :func:`find_movie` does; if several fit, ask the user which is meant.
 
     Raises:
-        NotFoundFault: none fits.
+        NotFoundFault: no film fits.
         AmbiguousFault: several fit, and nobody can be asked.
     """
     try:
@@ -147,12 +148,12 @@ def pick_movie(runtime: Runtime, text: str, *, as_json: bool) -> Document:
 
 
 def pick_user(runtime: Runtime, text: str | None, *, as_json: bool) -> int:
-    """The id of the user meant; where several fit, a person is asked which.
+    """Find a user's id as :func:`find_user` does; if several users fit, ask which is meant.
 
     Raises:
-        NotFoundFault: nobody has that name.
+        NotFoundFault: no user has that name.
         AmbiguousFault: several fit, and nobody can be asked.
-        UsageFault: ``me`` is nobody yet.
+        UsageFault: it is ``me``, and the settings have no default user.
     """
     try:
         return find_user(runtime.api, runtime.config, text)

@@ -1,4 +1,4 @@
-"""How answers are printed: one JSON document for programs, tables as wide as the terminal for people."""
+"""Print answers: one JSON document for programs, or tables for people."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dataflix_cli.stars import draw, number
 from dataflix_contract.console import Console
 from dataflix_contract.terminal import visible
 
-#: Columns where the output is no terminal: wide enough that nothing is cut.
+#: The width if the output is no terminal: wide enough that nothing is cut.
 _PIPED_WIDTH = 200
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def console() -> Console:
-    """Standard output: colours on a terminal only, and none where NO_COLOR is set."""
+    """Standard output, with colours only on a terminal, and none if NO_COLOR is set."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def emit(document: Any, *, as_json: bool, show: Callable[[Console, Any], None]) -> None:
-    """Print an answer: for programs as it is, for people by ``show``."""
+    """Print an answer: as JSON for programs, or by ``show`` for people."""
     if as_json:
         print_json(document)
     else:
@@ -41,21 +41,21 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any, stream: TextIO, indent: int | None = None) -> str:
-    """A document as JSON: with letters as they are where the stream takes all of them, else escaped.
+    """A document as JSON. Letters beyond ASCII are escaped unless the stream takes all of Unicode.
 
-    What a terminal would obey is escaped too, so that it is the same document.
+    Control characters that a terminal would obey are escaped too; the document means the same.
     """
     letters_are_escaped = not stream.encoding.lower().startswith("utf")
     return visible(json.dumps(document, indent=indent, ensure_ascii=letters_are_escaped))
 
 
 def line(screen: Console, text: str, *, markup: bool = False, style: str = "") -> None:
-    """Print a line: broken between words on a terminal, and whole for programs that read it."""
+    """Print a line. A terminal breaks it between words; elsewhere it stays whole."""
     screen.print(text, markup=markup, style=style, soft_wrap=not screen.is_terminal)
 
 
 def say(text: str) -> Callable[[Console, Any], None]:
-    """A way to show an answer in one sentence, whatever the answer is."""
+    """A function for :func:`emit` that prints this text instead of the document."""
 
     def show(screen: Console, _document: Any) -> None:
         line(screen, text)
@@ -64,17 +64,17 @@ def say(text: str) -> Callable[[Console, Any], None]:
 
 
 def table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """An empty table; the columns named in ``right`` are aligned to the right."""
+    """Make an empty table; the columns named in ``right`` are aligned to the right."""
     made = Table(box=None, pad_edge=False, header_style="dim")
     numbers = set(right)
     for heading in headings:
-        is_number = heading in numbers  # where the terminal is narrow, a title is wrapped, a number never
+        is_number = heading in numbers  # on a narrow terminal, titles are wrapped, but not numbers
         made.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     return made
 
 
 def users(screen: Console, document: Mapping[str, Any]) -> None:
-    """Users, one a line."""
+    """Print users, one on each line."""
     rows = table("id", "name", right=["id"])
     for user in document["items"]:
         rows.add_row(str(user["user_id"]), escape(user["name"] or ""))
@@ -82,7 +82,7 @@ def users(screen: Console, document: Mapping[str, Any]) -> None:
 
 
 def user(screen: Console, document: Document) -> None:
-    """One user."""
+    """Print one user."""
     born = f"born {document['birth_year']}" if document["birth_year"] else ""
     place = ", ".join(part for part in (document["city"], document["state"]) if part)
     line(screen, f"[bold]{escape(document['name'] or '')}[/]  user {document['user_id']}", markup=True)
@@ -91,7 +91,7 @@ def user(screen: Console, document: Document) -> None:
 
 
 def movies(screen: Console, document: Mapping[str, Any]) -> None:
-    """Films, one a line."""
+    """Print films, one on each line."""
     rows = table("id", "film", "genres", "stars", "ratings", right=["id", "stars", "ratings"])
     for one in document["items"]:
         rows.add_row(
@@ -105,7 +105,7 @@ def movies(screen: Console, document: Mapping[str, Any]) -> None:
 
 
 def movie(screen: Console, document: Document) -> None:
-    """One film."""
+    """Print one film."""
     line(screen, f"[bold]{escape(titled(document))}[/]  film {document['movie_id']}", markup=True)
     mean = document["rating_mean"]
     ratings = count(document["rating_count"], "rating")
@@ -116,7 +116,7 @@ def movie(screen: Console, document: Document) -> None:
 
 
 def similar(screen: Console, document: Mapping[str, Any]) -> None:
-    """Films like another one."""
+    """Print films that are like another one."""
     rows = table("id", "film", "genres", "likeness", right=["id", "likeness"])
     for one in document["items"]:
         rows.add_row(str(one["movie_id"]), escape(titled(one)), _genres(one), f"{one['score']:.3f}")
@@ -124,7 +124,7 @@ def similar(screen: Console, document: Mapping[str, Any]) -> None:
 
 
 def genres(screen: Console, document: Mapping[str, Any]) -> None:
-    """Genres with their films."""
+    """Print genres with their numbers of films."""
     rows = table("genre", "films", right=["films"])
     for one in document["items"]:
         rows.add_row(escape(one["genre"]), f"{one['movies']:,}")
@@ -132,7 +132,7 @@ def genres(screen: Console, document: Mapping[str, Any]) -> None:
 
 
 def rated(screen: Console, document: Mapping[str, Any], *, numbered: bool = False) -> None:
-    """A user's watched films or ratings, newest first; ``numbered`` by row instead of by the films' ids."""
+    """Print a user's watched films or ratings; ``numbered`` shows numbers of rows instead of films' ids."""
     rows = table("" if numbered else "id", "film", "stars", "when", right=["", "id"])
     for place, one in enumerate(document["items"], start=1):
         film = one["movie"]
@@ -144,7 +144,7 @@ def rated(screen: Console, document: Mapping[str, Any], *, numbered: bool = Fals
 
 
 def dismissed(screen: Console, document: Mapping[str, Any], *, numbered: bool = False) -> None:
-    """What a user is not interested in, newest first; ``numbered`` as in :func:`rated`."""
+    """Print the films that a user has dismissed; ``numbered`` as in :func:`rated`."""
     rows = table("" if numbered else "id", "film", "when", right=["", "id"])
     for place, one in enumerate(document["items"], start=1):
         film = one["movie"]
@@ -154,12 +154,12 @@ def dismissed(screen: Console, document: Mapping[str, Any], *, numbered: bool = 
 
 
 def recommendations(screen: Console, document: Mapping[str, Any], before: list[int] | None = None) -> None:
-    """Recommended films with stars and reasons.
+    """Print recommended films with stars and reasons.
 
     Args:
-        screen: where to.
+        screen: where to print.
         document: the API's answer.
-        before: ids of the films that were recommended last, to show what has moved.
+        before: ids of the films that were recommended before, to show which have moved; None: not shown.
     """
     rows = table("", *([] if before is None else [" "]), "film", "stars", "because you liked", right=[""])
     for place, one in enumerate(document["items"]):
@@ -181,13 +181,13 @@ def _newness(item: Mapping[str, Any]) -> str:
 
 
 def _give_or_take(item: Mapping[str, Any]) -> str:
-    """Predicted stars, and how far off ratings are in two cases of three, where that is known."""
+    """Predicted stars, with their standard deviation if it is known."""
     deviation = item.get("stars_deviation")
     return number(item["stars"]) + ("" if deviation is None else f" [dim]±{number(deviation)}[/]")
 
 
 def basis(document: Mapping[str, Any]) -> str:
-    """What recommendations are made from, in words."""
+    """A sentence that says which ratings and which model recommendations are based on."""
     used, model = document["based_on"], document["model"]
     newer = used["fresh_ratings"]
     all_of_them = newer == used["ratings"]
@@ -210,7 +210,7 @@ def count(amount: int, what: str) -> str:
 
 
 def ago(timestamp: str) -> str:
-    """How long ago a time of the API was: ``3 min ago``."""
+    """How long ago a timestamp of the API was, such as ``3 min ago``."""
     if not timestamp:
         return ""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
@@ -218,7 +218,7 @@ def ago(timestamp: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its largest unit."""
+    """A duration in its largest unit, such as ``3 min``."""
     for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"

@@ -1,4 +1,4 @@
-"""A rating followed from the API into the warehouse, with the checker's own eyes."""
+"""Follow a rating from the API into the warehouse, for ``dataflix rate --trace``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RATINGS = tables()["ratings"]
 
 
 class Tracing:
-    """Rates, and follows the rating; where the pipeline cannot be seen it still rates.
+    """Sends a rating and follows it; if the pipeline cannot be watched, the rating is still sent.
 
     Args:
         live: whether to print each stage as it is reached.
@@ -32,10 +32,10 @@ class Tracing:
         self._fault = ""
 
     def post(self, api: Api, body: Mapping[str, Any]) -> Document:
-        """Write the rating and follow it; returns the API's answer.
+        """Send the rating, follow it, and return the API's answer.
 
         Raises:
-            Fault: the API did not take the rating.
+            Fault: the API did not accept the rating.
         """
         with ExitStack() as stack:
             follower = self._listen(stack)
@@ -45,7 +45,7 @@ class Tracing:
         return document
 
     def plain(self) -> dict[str, Any]:
-        """What was seen, as JSON has it; ``fault`` is empty when the rating arrived."""
+        """The stages that were seen, as a JSON document; ``fault`` is empty if the rating arrived."""
         trace = self._trace
         return {
             "milliseconds": trace.milliseconds if trace else {},
@@ -56,7 +56,7 @@ class Tracing:
     def _listen(self, stack: ExitStack) -> Follower | None:
         try:
             settings = load_settings()
-            kafka.check(settings)  # says quickly and quietly that there is none
+            kafka.check(settings)  # fails fast and without log messages if Kafka does not answer
             warehouse = clickhouse.connect(settings, settings.clickhouse_reader)
             return stack.enter_context(following(settings, warehouse, _RATINGS))
         except _FAULTS as fault:

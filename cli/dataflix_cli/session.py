@@ -1,4 +1,4 @@
-"""The interactive session: what ``dataflix`` does on a terminal without a command."""
+"""The interactive session, which ``dataflix`` starts on a terminal without a command."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _FILM_LINE = (
 _LISTED = 15
 _GENRES = 6
 _SHORT, _LONG = 5, 10
-#: More than anybody has watched; the API gives them by the hundred.
+#: More films than anybody has watched; the API gives them in pages of a hundred.
 _ALL = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a user stands to a film.
+    """What a user has said about a film.
 
     Attributes:
-        watched: whether it was watched.
-        rating: its stars; None: not rated.
-        dismissed: whether it is of no interest.
+        watched: whether they have watched it.
+        rating: their stars; None: not rated.
+        dismissed: whether they have dismissed it.
     """
 
     watched: bool = False
@@ -52,11 +52,11 @@ class Entry:
 
 
 class UserFilms:
-    """One user's films: written through the API, and remembered.
+    """One user's films, read from the API at the start; changes are written to the API and can be undone.
 
     Args:
-        api: the API.
-        user_id: whose it is; what was watched, rated and dismissed until now is read at once.
+        api: the API's client.
+        user_id: the user.
     """
 
     def __init__(self, api: Api, user_id: int) -> None:
@@ -73,20 +73,20 @@ class UserFilms:
         self._changes: list[tuple[Document, Entry]] = []
 
     def of(self, movie: Document) -> Entry:
-        """How the user stands to a film."""
+        """What the user has said about a film."""
         return self._entries.get(movie["movie_id"], Entry())
 
     def change(self, movie: Document, wanted: Entry) -> None:
-        """Watch, rate, dismiss, or take one of these back; remembers what was before."""
+        """Watch, rate or dismiss a film, or take one of these back; the old entry is kept for undoing."""
         before = self.of(movie)
         self._write(movie, wanted)
         self._changes.append((movie, before))
 
     def undo(self) -> tuple[Document, Entry] | None:
-        """Take the last change of this session back.
+        """Undo the last change of this session that was not undone yet.
 
         Returns:
-            the film and how the user stands to it again; None: there is nothing to take back.
+            the film and its restored entry; None: there is nothing to undo.
         """
         if not self._changes:
             return None
@@ -117,14 +117,14 @@ class UserFilms:
         try:
             self._api.delete(path)
         except NotFoundFault:
-            return  # somebody else, another window perhaps, has done it already
+            return  # it was already deleted, perhaps in another window
 
 
 def start(runtime: Runtime) -> None:
-    """Hold a session until the person leaves.
+    """Run a session until the user leaves it.
 
     Raises:
-        Fault: the API is away when the session begins.
+        Fault: the API does not answer when the session begins.
     """
     terminal = Terminal(runtime, _COMMANDS, _KEYS)
     try:
@@ -134,7 +134,7 @@ def start(runtime: Runtime) -> None:
 
 
 def _welcome(terminal: Terminal, runtime: Runtime) -> None:
-    genres = terminal.api.get("/genres")["items"]  # also says at once whether the API is there
+    genres = terminal.api.get("/genres")["items"]  # also shows at once whether the API answers
     known = ", ".join(one["genre"] for one in genres[:_GENRES])
     terminal.say(f"{known} and more" if genres else "the catalogue is empty: bin/dataflix-import fills it")
     user = _default_user(terminal, runtime.config.user.text) or pick_user(terminal)
@@ -153,7 +153,7 @@ def _default_user(terminal: Terminal, user_id: str) -> Document | None:
 
 
 class _Session:
-    """One user's turn at the terminal."""
+    """The session of one user, until another user takes over or the program ends."""
 
     def __init__(self, terminal: Terminal, user: Document) -> None:
         self._terminal = terminal
@@ -173,7 +173,7 @@ class _Session:
         }
 
     def run(self) -> bool:
-        """Take films and commands until the person leaves; True: somebody else wants a turn."""
+        """Read films and commands until another user is wanted (True); leaving raises EOFError."""
         self._terminal.say(f"hello {self._user['name']}: type a title, or F1")
         self._guard(lambda: self._show_recommendations(_SHORT))
         while True:
@@ -187,7 +187,7 @@ class _Session:
                 self._guard(lambda text=text: self._take(text))  # type: ignore[misc]
 
     def _guard(self, action: Callable[[], None]) -> None:
-        """Do something; what goes wrong is told, and the session goes on."""
+        """Do an action; if it fails, print the fault, and go on with the session."""
         try:
             action()
         except AmbiguousFault as fault:
@@ -207,7 +207,7 @@ class _Session:
         self._film(self._found(text))
 
     def _found(self, text: str) -> Document:
-        """The film meant: a row of the list that was shown last, an id, or a title."""
+        """Find the film meant by a row's number in the last list, an id, or a title."""
         if is_id(text) and 0 < int(text) <= len(self._listed):
             return self._api.get(f"/movies/{self._listed[int(text) - 1]['movie_id']}")
         return name_lookup.find_movie(self._api, text)
@@ -260,7 +260,7 @@ class _Session:
         self._show_recommendations(_LONG, genre)
 
     def _show_recommendations(self, number: int, genre: str = "") -> None:
-        """Show what to watch next, and what has moved since it was shown last."""
+        """Show recommendations, and which films have moved since they were shown last."""
         path = f"/recommendations/{self._user['user_id']}"
         document = self._api.get(path, n=_LONG, genre=genre or None)
         ranked = [one["movie_id"] for one in document["items"]]

@@ -1,6 +1,6 @@
-"""The session's prompts: suggestions while somebody types, keys, and who sits at the terminal.
+"""The session's prompts: they read a line with suggestions and function keys, and find out who the user is.
 
-Suggestions are asked of the API in the background, once the fingers rest.
+Suggestions are fetched from the API in the background, after a short pause in typing.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from dataflix_contract.terminal import visible
 
 _REST_SECONDS = 0.12
 _OFFERED = 8
-#: A suggestion that takes longer is not worth the wait.
+#: Suggestions that take longer are dropped.
 _SUGGESTION_TIMEOUT = httpx.Timeout(2.0, connect=1.0)
 _NEW = "+"
 _LABELLED = re.compile(r".* #(-?\d+)")
 _KEYS = "type a name: yours, or a new one | Tab, arrows: choose | Ctrl-D: leave"
 
-#: A suggestion: the text that is put in, and what is shown beside it.
+#: A suggestion: the text that is inserted, and the text that is shown beside it.
 Suggestion = tuple[str, str]
 
 
 class Suggester(Completer):
-    """Asks for suggestions in another thread, so that typing never waits for the API.
+    """Fetches suggestions in another thread, so that typing never waits for the API.
 
     Args:
         ask: gives the suggestions for a text; it may raise a :class:`Fault`.
-        commands: what begins with a slash, with a word about each.
+        commands: the commands, which begin with a slash, with a description of each.
 
     Attributes:
-        fault: why there are no suggestions just now; empty when all is well.
+        fault: why the last suggestions could not be fetched; empty: they could.
     """
 
     def __init__(self, ask: Callable[[str], list[Suggestion]], commands: Mapping[str, str]) -> None:
@@ -55,13 +55,13 @@ class Suggester(Completer):
         self.fault = ""
 
     def get_completions(self, document: Typed, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Nothing: prompts ask asynchronously."""
+        """Not used, since prompts call the asynchronous method."""
         raise NotImplementedError
 
     async def get_completions_async(
         self, document: Typed, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """Suggest, unless somebody goes on typing."""
+        """Give suggestions, unless the user goes on typing."""
         text = document.text.strip()
         if complete_event.text_inserted:
             await asyncio.sleep(_REST_SECONDS)
@@ -88,7 +88,7 @@ class Suggester(Completer):
 
 
 def _suggest_films(api: Api) -> Callable[[str], list[Suggestion]]:
-    """Suggests films by title; typos are forgiven."""
+    """A function that suggests films by title; typos are forgiven."""
 
     def ask(text: str) -> list[Suggestion]:
         found = api.get("/movies", q=text, limit=_OFFERED)["items"]
@@ -98,7 +98,7 @@ def _suggest_films(api: Api) -> Callable[[str], list[Suggestion]]:
 
 
 def _suggest_users(api: Api) -> Callable[[str], list[Suggestion]]:
-    """Suggests users by name; the id is part of what is put in, because names repeat."""
+    """A function that suggests users by name; the inserted text has the id, since names are not unique."""
 
     def ask(text: str) -> list[Suggestion]:
         found = api.get("/users", name=text, limit=_OFFERED)["items"]
@@ -108,12 +108,12 @@ def _suggest_users(api: Api) -> Callable[[str], list[Suggestion]]:
 
 
 class Terminal:
-    """Where a session reads and writes.
+    """The terminal of a session: prompts for input, and prints.
 
     Args:
-        runtime: the settings and the API.
-        commands: what begins with a slash, with a word about each.
-        keys: function keys, and the command that each stands for.
+        runtime: the settings and the API's client.
+        commands: the commands, which begin with a slash, with a description of each.
+        keys: function keys, and the command that each of them runs.
     """
 
     def __init__(self, runtime: Runtime, commands: Mapping[str, str], keys: Mapping[str, str]) -> None:
@@ -129,7 +129,7 @@ class Terminal:
         self._no_keys = KeyBindings()
 
     def ask_film(self, question: str, keys: str) -> str:
-        """Ask for a film or a command; ``keys`` is the line at the bottom."""
+        """Ask for a film or a command; ``keys`` is the help in the line at the bottom."""
         return self._read(question, keys, self._films, self._keys)
 
     def ask_person(self, question: str, keys: str) -> str:
@@ -165,7 +165,7 @@ def _bindings(keys: Mapping[str, str]) -> KeyBindings:
     for key, command in keys.items():
 
         def take(event: KeyPressEvent, command: str = command) -> None:
-            event.current_buffer.text = command  # as if it had been typed: it stays on the screen
+            event.current_buffer.text = command  # shown as if it had been typed
             event.current_buffer.validate_and_handle()
 
         bindings.add(key)(take)
@@ -173,7 +173,7 @@ def _bindings(keys: Mapping[str, str]) -> KeyBindings:
 
 
 def pick_user(terminal: Terminal) -> Document:
-    """Ask until it is known who is there."""
+    """Ask who the user is, until a user is found or created."""
     while True:
         text = terminal.ask_person("who are you? > ", _KEYS)
         if not text:

@@ -1,4 +1,4 @@
-"""Stars: read as people write them, shown as people read them."""
+"""Read stars in the forms in which people write them, and draw them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DRAWN = re.compile(r"(?P<full>[*★]*)(?P<half>½?)☆*")
 
 
 class StarsError(ValueError):
-    """What was written is no number of stars."""
+    """The text is no number of stars from 0.5 to 5."""
 
 
 def parse_stars(text: str) -> float:
@@ -22,7 +22,7 @@ def parse_stars(text: str) -> float:
         0.5 to 5, in halves.
 
     Raises:
-        StarsError: it is something else.
+        StarsError: the text has no such form.
     """
     stars = _read(text.strip().removesuffix("stars").removesuffix("star").strip())
     if stars is None or not LEAST <= stars <= MOST:
@@ -42,7 +42,7 @@ def _read(text: str) -> float | None:
 
 
 def draw(stars: float | None) -> str:
-    """The stars as five signs, rounded to halves: ``★★★★½``; nothing where there are none."""
+    """The stars as five characters, rounded to halves, such as ``★★★★½``; empty for None."""
     if stars is None:
         return ""
     halves = round(stars * 2)
@@ -51,5 +51,5 @@ def draw(stars: float | None) -> str:
 
 
 def number(stars: float | None) -> str:
-    """The stars as a number with one digit after the point."""
+    """The stars as a number with one decimal; empty for None."""
     return "" if stars is None else f"{stars:.1f}"

@@ -1,1 +1,1 @@
-"""The commands by topic; ``COMMANDS`` of ``app.py`` lists them."""
+"""The commands of ``dataflix``, one module for each topic; ``COMMANDS`` in ``app.py`` lists them."""

@@ -1,4 +1,4 @@
-"""``dataflix config`` and ``version``: this program itself."""
+"""The commands ``dataflix config`` and ``version``: show and change this program's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ config_group = group(
 
 
 class Key(StrEnum):
-    """A setting."""
+    """The name of a setting."""
 
     API_URL = "api_url"
     TOKEN = "token"  # noqa: S105 - the setting's name
@@ -30,13 +30,13 @@ class Key(StrEnum):
 
 @config_group.command()
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show each setting and where it comes from; of the token only whether there is one."""
+    """Show each setting and where it comes from. The token itself is not shown, only whether it is set."""
     output.emit(_plain(runtime(ctx)), as_json=as_json, show=_show)
 
 
 @config_group.command()
 def path(as_json: AsJson = False) -> None:
-    """Print where the settings file is, or would be."""
+    """Print the path of the settings file, which need not exist."""
     found = str(config.config_path())
     output.emit({"path": found}, as_json=as_json, show=output.say(found))
 
@@ -48,10 +48,10 @@ def set_(
     value: Annotated[str, typer.Argument(help="Its value.")],
     as_json: AsJson = False,
 ) -> None:
-    """Keep a setting in the settings file."""
+    """Write a setting into the settings file."""
     if key is Key.USER and not config.is_id(value):
         raise UsageFault(f"{value!r} is no user's id", "dataflix users list NAME finds it")
-    config.resolve({}, {}, {}, {key.value: value})  # refuses what cannot be used
+    config.resolve({}, {}, {}, {key.value: value})  # raises if the value cannot be used
     config.write_file(config.config_path(), {key.value: value})
     _tell_outcome(runtime(ctx), key, value, as_json=as_json)
 
@@ -62,13 +62,13 @@ def unset(
     key: Annotated[Key, typer.Argument(help="The setting.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take a setting out of the settings file."""
+    """Remove a setting from the settings file."""
     config.write_file(config.config_path(), {key.value: None})
     _tell_outcome(runtime(ctx), key, "", as_json=as_json)
 
 
 def _tell_outcome(run: Runtime, key: Key, value: str, *, as_json: bool) -> None:
-    """Show what holds now: a setting of the environment goes before the file."""
+    """Show the settings, and warn if an option or the environment overrides the new value of the file."""
     now = getattr(run.config, key.value)
     if value and now.text.rstrip("/") != value.rstrip("/"):
         typer.echo(f"dataflix: kept, and not used here: the file gives way to {now.source}", err=True)

@@ -1,4 +1,4 @@
-"""What users say of films: ``dataflix rate``, ``watch``, ``dismiss``, their lists, and how to undo them."""
+"""The commands for a user's films: ``dataflix rate``, ``watch`` and ``dismiss``, their undoing and lists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rate a film; one that was not watched is marked as watched."""
+    """Rate a film; it is also marked as watched."""
     try:
         rating = parse_stars(stars)
     except StarsError as fault:
@@ -43,7 +43,7 @@ def rate(
 
 
 def _traced(run: Runtime, body: dict[str, Any], *, as_json: bool) -> Document:
-    # the drivers of Kafka and ClickHouse, for those who want to look only
+    # imported here, since only --trace needs the drivers of Kafka and ClickHouse
     from dataflix_cli.rating_trace import Tracing  # noqa: PLC0415
 
     tracing = Tracing(live=not as_json)
@@ -74,7 +74,7 @@ def watch(ctx: typer.Context, user: User, movie: Movie, as_json: AsJson = False)
 
 @app.command()
 def unwatch(ctx: typer.Context, user: User, movie: Movie, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Take a film off the watched ones; its rating goes too."""
+    """Take a film off the watched ones; its rating is deleted too."""
     run, user_id, film = _of_both(ctx, user, movie, as_json=as_json)
     confirm(f"Forget that user {user_id} watched {titled(film)}, and the rating?", yes=yes, as_json=as_json)
     _delete(run, "watched", user_id, film, f"{titled(film)} is not watched any more", as_json=as_json)
@@ -114,19 +114,19 @@ def dismissed(ctx: typer.Context, user: OwnUser = None, limit: Limit = 20, as_js
 
 
 def _of_both(ctx: typer.Context, user: str, movie: str, *, as_json: bool) -> tuple[Runtime, int, Document]:
-    """What the command works with, the user's id, and the film."""
+    """The command's runtime, the id of the user meant, and the film meant."""
     run = runtime(ctx)
     return run, pick_user(run, user, as_json=as_json), pick_movie(run, movie, as_json=as_json)
 
 
 def _mark(run: Runtime, what: str, user_id: int, film: Document, told: str, *, as_json: bool) -> None:
-    """Put the film on one of the user's lists in the API, and say so."""
+    """Put a film on one of the user's lists, and print ``told``."""
     document = run.api.post(f"/{what}", {"user_id": user_id, "movie_id": film["movie_id"]})
     output.emit(document, as_json=as_json, show=output.say(told))
 
 
 def _delete(run: Runtime, what: str, user_id: int, film: Document, told: str, *, as_json: bool) -> None:
-    """Delete the row of a user and a film from one of the API's lists, and say so."""
+    """Take a film off one of the user's lists, and print ``told``."""
     run.api.delete(f"/{what}/{user_id}/{film['movie_id']}")
     document = {"deleted": True, "user_id": user_id, "movie_id": film["movie_id"]}
     output.emit(document, as_json=as_json, show=output.say(told))
@@ -141,7 +141,7 @@ def _list(
     *,
     as_json: bool,
 ) -> None:
-    """Show one of the API's lists of a user."""
+    """Show one of the user's lists."""
     run = runtime(ctx)
     items, more = run.api.items(f"/users/{pick_user(run, user, as_json=as_json)}/{what}", limit)
     output.emit({"items": items, "more": more}, as_json=as_json, show=show)

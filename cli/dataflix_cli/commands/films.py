@@ -1,4 +1,4 @@
-"""``dataflix movies`` and ``recommend``: find films, and what to watch next."""
+"""The commands ``dataflix movies``, which finds films, and ``dataflix recommend``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ movies = group("Search films, look at one, and at those like it.")
 
 
 class Sort(StrEnum):
-    """What comes first."""
+    """An order of films."""
 
     RELEVANCE = "relevance"
     TITLE = "title"
@@ -61,7 +61,7 @@ def similar(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the films that are rated alike."""
+    """List the films that are most like a film, by what people rated."""
     run = runtime(ctx)
     found = pick_movie(run, movie, as_json=as_json)
     user_id = None if user is None else pick_user(run, user, as_json=as_json)
@@ -90,7 +90,7 @@ def recommend(
     ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend films, with predicted stars and the film that each one resembles."""
+    """Recommend films, with predicted stars and the rated films that each one is recommended for."""
     run = runtime(ctx)
     excluded = [str(pick_movie(run, one, as_json=as_json)["movie_id"]) for one in exclude or []]
     document = run.api.get(

@@ -1,7 +1,8 @@
-"""``dataflix open``, ``trace``, ``status``, ``check``: the stack's pages, and programs of their own.
+"""The commands for operating the stack: ``dataflix open``, ``trace``, ``status`` and ``check``.
 
-The programs are those of ``bin/``, which know whether the stack runs in containers, and run in this one's
-place. The terminal's own container has no ``bin/``, and does not reach the servers that these programs ask.
+The last three replace this process by the program of that name in ``bin/``, which knows whether the stack
+runs in containers. The container of ``dataflix`` itself has no ``bin/``, and does not reach the servers that
+these programs ask.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from dataflix_cli.command_line import AsJson, Runtime, group, runtime
 from dataflix_contract import SettingsError, load_settings
 
 app = group("Look at the pipeline.")
-#: The checkout's programs; packages are installed editable.
+#: The checkout's programs, found from this file: the packages are installed in editable mode.
 _PROGRAMS = Path(__file__).resolve().parents[3] / "bin"
-#: Everything after the name is the program's business, --help and --json too.
+#: Everything after the command's name is passed on to the program, also --help and --json.
 _AS_IS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
@@ -82,9 +83,9 @@ def open_(
 
 
 def has_browser() -> bool:
-    """Whether somebody sits at a terminal on a desktop with a browser.
+    """Whether there is a terminal on a desktop with a browser.
 
-    Not where the only browser would be one inside this terminal.
+    Without a desktop, the only browser would be one that runs inside this terminal, which is not wanted.
     """
     desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if not (desktop and sys.stdout.isatty()):

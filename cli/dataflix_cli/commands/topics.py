@@ -1,4 +1,4 @@
-"""``dataflix topics``: what lies in Kafka."""
+"""The command ``dataflix topics``: lists Kafka's topics and shows their records."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of a topic; what is JSON is read, what is not is text.
+    """A record of a topic. Key and value are parsed if they are JSON, and otherwise text.
 
     Attributes:
-        timestamp: when it was written, RFC 3339 in UTC.
+        timestamp: when the record was written, RFC 3339 in UTC.
     """
 
     partition: int
@@ -53,7 +53,7 @@ class Record:
 
 
 def holds_personal_data(topic: str) -> bool:
-    """Whether the topic is one that Debezium writes: rows as they are, before the masker."""
+    """Whether Debezium writes the topic: it then holds rows that are not masked yet."""
     return topic.startswith(f"{RAW_TOPIC_PREFIX}.")
 
 
@@ -63,15 +63,15 @@ def tail_topic(
     """Yield a topic's newest or oldest records, oldest first.
 
     Args:
-        settings: say where Kafka is.
-        topic: its name.
-        number: how many; None: the last 10, or all from the beginning.
-        from_beginning: the oldest ones instead of the newest.
-        follow: then wait for more, without end.
+        settings: they say where Kafka is.
+        topic: the topic's name.
+        number: how many records; None: the last 10, or all if from the beginning.
+        from_beginning: whether to give the oldest records instead of the newest.
+        follow: whether to wait for further records after these, without end.
 
     Raises:
         NotFoundFault: there is no such topic.
-        KafkaException: Kafka does not answer, or stops to.
+        KafkaException: Kafka does not answer, or no longer answers.
     """
     last = None if from_beginning else (number or 10)
     consumer = open_consumer(settings, "dataflix-cli")
@@ -92,7 +92,7 @@ def tail_topic(
 
 
 def _starts(consumer: Consumer, topic: str, last: int | None) -> list[TopicPartition]:
-    """Where to begin in each partition, so that the last records are among those that follow."""
+    """Where to begin reading each partition; None: at its beginning, else at most ``last`` before its end."""
     there = consumer.list_topics(timeout=_SECONDS).topics
     if topic not in there:
         raise NotFoundFault(f"there is no topic {topic!r}", "dataflix topics lists them")
@@ -126,14 +126,14 @@ def _understood(part: bytes | str | None) -> Any:
 
 @app.callback()
 def topics(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Look into Kafka's topics: without a command, list them."""
+    """Look into Kafka's topics. Without a command, they are listed."""
     if ctx.invoked_subcommand is None:
         _list(as_json=as_json)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the topics: partitions, records, and how far behind their reader is."""
+    """List the topics with their partitions and records, and how far behind their readers are."""
     _list(as_json=as_json)
 
 
@@ -179,11 +179,11 @@ def _list(*, as_json: bool) -> None:
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
-    """The stack's settings, for as long as Kafka is asked.
+    """Give the stack's settings to a block that asks Kafka, and turn Kafka's errors into faults.
 
     Raises:
         UsageFault: the settings cannot be used.
-        AwayFault: Kafka does not answer.
+        AwayFault: Kafka does not answer, or no longer answers.
     """
     try:
         settings = load_settings()
@@ -196,7 +196,7 @@ def _settings() -> Iterator[Settings]:
             f"Kafka at {settings.kafka_bootstrap} does not answer: {reason(fault)}",
             "is it running? ./run.sh starts it, dataflix status looks",
         ) from fault
-    except Fault as fault:  # it answered first
+    except Fault as fault:  # Kafka answered at first, and then no longer
         raise AwayFault(str(fault), "dataflix status looks what is wrong") from fault
 
 
@@ -206,7 +206,7 @@ def _print_line(record: Record) -> None:
 
 
 class _Lines:
-    """Prints a line for a record, and its value below."""
+    """Prints each record as a line with its place, time and key, and its value on the next line."""
 
     def __init__(self, screen: Console) -> None:
         self._screen = screen

@@ -1,4 +1,4 @@
-"""``dataflix users``: who is there."""
+"""The command ``dataflix users``: lists, creates, shows and deletes users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def list_(
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List users, all or those with a name."""
+    """List all users, or those whose name contains a text."""
     items, more = runtime(ctx).api.items("/users", limit, name=name)
     output.emit({"items": items, "more": more}, as_json=as_json, show=output.users)
 
@@ -58,7 +58,7 @@ def show(ctx: typer.Context, user: OwnUser = None, as_json: AsJson = False) -> N
 
 @app.command()
 def delete(ctx: typer.Context, user: User, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a user and everything that belongs to it, here and in the warehouse."""
+    """Delete a user with everything that belongs to them, also in the warehouse."""
     user_id = pick_user(runtime(ctx), user, as_json=as_json)
     confirm(f"Delete user {user_id} with everything watched, rated and dismissed?", yes=yes, as_json=as_json)
     runtime(ctx).api.delete(f"/users/{user_id}")
