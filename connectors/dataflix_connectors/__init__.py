@@ -1,1 +1,1 @@
-"""Topics, the Debezium connector, and the preflight of its source."""
+"""Create Kafka's topics, check the source database, and register and repair the Debezium connector."""

@@ -1,4 +1,4 @@
-"""``dataflix-connector``: topics, preflight, registration, status and repair of the capture."""
+"""The program ``dataflix-connector``: sets up, checks and repairs the capture of changes by Debezium."""
 
 import dataclasses
 import json
@@ -36,7 +36,7 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-#: Who looks wants to know now; a rebalance of Connect's workers is over by then.
+#: How long ``status`` waits for answers; a rebalance of Connect's workers takes less.
 _STATUS_PATIENCE_S = 10.0
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -48,7 +48,7 @@ Timeout = Annotated[float, typer.Option(min=1, help="Seconds until the connector
 
 @app.command("topics")
 def topics_command() -> None:
-    """Create every topic, and bring those that exist to their settings."""
+    """Create missing topics, and give existing ones their settings."""
     with program_settings(_describe) as settings:
         wanted = topics.wanted_topics(settings)
         present = topics.present_topics(settings, [topic.name for topic in wanted])
@@ -62,7 +62,7 @@ def topics_command() -> None:
 
 @app.command()
 def preflight(*, as_json: Json = False) -> None:
-    """Check the source; exit code 1 when it cannot be captured."""
+    """Check the source database; exit code 1: its changes cannot be captured."""
     with program_settings(_describe) as settings:
         findings = _findings(settings)
         if as_json:
@@ -96,10 +96,10 @@ def resnapshot(
     fence_timeout: FenceTimeout = DEFAULT_TIMEOUT_S,
     timeout: Timeout = 3600.0,
 ) -> None:
-    """Begin again with a snapshot: the cure for a lost slot.
+    """Capture everything anew, with a snapshot: this repairs a lost slot.
 
-    Drops the slot, forgets the connector's offsets, captures every row anew, and removes the
-    rows from ClickHouse that were deleted at the source while nobody was watching.
+    Drops the slot, deletes the connector's offsets, captures every row anew, and removes from
+    ClickHouse the rows that were deleted at the source while changes were not captured.
     """
     with program_settings(_describe) as settings, ConnectClient(settings) as connect:
         _refuse_faults([finding for finding in _findings(settings) if not finding.is_lost_slot])
@@ -121,7 +121,7 @@ def resnapshot(
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show connector, task and slot, and what is wrong; exit code 1 when changes are not being captured."""
+    """Show connector, task and slot, and any faults; exit code 1: changes are not being captured."""
     with (
         program_settings(_describe) as settings,
         ConnectClient(settings, patience_s=_STATUS_PATIENCE_S) as connect,

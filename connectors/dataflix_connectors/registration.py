@@ -1,4 +1,4 @@
-"""Register the connector: decide what the situation asks for, do it, wait until it streams.
+"""Register the Debezium connector: start it with a snapshot or where it was, and wait until it streams.
 
 The connector's configuration is ``postgres.json`` with its placeholders filled in.
 """
@@ -50,7 +50,7 @@ _FENCE_OPTION = "transforms.fence.value.literal"
 
 
 class Situation(enum.Enum):
-    """What a registration finds."""
+    """The state of the capture that a registration finds."""
 
     FRESH = "no snapshot has been finished: begin with one"
     ESTABLISHED = "the connector knows its place: go on from there"
@@ -58,9 +58,9 @@ class Situation(enum.Enum):
 
 
 def decide(slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus) -> Situation:
-    """What to do, from what PostgreSQL and Connect hold.
+    """Decide how to start, from the states of slot, offsets and connector.
 
-    A snapshot that is under way is left alone: it has its fence.
+    A running snapshot counts as established: it goes on with the fence that it has.
     """
     usable = slot_health(slot).state not in (SlotState.MISSING, SlotState.LOST)
     if offsets.settled:
@@ -71,10 +71,10 @@ def decide(slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus) ->
 def register(
     settings: Settings, connect: ConnectClient, *, fence_timeout_s: float, timeout_s: float, report: Report
 ) -> None:
-    """Bring the connector to the configuration of this release, and wait until it streams.
+    """Give the connector this release's configuration, and wait until it streams.
 
     Raises:
-        Fault: the slot is lost, a transaction blocks the fence, or it does not stream.
+        Fault: the slot is lost, a transaction blocks the fence, or the connector does not stream in time.
     """
     current = connect.config()
     if current is None:
@@ -91,7 +91,7 @@ def register(
 
 
 def start_afresh(settings: Settings, connect: ConnectClient, fence_timeout_s: float, report: Report) -> int:
-    """Forget slot and offsets, take a fence, and start with a snapshot behind it; return the fence."""
+    """Delete slot and offsets, take a fence, start a snapshot with it as version, and return the fence."""
     connect.stop()
     connect.delete_offsets()
     with postgres.connect(settings, settings.postgres_admin) as admin:
@@ -104,10 +104,10 @@ def start_afresh(settings: Settings, connect: ConnectClient, fence_timeout_s: fl
 
 
 def drop_slot(connection: Connection) -> None:
-    """Drop our replication slot, once its last reader has gone; one that is not there is fine.
+    """Drop Debezium's replication slot as soon as nobody reads it; a missing slot is no fault.
 
     Raises:
-        Fault: somebody goes on reading it.
+        Fault: the slot stays in use.
     """
     wait_for(
         lambda: _dropped(connection),
@@ -119,7 +119,7 @@ def drop_slot(connection: Connection) -> None:
 def wait_until_streaming(
     source: Connection, connect: ConnectClient, timeout_s: float, report: Report
 ) -> None:
-    """Wait until the snapshot, if there is one, is done, and a heartbeat of ours has come through.
+    """Wait until a snapshot, if there is one, is finished, and Debezium has confirmed a new heartbeat.
 
     Raises:
         Fault: the task keeps failing, or the time is up.
@@ -134,18 +134,18 @@ def wait_until_streaming(
 
 
 def refuse_unpublished_changes(source: Connection) -> bool:
-    """Ask PostgreSQL to decode what waits behind the slot, where nobody reads it.
+    """Check whether PostgreSQL can decode the changes that wait behind the slot.
 
-    A publication that was dropped, or renamed, and made anew did not exist yet when the older of those
-    changes were written, and PostgreSQL decodes each with the catalogue of its time. Debezium then tries
-    for ever, and Connect shows its task as running. The question holds the slot for up to five seconds, and
-    Debezium cannot read it meanwhile: do not ask again once there is an answer.
+    It cannot if the publication was dropped or renamed and made anew after such a change was written, since
+    PostgreSQL decodes each change with the catalogue of that time. Debezium would then try for ever, and
+    Connect would show its task as running. The check holds the slot for up to five seconds, in which Debezium
+    cannot read it: do not repeat it once there is an answer.
 
     Returns:
-        Whether PostgreSQL could be asked: not while somebody else holds the slot.
+        Whether the check could be made: not while another session holds the slot.
 
     Raises:
-        Fault: the publication did not exist when a change that waits was written.
+        Fault: the publication did not exist yet when a waiting change was written.
     """
     if read_slot(source) is None:
         return False
@@ -160,7 +160,7 @@ def refuse_unpublished_changes(source: Connection) -> bool:
     except ObjectInUse:
         return False
     except QueryCanceled:
-        return True  # there is much to decode, and the beginning of it is sound
+        return True  # there is much to decode, and its beginning can be decoded
     except UndefinedObject as error:
         raise Fault(
             f"publication {PUBLICATION} was made after changes that wait behind slot {SLOT}, which"
@@ -170,7 +170,7 @@ def refuse_unpublished_changes(source: Connection) -> bool:
 
 
 class _Watch:
-    """Waits a moment at a time, restarts a failed task a few times, gives up in the end."""
+    """Waits in short steps, restarts a failed task a few times, and raises when the time is up."""
 
     def __init__(self, source: Connection, connect: ConnectClient, timeout_s: float, report: Report) -> None:
         self._source = source
@@ -183,7 +183,7 @@ class _Watch:
         self._asked = False
 
     def wait(self, purpose: str) -> None:
-        """Sleep for a moment; every few seconds, look after the task.
+        """Sleep for a moment; every few seconds, check the task's state and restart it if it has failed.
 
         Raises:
             Fault: the task keeps failing, or the time is up.
@@ -239,13 +239,13 @@ def _confirmed(source: Connection) -> int:
 
 
 def render_config(settings: Settings, fence: int) -> dict[str, str]:
-    """The connector's configuration as Kafka Connect takes it.
+    """Make the connector's configuration for Kafka Connect.
 
-    The password is not in it: Connect reads it from its own environment.
+    It does not hold the password, which Connect reads from its own environment.
 
     Args:
-        settings: where the source is.
-        fence: the version that snapshot rows get (see docs/decisions).
+        settings: they say where the source is.
+        fence: the version that the rows of a snapshot get (see docs/decisions).
     """
     template = files(__package__).joinpath("postgres.json").read_text(encoding="utf-8")
     values = _values(settings, fence)
@@ -253,7 +253,7 @@ def render_config(settings: Settings, fence: int) -> dict[str, str]:
 
 
 def fence_of(config: Mapping[str, str]) -> int:
-    """The fence in a configuration that is in use; 0 where there is none."""
+    """The fence in a connector's present configuration; 0: there is none."""
     text = config.get(_FENCE_OPTION, "")
     return int(text) if text.isdecimal() else 0
 

@@ -1,10 +1,10 @@
-"""Begin again with a snapshot, when the slot is lost or the warehouse is not to be trusted.
+"""Capture everything anew with a snapshot, after the slot was lost or if the warehouse is wrong.
 
-Ghosts are rows that were deleted at the source while nobody watched, and live on in the warehouse.
-After a snapshot whose rows have the version F, every row that exists has a version of F or
-more; what is live and older is a ghost, or a row that never arrived. PostgreSQL is asked
-which, so that a row that exists is never removed, however late its message is. A row that
-comes back later is above F and wins over its tombstone.
+Ghosts are rows in the warehouse that were deleted at the source while changes were not captured. After a
+snapshot whose rows have the version F (the fence), every row that still exists has at least the version F. A
+row in the warehouse with a lower version is therefore a ghost, or its new version has not arrived yet.
+PostgreSQL is asked which, so that a row that exists is never removed, however late its message is. If a
+removed row is inserted again later, it has a version above F, which wins over the tombstone.
 """
 
 import datetime as dt
@@ -39,8 +39,8 @@ class Snapshot:
 
     Attributes:
         fence: the version of its rows.
-        seconds: how long it took, the wait for the fence included.
-        captured: messages that each table's raw topic gained meanwhile.
+        seconds: how long it took, including the wait for the fence.
+        captured: how many messages each table's raw topic gained meanwhile.
     """
 
     fence: int
@@ -51,7 +51,7 @@ class Snapshot:
 def take_snapshot(
     settings: Settings, connect: ConnectClient, *, fence_timeout_s: float, timeout_s: float, report: Report
 ) -> Snapshot:
-    """Forget slot and offsets, snapshot all tables behind a new fence, go on streaming.
+    """Delete slot and offsets, take a snapshot of all tables with a new fence, and stream again.
 
     Raises:
         Fault: a transaction blocks the fence, or the snapshot does not end in time.
@@ -61,7 +61,7 @@ def take_snapshot(
     if connect.config() is None:
         connect.create_stopped(render_config(settings, fence=0))
     with postgres.connect(settings, settings.postgres_admin) as source:
-        # A fence to throw away: a transaction that would block is found while changes still flow.
+        # This fence is not used: it finds a transaction that would block while changes are still captured.
         take_fence(source, fence_timeout_s, report)
     connect.stop()
     before = _lengths(admin)
@@ -77,13 +77,13 @@ def take_snapshot(
 
 
 def remove_ghosts(settings: Settings, fence: int, *, timeout_s: float, report: Report) -> dict[str, int]:
-    """Wait until the warehouse holds all of the snapshot, then tombstone what it should not hold.
+    """Wait until the warehouse has the whole snapshot, then remove ghosts from it by tombstones.
 
     Returns:
         The number of ghosts per table.
 
     Raises:
-        Fault: the masker or ClickHouse does not keep up, or refuses.
+        Fault: the masker or ClickHouse does not catch up in time, or ClickHouse refuses.
     """
     admin = admin_client(settings)
     raw = read_bounds(admin, [table.raw_topic for table in _tables()])
@@ -105,13 +105,13 @@ def _lengths(admin: AdminClient) -> dict[Partition, int]:
 
 
 def _sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[str, int]:
-    """Tombstone, with the fence as version, what is live and older and gone from the source.
+    """Insert tombstones, with the fence as version, for live older rows that the source does not have.
 
     Returns:
         The number of ghosts per table.
 
     Raises:
-        Fault: ClickHouse is away or refuses.
+        Fault: ClickHouse does not answer or refuses.
     """
     try:
         warehouse = clickhouse.connect(settings, settings.clickhouse_owner)
@@ -139,7 +139,7 @@ def _ghosts(warehouse: Client, source: Connection, table: Table, fence: int) -> 
 
 
 def _gone(source: Connection, table: Table, keys: Sequence[_Key]) -> set[_Key]:
-    """Those of the keys that PostgreSQL does not have."""
+    """The keys for which PostgreSQL has no row."""
     columns = sql.SQL(", ").join(map(sql.Identifier, table.key))
     arrays = sql.SQL(", ").join(
         sql.SQL("%s::{}[]").format(sql.SQL(table.columns[name].type.value)) for name in table.key
@@ -152,7 +152,7 @@ def _gone(source: Connection, table: Table, keys: Sequence[_Key]) -> set[_Key]:
 
 
 def _bury(warehouse: Client, table: Table, ghosts: Sequence[_Key], fence: int) -> int:
-    """One insert, so that a reader sees either none or all of the tombstones."""
+    """Insert the tombstones of a table at once, so that a reader sees either none or all of them."""
     if ghosts:
         now = dt.datetime.now(dt.UTC)
         warehouse.insert(

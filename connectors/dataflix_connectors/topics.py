@@ -1,4 +1,4 @@
-"""The topics that the stack needs: which there are, what has to change, and how Kafka is told."""
+"""The Kafka topics that the stack needs, and how they are created and changed."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -35,7 +35,7 @@ _DAY_MS = 24 * _HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be, or as it is: partitions, and settings that are not Kafka's defaults."""
+    """A topic as it should be, or as it is: its partitions and its settings."""
 
     name: str
     partitions: int
@@ -44,14 +44,14 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What must be done to one topic.
+    """The difference between a topic as it should be and as it is.
 
     Attributes:
         topic: the topic as it should be.
-        create: it does not exist yet.
-        grow_from: its present number of partitions when that is too small.
+        create: whether it does not exist yet.
+        grow_from: its present number of partitions, if that is too small.
         settings: names of settings that differ.
-        too_many: it has more partitions than wanted, which Kafka cannot undo.
+        too_many: its present number of partitions, if that is too large, which Kafka cannot change.
     """
 
     topic: Topic
@@ -62,12 +62,12 @@ class Change:
 
     @property
     def needed(self) -> bool:
-        """Whether anything is to be done."""
+        """Whether anything must be done."""
         return self.create or self.grow_from is not None or bool(self.settings)
 
     @property
     def description(self) -> str:
-        """What is done, in words."""
+        """A text that says what is done."""
         if self.create:
             return "created"
         words = [f"set {name}" for name in self.settings]
@@ -79,7 +79,7 @@ class Change:
 
 
 def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic of the stack. Connect makes its own three itself."""
+    """Every topic of the stack, except Kafka Connect's own three, which it makes itself."""
     retention = settings.raw_retention_hours * _HOUR_MS
     raw = _personal_data(retention) | {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     masked = _keep(7 * _DAY_MS)
@@ -95,12 +95,12 @@ def wanted_topics(settings: Settings) -> tuple[Topic, ...]:
 
 
 def plan_changes(wanted: Iterable[Topic], present: Mapping[str, Topic]) -> list[Change]:
-    """Compare the topics that should be with those that are."""
+    """Compare the topics as they should be with those that exist."""
     return [_change(topic, present.get(topic.name)) for topic in wanted]
 
 
 def present_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]:
-    """Those of the named topics that exist, with their settings.
+    """Read which of the named topics exist, with their settings.
 
     Raises:
         Fault: Kafka does not answer.
@@ -118,7 +118,7 @@ def present_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]
 
 
 def apply_changes(admin: AdminClient, changes: Iterable[Change]) -> None:
-    """Create, grow and set up topics; changes that are not needed are left out.
+    """Create topics, add partitions and change settings, where it is needed.
 
     Raises:
         Fault: Kafka refuses a change.
@@ -150,8 +150,8 @@ def _keep(milliseconds: int) -> dict[str, str]:
 
 
 def _personal_data(retention_ms: int) -> dict[str, str]:
-    # Kafka deletes whole closed segments: a segment that stays open for its default week
-    # would keep personal data that long, whatever the retention says.
+    # Kafka deletes only whole closed segments. A segment that stays open for a week, the default, would keep
+    # personal data for that long, whatever the retention is.
     segment_ms = max(_MINUTE_MS, min(_HOUR_MS, retention_ms // 4))
     return _keep(retention_ms) | {"segment.ms": str(segment_ms)}
 
