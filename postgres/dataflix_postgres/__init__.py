@@ -1,1 +1,1 @@
-"""The source database: migrations, sample data, MovieLens importer."""
+"""Set up and fill the source database in PostgreSQL: migrations, sample data, and the import of MovieLens."""

@@ -1,6 +1,6 @@
-"""What only the superuser may do: the databases, their owners, and the replication role.
+"""Create databases and roles and grant rights in PostgreSQL, which mostly needs the superuser.
 
-The program ``dataflix-databases`` makes those that Airflow and MLflow keep their own records in.
+The program ``dataflix-databases`` creates the databases in which Airflow and MLflow keep their records.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataflix_contract.settings_conflicts import DATABASES, ROLES
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_admin, describe, take_lock
 
-#: Any number that nobody else locks; one migration runs in a server at a time.
+#: The number of the advisory lock by which only one migration runs on a server at a time.
 _LOCK = 0xDA7AF117
 _LOCK_WAIT_SECONDS = 60
 
@@ -39,12 +39,12 @@ app = typer.Typer(add_completion=False)
 
 @contextlib.contextmanager
 def sole_migration(admin: psycopg.Connection) -> Iterator[None]:
-    """Hold the lock that keeps two migrations apart; it ends with the connection at the latest.
+    """Hold the lock by which only one migration runs; it ends with the connection at the latest.
 
-    No later statement of the session waits longer for a lock than this one did.
+    The session's later statements also wait no longer than a minute for a lock.
 
     Raises:
-        Fault: another run holds it for longer than a minute.
+        Fault: another migration holds the lock for longer than a minute.
     """
     take_lock(admin, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-migrate")
     admin.execute(f"SET lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
@@ -56,16 +56,16 @@ def sole_migration(admin: psycopg.Connection) -> Iterator[None]:
 
 
 def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> None:
-    """Make the roles and the database, or give existing ones the rights and passwords of the settings.
+    """Create the roles and the database, or give existing ones the rights and passwords in the settings.
 
     Raises:
-        Fault: two roles, or two databases, have one name.
+        Fault: the settings give two roles, or two databases, the same name.
     """
     _refuse_shared_names(settings)
     _ensure_role(admin, settings.postgres_user, settings.postgres_password, "NOREPLICATION")
     _ensure_role(admin, settings.postgres_api_user, settings.postgres_api_password, "NOREPLICATION")
     _ensure_role(admin, settings.debezium_user, settings.debezium_password, "REPLICATION")
-    # Who waits for open transactions must be able to name them.
+    # The role waits for open transactions, and needs this right to name the sessions that they belong to.
     admin.execute(sql.SQL("GRANT pg_read_all_stats TO {}").format(sql.Identifier(settings.debezium_user)))
     _ensure_database(admin, settings.postgres_db, settings.postgres_user)
     admin.execute(
@@ -78,10 +78,10 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
 
 
 def refuse_orphans(admin: psycopg.Connection, settings: Settings) -> None:
-    """Refuse settings with which data that is there would be left behind, beside a new and empty database.
+    """Refuse settings with which a new, empty database would be used instead of the one that has the data.
 
     Raises:
-        Fault: the data was made with another name of the database, or with another owner.
+        Fault: the server has the data in a database with another name, or with another owner.
     """
     captured = admin.execute(
         "SELECT database FROM pg_replication_slots WHERE slot_name = %s AND database <> %s",
@@ -105,13 +105,13 @@ def refuse_orphans(admin: psycopg.Connection, settings: Settings) -> None:
 
 
 def ensure_service_databases(admin: psycopg.Connection, settings: Settings) -> list[str]:
-    """Make the databases of Airflow and MLflow, each with an owner that reaches no other one.
+    """Create the databases of Airflow and MLflow, each with an owner who has no rights in the others.
 
     Returns:
         The databases' names.
 
     Raises:
-        Fault: two databases, or two roles, have one name.
+        Fault: the settings give two databases, or two roles, the same name.
     """
     owners = {
         settings.airflow_db: (settings.airflow_db_user, settings.airflow_db_password),
@@ -130,7 +130,7 @@ def _refuse_shared_names(settings: Settings) -> None:
 
 
 def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
-    """Let the backend's role read and write the contract's tables and its own, and draw free ids."""
+    """Let the backend's role write the contract's tables and the idempotency keys, and advance the ids."""
     role = sql.Identifier(settings.postgres_api_user)
     schema = sql.Identifier(SOURCE_SCHEMA)
     written = [*tables(), IDEMPOTENCY_TABLE]
@@ -149,7 +149,7 @@ def grant_api_rights(owner: psycopg.Connection, settings: Settings) -> None:
 
 
 def grant_replication_rights(owner: psycopg.Connection, settings: Settings) -> None:
-    """Let the replication role read the published tables and update the heartbeat: no more than that."""
+    """Let the replication role read the published tables and update the heartbeat, and nothing else."""
     role = sql.Identifier(settings.debezium_user)
     schema = sql.Identifier(SOURCE_SCHEMA)
     heartbeat = sql.Identifier(SOURCE_SCHEMA, HEARTBEAT_TABLE)
@@ -167,7 +167,7 @@ def grant_replication_rights(owner: psycopg.Connection, settings: Settings) -> N
 
 def _ensure_role(admin: psycopg.Connection, name: str, password: SecretStr, replication: str) -> None:
     found = admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-    # Hashed here: the password itself neither travels nor can be logged.
+    # Hashed here, so that the password itself is neither sent nor logged.
     verifier = admin.pgconn.encrypt_password(
         password.get_secret_value().encode(), name.encode(), b"scram-sha-256"
     ).decode()
@@ -192,7 +192,7 @@ def _ensure_database(admin: psycopg.Connection, name: str, owner: str) -> None:
 
 @app.command()
 def main() -> None:
-    """Create or update roles and databases of Airflow and MLflow; running it again changes nothing."""
+    """Create or update the roles and databases of Airflow and MLflow; it may be run again at any time."""
     with program_settings(describe) as settings, connect_admin(settings) as admin, sole_migration(admin):
         names = ensure_service_databases(admin, settings)
     typer.echo(f"databases {', '.join(names)}: up to date")

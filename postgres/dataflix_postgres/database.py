@@ -1,4 +1,4 @@
-"""Connections to the source database, and its generated ids."""
+"""Connect to the source database, take its advisory locks, and advance its generated ids."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PROGRAM = "dataflix-postgres"
 
 
 def connect_owner(settings: Settings) -> psycopg.Connection:
-    """Connect to the database as the owner of its tables; each transaction is to be committed.
+    """Connect to the database as the owner of its tables, without autocommit.
 
     Raises:
-        ConnectionFault: the server does not answer or does not let us in.
+        ConnectionFault: the server does not answer or refuses the connection.
     """
     connection = postgres.connect(settings, settings.postgres_owner, program=_PROGRAM)
     connection.autocommit = False
@@ -27,7 +27,7 @@ def connect_admin(settings: Settings) -> psycopg.Connection:
     """Connect to the server's ``postgres`` database as the superuser, in autocommit mode.
 
     Raises:
-        ConnectionFault: the server does not answer or does not let us in.
+        ConnectionFault: the server does not answer or refuses the connection.
     """
     return postgres.connect(settings, settings.postgres_admin, program=_PROGRAM, database="postgres")
 
@@ -35,7 +35,7 @@ def connect_admin(settings: Settings) -> psycopg.Connection:
 def take_lock(connection: psycopg.Connection, number: int, seconds: int, program: str) -> None:
     """Take the advisory lock ``number`` for the session, so that ``program`` runs once at a time.
 
-    The connection is in autocommit mode; the lock ends with it at the latest.
+    The connection must be in autocommit mode; the lock ends with it at the latest.
 
     Raises:
         Fault: another session still holds it after so many seconds.
@@ -49,13 +49,13 @@ def take_lock(connection: psycopg.Connection, number: int, seconds: int, program
 
 
 def advance_identities(connection: psycopg.Connection) -> None:
-    """Let the next generated ids be above those in the tables, after rows with ids of their own were loaded.
+    """Advance the sequences of ids beyond those in the tables, after rows with ids of their own were loaded.
 
-    It never lowers them.
+    They are never set back.
     """
     connection.execute(f"SELECT {ADVANCE_IDENTITIES}()".encode())
 
 
 def describe(error: Exception, _settings: Settings) -> str | None:
-    """An error of PostgreSQL in words, as a program ends with it; None: it is an error in the program."""
+    """The message with which a program ends after an error of PostgreSQL; None: it is another error."""
     return postgres.describe(error) if isinstance(error, psycopg.Error) else None

@@ -1,9 +1,10 @@
-"""The made-up sample data: films that people know, and viewing histories with a structure to find.
+"""Generate the sample data: a catalogue of well-known films, and made-up users' viewings and ratings of them.
 
-The films are in ``movies.csv`` beside this module. Each user has a taste (five hidden factors over
-genres, and a leaning towards old or new films) and a mood (generous or strict); each film has an appeal
-and a fame. People mostly watch what is famous and to their taste, and their stars are taste, appeal,
-mood and noise. The same arguments always make the same histories.
+A recommender can learn from these data, because ratings follow a model. The films are in ``movies.csv``
+beside this module. Each user has a taste (five hidden factors over genres, and a preference for old or new
+films) and a mood (generous or strict); each film has an appeal and a fame. People mostly watch films that are
+famous and to their taste. Their stars are the sum of taste, appeal, mood and noise. The same arguments always
+give the same data.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-#: Histories lie between these; fixed, so that the data do not depend on today's date.
+#: All viewings are between these days. They are fixed, so that the data do not depend on today's date.
 FIRST_DAY = datetime(2019, 1, 1, tzinfo=UTC)
 LAST_DAY = datetime(2025, 12, 31, tzinfo=UTC)
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
 _FACTORS = 5
-_RATED_SHARE = 0.87  # the rest is watched and never rated
+_RATED_SHARE = 0.87  # of the watched films; the others are never rated
 _USERS_AT_ONCE = 1000  # bounds memory: users times films is a dense matrix
 
 _MEAN = 3.1
@@ -45,7 +46,7 @@ class Film:
     """One film of the sample catalogue.
 
     Attributes:
-        appeal: 1 to 9; how much an average viewer likes it. Only the generator of ratings reads it.
+        appeal: how much an average viewer likes it, from 1 to 9. Only this module uses it.
     """
 
     movie_id: int
@@ -58,7 +59,7 @@ class Film:
 
 @functools.cache
 def catalogue() -> tuple[Film, ...]:
-    """Every film, in the order of the file; a film's id is its place there, from 1."""
+    """All films, in the order of the file; a film's id is its place there, from 1."""
     text = files(__package__).joinpath("movies.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="|", quoting=csv.QUOTE_NONE)
     return tuple(_film(number, row) for number, row in enumerate(rows, start=1))
@@ -77,7 +78,7 @@ def _film(movie_id: int, row: dict[str, str]) -> Film:
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """One film watched by one user; ``rating`` and ``rated_at`` are None when not rated."""
+    """One film watched by one user; ``rating`` and ``rated_at`` are None if it is not rated."""
 
     movie_id: int
     watched_at: datetime
@@ -87,7 +88,7 @@ class Viewing:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One user's joining and viewings, oldest first."""
+    """When a user joined, and what they watched, oldest first."""
 
     user_id: int
     joined_at: datetime
@@ -96,7 +97,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """What is true of films, whoever watches them; arrays are by film."""
+    """The properties of the films that do not depend on users; one element or row for each film."""
 
     movie_ids: tuple[int, ...]
     factors: Floats  # films x _FACTORS, each column of unit variance
@@ -107,13 +108,13 @@ class _World:
 
 
 def histories(films: Sequence[Film], users: int, ratings_per_user: int, seed: int = 0) -> Iterator[History]:
-    """Make the histories of users 1 to ``users``.
+    """Generate the histories of users 1 to ``users``.
 
     Args:
-        films: what there is to watch.
-        users: how many people.
-        ratings_per_user: the mean; some people rate many times as much as others.
-        seed: another seed makes other histories.
+        films: the films that they may watch.
+        users: how many users.
+        ratings_per_user: the mean number of ratings; some users rate many times as much as others.
+        seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
     world = _make_world(films, rng)
@@ -196,7 +197,7 @@ def _genre_count(films: Sequence[Film]) -> int:
 
 
 def _genre_matrix(films: Sequence[Film]) -> Floats:
-    """One row a film, of unit length: many genres do not make a film matter more."""
+    """One row for each film, of unit length, so that films with many genres do not count more."""
     names = _genres(films)
     matrix = np.array([[name in film.genres for name in names] for film in films], dtype=np.float64)
     unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""``dataflix-import``: load a MovieLens data set."""
+"""The program ``dataflix-import``: loads a MovieLens data set into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from dataflix_postgres.movielens.runner import UnusableFileError, load_release, 
 make_output_safe()
 app = typer.Typer(add_completion=False)
 
-#: Any number that nobody else locks in this database; one import runs at a time.
+#: The number of the advisory lock by which only one import runs at a time.
 _LOCK = 0xDA7AF119
-#: PostgreSQL holds the lock of an import that has ended, or was killed, until it notices.
+#: How long to wait for the lock: PostgreSQL keeps a killed import's lock until it notices that it has ended.
 _LOCK_WAIT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: the data set's name, and what became of each file."""
+    """The result of an import: the data set's name, and a report for each file."""
 
     data_set: str
     files: list[FileReport]
@@ -94,23 +94,23 @@ def import_release(
     rejects: Path | None = None,
     encoding: str | None = None,
 ) -> Imported:
-    """Load the data set at ``path``, or what is left of it.
+    """Load the data set at ``path``, or the rest of it after an interrupted import.
 
     Args:
-        settings: say where PostgreSQL is.
+        settings: they say where PostgreSQL is.
         path: a folder, an archive, or one of the files.
-        replace: whether what the tables hold is deleted.
-        rejects: where rejected lines are written.
-        encoding: name of the encoding of the files with titles; None: it is told from what they hold.
+        replace: whether the tables' present rows are deleted.
+        rejects: the file into which rejected lines are written.
+        encoding: name of the encoding of the files with titles; None: it is found from their contents.
 
     Raises:
-        Fault: it is none, or the tables hold something else and ``replace`` is not given. With
-            ``replace``, what the tables hold is still there then.
+        Fault: there is no data set, or the tables hold other rows and ``replace`` is not given. Also with
+            ``replace``, the tables then keep their rows.
     """
     console = Console(stderr=True)
     named = None if encoding is None else encodings.named(encoding)
     with open_source(path, FILE_NAMES) as folders, connect_owner(settings) as connection:
-        # Autocommit: each batch has its own transaction, and a lock of the session outlives them.
+        # Autocommit, since each batch has its own transaction; the session's lock is kept over all of them.
         connection.autocommit = True
         take_lock(connection, _LOCK, _LOCK_WAIT_SECONDS, "dataflix-import")
         release = recognise(*choose(folders), named)
@@ -127,7 +127,7 @@ def import_release(
 
 
 def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded: Mapping[str, str]) -> bool:
-    """Record that these files are being loaded; returns whether an earlier import of them goes on."""
+    """Record that these files are being loaded; return whether this continues an earlier import of them."""
     if recorded == digests:
         return True
     if recorded or _hold_rows(connection):
@@ -149,7 +149,7 @@ def _hold_rows(connection: psycopg.Connection) -> bool:
 def _replace(
     connection: psycopg.Connection, release: Release, rejects: Path | None, console: Console
 ) -> list[FileReport]:
-    """Stage the release, and put it in the place of what the tables hold."""
+    """Load the release into staging tables, and replace the tables' rows by them."""
     replacement = Replacement(connection, console)
     resume = replacement.prepare(release.digests)
     try:
@@ -163,5 +163,5 @@ def _replace(
 
 
 def _refresh_statistics(connection: psycopg.Connection) -> None:
-    """Let the planner know what came, without waiting for autovacuum."""
+    """Update the query planner's statistics after the load, without waiting for autovacuum."""
     connection.execute("ANALYZE users, movies, watched_movies, ratings")

@@ -1,4 +1,4 @@
-"""People who do not exist: the same id always makes the same person."""
+"""Make up names, addresses and places for users of sample data and imports; the same for the same id."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from faker.providers.person.en_US import Provider as Names
 
 T = TypeVar("T")
 
-#: Reserved for examples (RFC 2606): no mail can reach anybody.
+#: Domains that are reserved for examples (RFC 2606), so that mail to them reaches nobody.
 _MAIL_DOMAINS = ("example.com", "example.net", "example.org")
 _BIRTH_YEARS = (1945, 2007)
 _NOT_IN_ADDRESS = re.compile(r"[^a-z]")
@@ -24,7 +24,7 @@ _NOT_IN_ADDRESS = re.compile(r"[^a-z]")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What a row of ``users`` says about somebody."""
+    """The personal data in a row of ``users``."""
 
     name: str
     email: str
@@ -34,7 +34,7 @@ class Person:
 
 
 class _Weighted(Generic[T]):
-    """Values to choose from, some more often than others."""
+    """Values to choose from at random, by their weights."""
 
     def __init__(self, weights: Iterable[tuple[T, float]]) -> None:
         values, numbers = zip(*weights, strict=True)
@@ -46,8 +46,8 @@ class _Weighted(Generic[T]):
 
 
 def person(user_id: int, seed: int = 0) -> Person:
-    """Make up the person behind an id; the address holds the id, so no two people share one."""
-    # Not for secrets. One generator per id: people do not depend on the order they are made in.
+    """Make up the person with an id. The address contains the id, so that no two people share an address."""
+    # Not for secrets. Each id has its own generator, so that people do not depend on the order of the calls.
     rng = Random(seed << 64 | user_id)  # noqa: S311
     first, last = _first_names().pick(rng), _last_names().pick(rng)
     local = f"{_letters(first)}.{_letters(last)}{user_id}"

@@ -1,6 +1,6 @@
-"""``dataflix-migrate``: bring a PostgreSQL server to what this version of Dataflix needs.
+"""The program ``dataflix-migrate``: sets up a PostgreSQL server for this version of Dataflix.
 
-The tables come from versioned SQL files: which there are, which of them a database lacks, and applying those.
+The tables are made by numbered SQL files; those that a database lacks are applied in order.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 @app.command()
 def main() -> None:
-    """Create or update database, roles, tables and publication; running it again changes nothing."""
+    """Create or update the database, roles, tables and publication; it may be run again at any time."""
     with program_settings(describe) as settings:
         with connect_admin(settings) as admin:
             refuse_orphans(admin, settings)
@@ -59,10 +59,10 @@ def main() -> None:
 
 
 def set_up(settings: Settings) -> tuple[tuple[Migration, ...], list[str]]:
-    """Do all that ``dataflix-migrate`` does.
+    """Create or update roles, database, tables and rights.
 
     Returns:
-        The migrations that were applied, and how the tables differ from the contract.
+        The migrations that were applied, and texts that say how the tables differ from the contract.
 
     Raises:
         Fault: the server cannot be reached, or a migration cannot be applied.
@@ -78,7 +78,7 @@ def set_up(settings: Settings) -> tuple[tuple[Migration, ...], list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One SQL file; its number orders it."""
+    """A migration: one SQL file with its number."""
 
     version: int
     name: str
@@ -86,7 +86,7 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """Digest of the text: tells whether a file changed after it was applied."""
+        """Digest of the text, which shows whether a file was changed after it was applied."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
@@ -97,7 +97,7 @@ def shipped_migrations() -> tuple[Migration, ...]:
 
 
 def in_order(named: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
-    """Make migrations of file names and texts.
+    """Make migrations from pairs of file name and text, and sort them.
 
     Raises:
         Fault: a name is not ``NNNN_words.sql``, or the numbers are not 1, 2, 3 and so on.
@@ -112,7 +112,7 @@ def pending(shipped: Sequence[Migration], recorded: Mapping[int, str]) -> tuple[
     """The migrations that a database with these recorded digests lacks.
 
     Raises:
-        Fault: a recorded file changed, or the database is newer than these files.
+        Fault: a recorded file was changed, or the database has a newer migration.
     """
     unknown = recorded.keys() - {each.version for each in shipped}
     if unknown:
@@ -130,10 +130,10 @@ def pending(shipped: Sequence[Migration], recorded: Mapping[int, str]) -> tuple[
 
 
 def migrate(owner: psycopg.Connection, shipped: Sequence[Migration]) -> tuple[Migration, ...]:
-    """Apply what the database lacks, each file in a transaction of its own, and return it.
+    """Apply and return the migrations that the database lacks, each in a transaction of its own.
 
     Raises:
-        Fault: see `pending`; or a file fails, and then nothing of it stays.
+        Fault: see `pending`; or a migration failed, and was rolled back.
     """
     with owner.transaction():
         owner.execute(_RECORD)

@@ -1,4 +1,4 @@
-"""``dataflix-seed``: fill an empty database with the sample data."""
+"""The program ``dataflix-seed``: fills an empty database with the sample data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Rows = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SampleRows:
-    """The sample data as rows, by table, in the order in which foreign keys allow to load them."""
+    """The sample data as rows of each table, in the order in which foreign keys allow them to be loaded."""
 
     users: Rows
     movies: Rows
@@ -42,7 +42,7 @@ class SampleRows:
 
     @property
     def total(self) -> int:
-        """Rows of all tables."""
+        """The number of rows of all tables."""
         return len(self.users) + len(self.movies) + len(self.watched_movies) + len(self.ratings)
 
 
@@ -52,7 +52,7 @@ def main(
     ratings_per_user: Annotated[int, typer.Option(min=1, max=300, help="Their ratings, in the mean.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Another number makes other data.")] = 0,
 ) -> None:
-    """Load made-up users, films, viewings and ratings, unless the tables hold anything already."""
+    """Load made-up users, films, viewings and ratings, unless the tables already hold rows."""
     with program_settings(describe) as settings:
         started = time.monotonic()
         with connect_owner(settings) as connection:
@@ -82,7 +82,7 @@ def sample_rows(films: Sequence[Film], people: Iterable[History], seed: int = 0)
 
 
 def load(connection: psycopg.Connection, rows: SampleRows) -> None:
-    """Load all rows in one transaction and set the identities past them."""
+    """Load all rows in one transaction, and advance the generated ids beyond theirs."""
     with connection.transaction(), progress("sample data", Console(stderr=True), rows.total) as shown:
         _copy(connection, "users", _USER_COLUMNS, rows.users, shown)
         _copy(connection, "movies", _MOVIE_COLUMNS, rows.movies, shown)
@@ -92,7 +92,7 @@ def load(connection: psycopg.Connection, rows: SampleRows) -> None:
 
 
 def _claim_empty_tables(connection: psycopg.Connection) -> bool:
-    """Keep others from writing until the transaction ends, and say whether there is nothing yet."""
+    """Lock the tables against writers until the transaction ends, and return whether they are empty."""
     names = [sql.Identifier(name) for name in tables()]
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.SQL(", ").join(names)))
     found = sql.SQL(" UNION ALL ").join(sql.SQL("(SELECT 1 FROM {} LIMIT 1)").format(name) for name in names)

@@ -1,1 +1,1 @@
-"""MovieLens in all its formats: recognising a release, parsing its lines, loading them."""
+"""Import MovieLens in all its formats: recognise the release, parse its lines, and load its rows."""

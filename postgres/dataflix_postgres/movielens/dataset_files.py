@@ -1,4 +1,4 @@
-"""The files of a data set, in a folder or in an archive, read in bounded memory."""
+"""Find and read the files of a data set, in a folder or in an archive, with a bounded amount of memory."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
 from dataflix_postgres.movielens.unsupported_files import BYTES_TOLD_BY, told_by_content, told_by_name
 
-#: No line of a release comes near this, and what it holds fits the tables (0005_text_limits.sql).
+#: Longer lines are cut. MovieLens' lines are far shorter, and texts of this length fit the tables
+#: (0005_text_limits.sql).
 LONGEST_LINE = 4096
 
 _BLOCK = 1 << 20
-#: How far below the given folder a data set is looked for.
+#: How many levels below the given folder are searched for a data set.
 _DEEPEST_FOLDER = 3
 _MOST_FOLDERS = 2_000
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-#: How zip, gzip, bzip2 and xz begin.
+#: The first bytes of zip, gzip, bzip2 and xz files.
 _STARTS_OF_ARCHIVES = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _UNREADABLE = (
     *(OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    NotImplementedError,  # a compression that zipfile cannot undo
+    NotImplementedError,  # a compression that zipfile does not know
 )
 _ENCRYPTED = 0x1
 
-#: The files of one folder, by their names in small letters and without ``.gz``.
+#: The files of one folder, by their names in lower case and without ``.gz``.
 Files = Mapping[str, "Entry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file: its name, and a function that opens what it holds, decompressed."""
+    """One file: its name, and a function that opens its decompressed content."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -53,10 +54,10 @@ class Folder:
     """The files of one folder, on disk or in an archive.
 
     Attributes:
-        name: where it is, for people.
-        depth: how far below the given path; archives in a folder come behind everything else.
-        files: what is in it.
-        fault: why it could not be looked into; empty: it was.
+        name: its path, for messages.
+        depth: how many levels below the given path; archives in a folder have the greatest depths.
+        files: its files.
+        fault: why an archive could not be read; empty: it was read.
         in_archive: whether the files are in an archive.
     """
 
@@ -69,12 +70,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one look at the whole of a file tells.
+    """The properties of a file that are found by reading it once.
 
     Attributes:
-        sha256: digest of the content, and of the encoding if it was named.
-        lines: how many lines there are, give or take one.
-        encoding: how its text is encoded.
+        sha256: digest of the content, and of the encoding's name if the user gave one.
+        lines: how many lines there are, or one less.
+        encoding: the encoding of its text.
     """
 
     sha256: str
@@ -84,10 +85,10 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some whole lines of a file, without their ends; a line that is too long is cut.
+    """Some whole lines of a file, without line ends; a line that is too long is cut.
 
     Attributes:
-        first_line: the number of the first of them, from 1.
+        first_line: the number of the first of these lines, from 1.
         lines: their text.
     """
 
@@ -96,12 +97,12 @@ class Chunk:
 
     @property
     def last_line(self) -> int:
-        """The number of the last of them."""
+        """The number of the last of these lines."""
         return self.first_line + len(self.lines) - 1
 
 
 class _Gunzipped(gzip.GzipFile):
-    """What a gzipped stream holds; closing it closes the stream too."""
+    """The decompressed content of a gzip stream; closing it also closes the stream."""
 
     def __init__(self, compressed: IO[bytes]) -> None:
         super().__init__(fileobj=compressed, mode="rb")
@@ -113,15 +114,15 @@ class _Gunzipped(gzip.GzipFile):
 
 
 def survey(entry: Entry, *, holds_text: bool, named: Encoding | None = None) -> Survey:
-    """Read a whole file once: its digest, its encoding, how long it is.
+    """Read a whole file once, for its digest, its encoding and its number of lines.
 
     Args:
         entry: the file.
-        holds_text: whether there are words in it.
-        named: the encoding that the person named; None: it is told from the bytes.
+        holds_text: whether there are words in it, and not only numbers.
+        named: the encoding that the user named; None: it is found from the bytes.
 
     Raises:
-        Fault: it cannot be read, is no text, or is in an encoding that cannot be told.
+        Fault: the file cannot be read, is no text, or its encoding cannot be found.
     """
     try:
         with entry.open() as stream:
@@ -134,7 +135,7 @@ def survey(entry: Entry, *, holds_text: bool, named: Encoding | None = None) -> 
 
 
 def _survey(entry: Entry, finder: EncodingFinder, named: Encoding | None) -> Survey:
-    # The same bytes in another encoding are another import.
+    # The named encoding is part of the digest: the same bytes in another encoding are another import.
     digest, line_feeds, returns = hashlib.sha256(named.codec.encode() if named else b""), 0, 0
     with entry.open() as stream:
         while block := stream.read(_BLOCK):
@@ -147,12 +148,12 @@ def _survey(entry: Entry, finder: EncodingFinder, named: Encoding | None) -> Sur
 
 
 def open_text(entry: Entry, encoding: Encoding, newline: str | None = None) -> io.TextIOWrapper:
-    """Open what a file holds as text; bytes that are not in its encoding are marked."""
+    """Open a file as text; bytes that its encoding does not have are replaced by a mark."""
     return io.TextIOWrapper(entry.open(), encoding.codec, encoding.errors, newline)
 
 
 def lines(entry: Entry, encoding: Encoding) -> Iterator[str]:
-    """The lines of a file, whatever ends them, without their ends; a line that is too long is cut."""
+    """The lines of a file without their ends, of any kind; a line that is too long is cut."""
     with open_text(entry, encoding) as stream:
         mark = "\ufeff"
         while line := stream.readline(LONGEST_LINE):
@@ -164,7 +165,7 @@ def lines(entry: Entry, encoding: Encoding) -> Iterator[str]:
 
 
 def chunks(numbered: Iterator[str], lines_done: int, lines_at_once: int) -> Iterator[Chunk]:
-    """Split the lines behind the first ``lines_done`` into chunks of so many."""
+    """Split the lines after the first ``lines_done`` into chunks of ``lines_at_once`` lines."""
     for _ in islice(numbered, lines_done):
         pass
     while found := list(islice(numbered, lines_at_once)):
@@ -176,14 +177,14 @@ def chunks(numbered: Iterator[str], lines_done: int, lines_at_once: int) -> Iter
 def open_source(path: Path, known: Collection[str]) -> Iterator[Iterator[Folder]]:
     """The folders at and below a path, or in an archive, each with its files; the outermost first.
 
-    Archives in a folder are looked into last.
+    Archives in a folder come last.
 
     Args:
         path: a folder, an archive, or one of the files of a data set, which stands for its folder.
-        known: the names of files of data sets, in small letters.
+        known: the names that files of data sets have, in lower case.
 
     Raises:
-        Fault: it cannot be read.
+        Fault: the path cannot be read.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -193,7 +194,7 @@ def open_source(path: Path, known: Collection[str]) -> Iterator[Iterator[Folder]
 
 
 def _reason(error: Exception) -> str:
-    """Why something cannot be read, and what to do about it."""
+    """Explain why something cannot be read, and what to do about it."""
     if isinstance(error, PermissionError):
         return "you may not: give yourself the right to read it (chmod +r), or import it as somebody who has"
     if isinstance(error, FileNotFoundError):
@@ -226,12 +227,12 @@ def _is_archive(path: Path) -> bool:
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file of this name is looked into."""
+    """Whether a file of this name is taken for an archive."""
     return name.lower().endswith(_ARCHIVES)
 
 
 def _archive_beside(path: Path, stack: contextlib.ExitStack) -> list[Folder]:
-    """What an archive in a folder holds; one that cannot be read is no fault of the others."""
+    """The folders in an archive beside other files. If it cannot be read, that is noted, not raised."""
     depth = _DEEPEST_FOLDER + 1
     try:
         return list(_archive(path, depth, stack))
@@ -305,7 +306,7 @@ def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[],
 
 
 def _walk(path: Path) -> Iterator[Folder]:
-    """The folder and those below it, level by level."""
+    """Yield the folder and those below it, level by level."""
     level, seen = [path], 0
     for depth in range(_DEEPEST_FOLDER + 1):
         below: list[Path] = []
@@ -320,9 +321,9 @@ def _walk(path: Path) -> Iterator[Folder]:
 
 
 def _files_in(folder: Path) -> list[Entry]:
-    """The files of a folder. Broken links are among them: opening one reports it.
+    """The files of a folder, also broken links, which are reported when they are opened.
 
-    Windows unpacks a single compressed file into a folder of its name: then what is in it counts.
+    Windows unpacks a single compressed file into a folder of the same name: then the file in it is taken.
     """
     return [
         _entry(file.name, _opener(inner if (inner := file / file.name).is_file() else file))
@@ -343,7 +344,7 @@ def _entry(name: str, opener: Callable[[], IO[bytes]]) -> Entry:
 
 
 def _by_name(entries: Sequence[Entry]) -> Files:
-    """By name in small letters; of names that differ in nothing else, the first wins."""
+    """The files by name in lower case, without ``.gz``; of several with the same name, the first is taken."""
     found: dict[str, Entry] = {}
     for entry in entries:
         found.setdefault(_plain(entry.name), entry)
@@ -355,5 +356,5 @@ def _plain(name: str) -> str:
 
 
 def _visible(name: str) -> bool:
-    """Hidden files, and what macOS puts into archives, are nobody's data."""
+    """Whether a file may be data: not if it is hidden, or was added to the archive by macOS."""
     return not name.startswith(".") and name != "__MACOSX"

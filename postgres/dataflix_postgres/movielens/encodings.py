@@ -1,9 +1,9 @@
-"""How the text of a file is encoded, found from its bytes: one decision for the whole file.
+"""Find the encoding of a file's text from its bytes; it is the same for the whole file.
 
-UTF-8, if that is what most lines with accents are; otherwise Windows-1252, of which Latin-1 is a part, if
-what it makes of the bytes looks like a Western language. UTF-16 by its byte order mark or its zero bytes.
-Text that was UTF-8, was read as Windows-1252 and was written as UTF-8 again ("MisÃ©rables") is turned back.
-Any other encoding must be named by the person who imports.
+The encoding is UTF-8 if at least half of the lines with accents are valid UTF-8. Otherwise it is
+Windows-1252, which includes Latin-1, if the text then looks like a Western language. UTF-16 is recognised by
+its byte order mark or its zero bytes. Text that was UTF-8, was read as Windows-1252 and was written as UTF-8
+again ("MisÃ©rables") is repaired. Any other encoding must be named by the user.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import ClassVar
 
 from dataflix_contract.faults import Fault
 
-#: The bytes 0x80 to 0x9F are control characters in Latin-1 and letters and quotes in Windows-1252;
-#: whoever wrote mangled text used either, so both are turned back.
+#: The bytes 0x80 to 0x9F are control characters in Latin-1, and letters and quotes in Windows-1252. Mangled
+#: text may come from either of them, so both are repaired.
 _WINDOWS_1252 = {
     ord(bytes([byte]).decode("cp1252")): byte
     for byte in range(0x80, 0xA0)
@@ -26,15 +26,17 @@ _WINDOWS_1252 = {
 _MOST_LAYERS = 3
 _LINES_KEPT = 5_000
 _LONGEST_KEPT = 4_096
-#: Stands for bytes that are not in the encoding; no text of a file can hold it.
+#: Stands for bytes that the encoding does not have; no file's text can contain it.
 _MARK = "\udcff"
-#: The decoders' error handler that puts it there, whatever the encoding.
+#: The name of the decoders' error handler that inserts the mark, in any encoding.
 _MARK_ERRORS = "dataflix-mark"
-#: What is between small letters when text of MS-DOS or an old Macintosh is read as Windows-1252.
+#: Characters that appear between small letters if text of MS-DOS or an old Macintosh is read as
+#: Windows-1252.
 _ODD_LETTERS = re.compile(
     r"[a-z][^\x00-\x7f\xa0\xad\xb7\xdf-\xf6\xf8-\xff\u0153\u0161\u017e\u2010-\u2019][a-z]"
 )
-#: What other encodings give when they are read as Windows-1252, and languages written in it hardly ever have.
+#: Sequences that appear if text in another encoding is read as Windows-1252, and that are very rare in
+#: Western languages.
 _NOT_WESTERN = re.compile(
     r"[^\x00-\x7f\xa0\xa1\xab\xbb\xbf\u2010-\u2026]{3}"  # Cyrillic, Greek, Hebrew, Chinese and other scripts
     r"|[a-zß-öø-ÿ][¡¿¹³¼½¾£¥¦±µ¶]"  # ł, ą, ż and other Polish and Slovak letters
@@ -46,7 +48,8 @@ _NOT_WESTERN = re.compile(
     r"|þ(?![aeiouyáéíóúýæöðrjv])|ý(?=[a-z]+[ýþð])",  # Turkish: in Icelandic þ begins a syllable
     re.IGNORECASE,
 )
-#: One in a hundred of MovieLens' titles with accents has such letters, and one in seven Hungarian ones.
+#: If a greater share of lines has such sequences, the text is not Windows-1252. Of MovieLens' titles with
+#: accents one in a hundred has them; of Hungarian titles, one in seven.
 _SHARE_OF_ANOTHER_LANGUAGE = 0.1
 
 
@@ -56,21 +59,21 @@ class Encoding:
 
     Attributes:
         codec: Python's name of the encoding.
-        name: its name for people.
-        layers: how many times the text has been mangled, and must be turned back.
+        name: its name in messages.
+        layers: how many times the text has been mangled, and must be repaired.
     """
 
     codec: str
     name: str
     layers: int = 0
-    #: How the decoder marks what is not in the encoding: see `undecodable`.
+    #: The decoder's error handler, which marks bytes that the encoding does not have: see `undecodable`.
     errors: ClassVar[str] = _MARK_ERRORS
 
     def fits(self, text: str) -> bool:
-        """Whether a decoded line was in this encoding.
+        """Whether a decoded line was really in this encoding.
 
-        It was not if bytes could not be decoded, or if the line of a file in an encoding of eight bits is
-        UTF-8, which such an encoding reads as other letters.
+        It was not if some bytes could not be decoded, or if the encoding has eight bits and the line's bytes
+        are valid UTF-8, which such an encoding reads as other letters.
         """
         if text.isascii():
             return True
@@ -80,7 +83,7 @@ class Encoding:
         return len(content) > len(text) or _decode(content) is None
 
     def repair(self, text: str) -> str:
-        """Turn mangled text back; a line that was not mangled stays as it is."""
+        """Repair mangled text; a line that was not mangled stays as it is."""
         for _ in range(self.layers):
             text = unmangled(text) or text
         return text
@@ -90,7 +93,7 @@ UTF_8 = Encoding("utf-8", "UTF-8")
 
 
 def undecodable(text: str) -> bool:
-    """Whether decoding left marks of bytes that are not in the encoding."""
+    """Whether a decoded text has marks of bytes that the encoding does not have."""
     return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
@@ -104,10 +107,10 @@ codecs.register_error(_MARK_ERRORS, _marked)
 
 
 def named(name: str) -> Encoding:
-    """The encoding that a person names.
+    """The encoding with the name that the user gave.
 
     Raises:
-        Fault: there is none of this name.
+        Fault: there is no encoding of this name.
     """
     try:
         io.TextIOWrapper(io.BytesIO(), name)
@@ -120,7 +123,7 @@ def named(name: str) -> Encoding:
 
 
 def unmangled(text: str) -> str | None:
-    """The text as it was before UTF-8 was read as Windows-1252 or Latin-1; None if it was not."""
+    """The text as it was before its UTF-8 was read as Windows-1252 or Latin-1; None: it was not mangled."""
     try:
         before = text.translate(_WINDOWS_1252).encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -129,11 +132,11 @@ def unmangled(text: str) -> str | None:
 
 
 class EncodingFinder:
-    """Looks at a file's bytes, block by block, and tells the encoding.
+    """Finds a file's encoding from its bytes, which are given block by block.
 
     Args:
-        holds_text: whether there are words in the file. Where there are only numbers, a byte that is
-            not ASCII is a fault of its line, and no sign of another encoding.
+        holds_text: whether there are words in the file. If there are only numbers, a byte that is not ASCII
+            is an error of its line, and does not show another encoding.
     """
 
     def __init__(self, *, holds_text: bool) -> None:
@@ -143,7 +146,7 @@ class EncodingFinder:
         self._lines: list[bytes] = []
 
     def feed(self, block: bytes) -> None:
-        """Look at the next block."""
+        """Take the next block of the file."""
         if len(self._start) < _LONGEST_KEPT:
             self._start += block[:_LONGEST_KEPT]
         if not self._holds_text or len(self._lines) >= _LINES_KEPT:
@@ -156,10 +159,10 @@ class EncodingFinder:
         self._lines += [line[:_LONGEST_KEPT] for line in lines if not line.isascii()]
 
     def encoding(self, file: str) -> Encoding:
-        """Tell the encoding of what was fed.
+        """The encoding of all blocks so far.
 
         Raises:
-            Fault: it is none that can be told from the bytes.
+            Fault: it cannot be found from the bytes.
         """
         if marked := _by_mark(self._start) or _by_zero_bytes(self._start):
             return marked
@@ -181,7 +184,7 @@ def _by_mark(start: bytes) -> Encoding | None:
 
 
 def _by_zero_bytes(start: bytes) -> Encoding | None:
-    """UTF-16 without a mark: in Western text every second byte is zero."""
+    """Recognise UTF-16 without a byte order mark: in Western text every second byte is zero."""
     half = len(start) // 2
     zeros = start[: 2 * half : 2].count(0), start[1 : 2 * half : 2].count(0)
     if half and max(zeros) > 0.8 * half and min(zeros) < 0.2 * half:

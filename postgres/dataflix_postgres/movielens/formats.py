@@ -1,4 +1,4 @@
-"""The formats of single files: separators, headers and columns, told from a file's first lines."""
+"""Recognise the format of a single file, its separator, header and columns, from its first lines."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ R = TypeVar("R")
 Split = Callable[[str], Sequence[str]]
 Make = Callable[[Sequence[str]], R]
 
-#: In the order in which they are tried: a comma is in many titles, and ``|`` is between genres.
+#: Separators with their names in messages, in the order in which they are tried. Comma and ``|`` are late,
+#: since many titles have commas, and genres are separated by ``|``.
 _SEPARATORS = {"::": "::", "\t": "tabs", ";": "semicolons", ",": "commas", "|": "|"}
 _QUOTED = frozenset({",", ";"})
-#: Other names of columns, without capitals, blanks and underscores.
+#: Other names of columns, in lower case without blanks and underscores.
 _OTHER_NAMES = {"itemid": "movieid", "releaseyear": "year", "releasedate": "year"}
-#: How many lines a quoted field with line breaks may take.
+#: How many lines a record with line breaks in a quoted field may have.
 _MOST_LINES_OF_A_RECORD = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[R]):
-    """One way in which the lines of a file can be made up.
+    """The columns that a kind of file can have, and how a record is made from them.
 
     Attributes:
-        columns: the columns that a record is made of, as a header names them.
-        make: makes a record of their fields, or raises `BadLineError`.
-        fields: how many fields a line without header has; None where there must be a header.
-        separators: what can stand between fields.
+        columns: the columns that a record needs, as a header names them.
+        make: makes a record from their fields, or raises `BadLineError`.
+        fields: how many fields a line has in a file without header; None: there must be a header.
+        separators: the separators that are possible.
     """
 
     columns: tuple[str, ...]
@@ -51,12 +52,12 @@ class FileFormat(Generic[R]):
 
     Attributes:
         name: the file's name.
-        split: makes fields of a line's text.
-        make: makes a record of the fields, or raises `BadLineError`.
-        separator: what stands between fields, for people.
-        header_lines: how many lines stand before the first record.
-        encoding: how the file is encoded.
-        quoted: whether a field can be in quotes.
+        split: splits a line's text into fields.
+        make: makes a record from the fields, or raises `BadLineError`.
+        separator: the separator's name in messages.
+        header_lines: how many lines come before the first record.
+        encoding: the file's encoding.
+        quoted: whether fields can be in quotes.
     """
 
     name: str
@@ -68,10 +69,10 @@ class FileFormat(Generic[R]):
     quoted: bool = False
 
     def parse(self, line: str) -> R:
-        """Make a record of a line.
+        """Make a record from a line.
 
         Raises:
-            BadLineError: it is none.
+            BadLineError: the line is no valid record.
         """
         if len(line) >= LONGEST_LINE:
             raise BadLineError(Reason.LENGTH)
@@ -82,10 +83,11 @@ class FileFormat(Generic[R]):
         return self.make(self.split(line))
 
     def joined(self, lines: Iterable[str]) -> Iterator[str]:
-        """The lines, in which a record that a quoted line break spreads over several is one line.
+        """The lines, with the lines of a record that has quoted line breaks joined into one.
 
-        The break becomes a blank. Empty lines follow in the place of those that were joined, so that each
-        line keeps its number. Only what makes a record is joined: a stray quote spoils no other line.
+        A line break becomes a blank. Empty lines take the places of the joined lines, so that all others keep
+        their numbers. Lines are only joined if the result is a record, so that a stray quote affects no other
+        line.
         """
         if not self.quoted:
             yield from lines
@@ -102,7 +104,7 @@ class FileFormat(Generic[R]):
             waiting[:more] = [""] * more
 
     def _lines_to_join(self, line: str, following: Sequence[str]) -> int:
-        """How many of the following lines make a record of a line with an unpaired quote; 0: none do."""
+        """How many following lines complete a line with an unpaired quote to a record; 0: none do."""
         for more, text in enumerate(following, start=1):
             line = f"{line} {text}"
             if self._is_record(text):
@@ -122,13 +124,13 @@ class FileFormat(Generic[R]):
 def recognise_format(
     name: str, first_lines: Sequence[str], layouts: Sequence[Layout[R]], encoding: Encoding
 ) -> FileFormat[R]:
-    """Tell the format of a file from its first lines: by its header, or by what its lines hold.
+    """Recognise the format of a file from its first lines: by its header, or by the contents of its lines.
 
     Raises:
-        Fault: it is none of the layouts.
+        Fault: the file fits none of the layouts.
     """
     skipped = 0
-    # Excel can be told the separator in a line of its own.
+    # A first line such as "sep=;" tells Excel the separator.
     while skipped < len(first_lines) and _says_nothing(first_lines[skipped]):
         skipped += 1
     sample = first_lines[skipped:]
@@ -186,7 +188,7 @@ def _with_header(name: str, header: str, layout: Layout[R], separator: str) -> t
 
 
 def plain_name(title: str) -> str:
-    """A column's name as it is compared: movieId, MovieID, "movie_id" and item_id are one."""
+    """A column's name in the form for comparisons: equal for movieId, MovieID, "movie_id" and item_id."""
     plain = "".join(letter for letter in title.lower() if letter not in " _-\"'")
     return _OTHER_NAMES.get(plain, plain)
 
@@ -203,7 +205,7 @@ def _picking(places: Sequence[int], fields: int, make: Make[R]) -> Make[R]:
 
 
 def _fits(file: FileFormat[R], fields: int, sample: Sequence[str]) -> bool:
-    """Whether the first line, which could be a header of others, and more than half of all are records."""
+    """Whether the first line (which might be an unknown header) and more than half of all are records."""
     good = 0
     for place, line in enumerate(sample):
         if place > good == 0:
@@ -226,7 +228,7 @@ def _splitter(separator: str, *, quoted: bool) -> Split:
         return lambda text: text.split(separator)
 
     def split(text: str) -> Sequence[str]:
-        """Each line stands alone, so that a stray quote spoils no other line."""
+        """Split a single line, so that a stray quote affects no other line."""
         if '"' not in text:
             return text.split(separator)
         try:

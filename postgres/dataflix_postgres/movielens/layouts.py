@@ -1,4 +1,4 @@
-"""What the lines of each kind of file are made up of, and how they become records."""
+"""The layouts of all kinds of MovieLens files: their columns, and how records are made from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dataflix_postgres.movielens.records import (
 )
 
 _BETWEEN_GENRES = re.compile(r"[|,;]")
-#: NumPy puts nothing but blanks between texts: ``['Drama' 'Comedy']`` would be one of them to Python.
+#: NumPy separates texts only by blanks: Python would read ``['Drama' 'Comedy']`` as a list of one text.
 _BETWEEN_NUMPY_S = re.compile(r"""(['"])\s+(?=['"])""")
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
 _LONGEST_GENRES = 8_192
@@ -48,14 +48,14 @@ def _movie(fields: Sequence[str]) -> Movie:
 
 
 def _movie_with_year(fields: Sequence[str]) -> Movie:
-    """The year, or date, of the column counts where the title ends with none."""
+    """Make a film; its year is the one at the title's end, or else that of the column of a year or date."""
     movie_id, title, genres, released = fields
     found = movie(movie_id, title, _genres(genres))
     year = _YEAR.search(released)
     return found if found.release_year or year is None else found._replace(release_year=year_of(year[0]))
 
 
-#: u.genre of the 100k release, in the order of the flags in u.item.
+#: The genres of the 100k release (its file u.genre), in the order of the flags in u.item.
 _GENRES_100K = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary"),
     *("Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi"),
@@ -77,7 +77,7 @@ def _movie_100k(fields: Sequence[str]) -> Movie:
     return found
 
 
-#: 1m gives brackets of age by their lower bound: the middle of each.
+#: The 1m release gives age groups by their lower bounds; an age in the middle of each group.
 _AGE_OF_BRACKET = {"1": "15", "18": "21", "25": "30", "35": "40", "45": "47", "50": "53", "56": "62"}
 _YEAR_OF_1M = 2000
 _YEAR_OF_100K = 1998
@@ -100,7 +100,7 @@ def _user_100k(fields: Sequence[str]) -> User:
 
 
 def _rating_of_date(fields: Sequence[str]) -> Rating:
-    """HetRec's other ratings' file: day, month, year, hour, minute and second, taken as UTC."""
+    """Make a rating of HetRec's file with day, month, year, hour, minute and second, taken as UTC."""
     try:
         user_id, movie_id, stars, *parts = fields
         day, month, year, hour, minute, second = map(whole_number, parts)
@@ -133,7 +133,7 @@ RATINGS_OF_DATES: Layout[Rating] = Layout(
 
 
 def hetrec_movies(genres_file: TextIO, encoding: Encoding) -> Layout[Movie]:
-    """HetRec's films: the year has a column of its own, and genres are in a file of their own."""
+    """The layout of HetRec's films, which have a column for the year, and genres in a separate file."""
     genres: dict[str, list[str]] = {}
     rows = csv.reader(genres_file, delimiter="\t", quoting=csv.QUOTE_NONE)
     if [plain_name(each) for each in next(rows, [])] != ["movieid", "genre"]:
@@ -158,9 +158,9 @@ class _Metadata(NamedTuple):
 
 
 def tmdb_movies(metadata_file: TextIO, encoding: Encoding) -> Layout[Movie]:
-    """The films of the-movies-dataset: a line of links.csv, completed from TMDB's metadata.
+    """The layout of the films of the-movies-dataset: lines of links.csv, completed from TMDB's metadata.
 
-    The metadata are held in memory: 45,000 films are 40 MB.
+    The metadata are kept in memory; 45,000 films take 40 MB.
     """
     films = _metadata(metadata_file, encoding)
 
@@ -177,7 +177,7 @@ def tmdb_movies(metadata_file: TextIO, encoding: Encoding) -> Layout[Movie]:
 
 
 def _metadata(file: TextIO, encoding: Encoding) -> Mapping[int, _Metadata]:
-    """Of two lines with one id the first counts; lines without an id are left out."""
+    """Read TMDB's metadata by id. Lines without an id, or with one that came before, are left out."""
     films: dict[int, _Metadata] = {}
     rows = csv.DictReader(file)
     try:
@@ -203,7 +203,7 @@ def _metadata(file: TextIO, encoding: Encoding) -> Mapping[int, _Metadata]:
 
 
 def _genres(text: str) -> Sequence[str]:
-    """The genres of a column, between separators, or as a list of Python, JSON, NumPy or PostgreSQL."""
+    """Read genres between separators, or in a list as of Python, JSON, NumPy or PostgreSQL."""
     text = text.strip()
     if text.startswith("{") and text.endswith("}"):
         return [each.strip(" \"'") for each in _BETWEEN_GENRES.split(text[1:-1])]
@@ -216,7 +216,7 @@ def _genres(text: str) -> Sequence[str]:
 
 
 def _listed_genres(text: str) -> Sequence[str] | None:
-    """The names in a list like ``['Drama']`` or ``[{'id': 16, 'name': 'Animation'}]``; None if it is none."""
+    """Read a list like ``['Drama']`` or ``[{'id': 16, 'name': 'Animation'}]``; None: it is no such list."""
     if not text.strip():
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Puts records into their tables: films, users, ratings with the viewings that they imply."""
+"""Load parsed records into their tables: films, users, and ratings with the viewings that they imply."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSERT INTO watched_movies (user_id, movie_id, watched_at)
 SELECT user_id, movie_id, to_timestamp(rated_at) FROM staged ORDER BY line
 ON CONFLICT DO NOTHING
 """
-#: Of lines with one key the first wins; returns the numbers of the others.
+#: Of several lines with the same key, the first is inserted; returns the numbers of the others.
 _INSERT_RATINGS = """
 WITH inserted AS (
     INSERT INTO ratings (user_id, movie_id, rating, rated_at, updated_at)
@@ -48,7 +48,7 @@ SELECT line FROM (
 WHERE absent OR place > 1
 ORDER BY line
 """
-#: A user has joined by the first rating, which need not stand first in the file.
+#: Sets when users joined to the time of their first rating, which need not be their first line in the file.
 _USERS_JOINED_EARLIER = """
 UPDATE users SET created_at = first.moment
 FROM (SELECT user_id, to_timestamp(min(rated_at)) AS moment FROM staged GROUP BY user_id) AS first
@@ -57,18 +57,18 @@ WHERE users.user_id = first.user_id AND users.created_at > first.moment
 
 
 class Loader(ABC, Generic[R]):
-    """Puts the records of one kind of file into their tables."""
+    """Loads the records of one kind of file into their tables."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
     @abstractmethod
     def load(self, records: Mapping[int, R]) -> dict[int, Reason]:
-        """Load records by line number; returns the lines that the tables do not take, and why."""
+        """Load records, given by line number; return the lines that were not loaded, with the reasons."""
 
 
 class MovieLoader(Loader[Movie]):
-    """Loads films; of two with one id, the first."""
+    """Loads films; of two with the same id, the first."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         super().__init__(connection)
@@ -105,8 +105,8 @@ class RatingLoader(Loader[Rating]):
 
     Args:
         connection: to the database.
-        make_users: whether the ratings say which users there are; otherwise a rating by
-            an unknown user is refused.
+        make_users: whether unknown users are created from their ratings, as there is no users' file;
+            otherwise a rating by an unknown user is refused.
     """
 
     def __init__(self, connection: psycopg.Connection, *, make_users: bool) -> None:
@@ -117,7 +117,7 @@ class RatingLoader(Loader[Rating]):
         connection.execute(_STAGE)
 
     def load(self, records: Mapping[int, Rating]) -> dict[int, Reason]:
-        """Stage the ratings of known films, and insert from there what is new."""
+        """Copy the ratings of known films into a temporary table, and insert new ones from there."""
         refused = self._unknown(records)
         staged = {line: each for line, each in records.items() if line not in refused}
         if self._make_users:
@@ -148,7 +148,7 @@ class RatingLoader(Loader[Rating]):
         self._users |= joined.keys()
 
     def _stage(self, records: Mapping[int, Rating]) -> None:
-        # Numbers and stars need no escaping: one write is several times faster than rows.
+        # Numbers need no escaping, so that one text can be written, which is several times faster than rows.
         text = "".join(
             f"{line}\t{user_id}\t{movie_id}\t{stars}\t{rated_at}\n"
             for line, (user_id, movie_id, stars, rated_at) in records.items()
@@ -159,7 +159,7 @@ class RatingLoader(Loader[Rating]):
 
 
 def _first_of_each(records: Mapping[int, R], known: set[int]) -> tuple[list[R], dict[int, Reason]]:
-    """The records with new ids, which become known; and the lines whose id was known."""
+    """The records with new ids, which are added to ``known``, and the lines whose id was known before."""
     new, refused = [], {}
     for line, each in records.items():
         if each[0] in known:

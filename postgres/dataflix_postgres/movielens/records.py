@@ -1,6 +1,6 @@
-"""One line of a MovieLens file as a record, or the reason why it is none.
+"""Make records from the fields of a MovieLens file's lines, or say why a line is no valid record.
 
-Of titles, ``Lion King, The (1994)`` is *The Lion King* of 1994.
+Titles are put into their usual form: ``Lion King, The (1994)`` becomes *The Lion King* of 1994.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import NamedTuple
 from dataflix_contract.schema import LEAST_ID, MOST_ID
 from dataflix_contract.terminal import without_controls
 
-#: What the database takes as a release year.
+#: The release years that the database accepts.
 _YEARS = range(1870, 2201)
 
-#: ``(1995)``, ``(1975-1979)``, ``(2007-)``, IMDb's ``(1995/II)``, and media behind it such as ``(TV)``.
-#: The last bracket may be missing, as in ``Skokie (1981``.
+#: ``(1995)``, ``(1975-1979)``, ``(2007-)``, IMDb's ``(1995/II)``, also with media after it, such as ``(TV)``.
+#: The closing bracket may be missing, as in ``Skokie (1981``.
 _YEAR_AT_END = re.compile(
     r"\s*\((?P<year>\d{4})(?:/[IVX]+)?(?:\s*[-\u2013]\s*(?:\d{4})?)?\s*"
     r"(?:\)(?:\s*\((?:V|TV|VG|Video|TV Movie|TV Series|mini|[IVX]+)\)){0,3})?\s*$"
 )
 
-#: Words that are nothing but articles where they stand behind a comma at the end of a title.
+#: Words that are always articles if they follow a comma at the end of a title.
 _ARTICLES = frozenset(
     {
         *("The", "A", "An", "Da"),  # English
@@ -35,14 +35,14 @@ _ARTICLES = frozenset(
         *("Den", "Det", "Ett", "Az", "Egy"),  # Scandinavian, Hungarian
     }
 )
-#: Articles that are also words or names in other languages: not turned round at the end of a list,
+#: Articles that are also words or names in other languages: they are not moved if the title has other commas,
 #: as in ``Me, Myself, I`` and ``Live, Love, Die``.
 _AMBIGUOUS_ARTICLES = frozenset({"Die", "I", "O", "As", "De", "En", "Et"})
-#: Which of them are also written small by people.
+#: Articles that some titles have in lower case.
 _SMALL_ARTICLES = {"the": "The", "a": "A", "an": "An"}
 
 _MOVED_ARTICLE = re.compile(r"(?P<name>.*\S), ?(?P<article>[^\s,()]+)$", re.DOTALL)
-#: Brackets in brackets in brackets are left alone.
+#: Titles in more deeply nested brackets are left as they are.
 _DEEPEST_BRACKETS = 2
 _ALSO_KNOWN_AS = re.compile(r"a\.?k\.?a\.? ", re.IGNORECASE)
 
@@ -68,7 +68,7 @@ class Reason(enum.Enum):
     DUPLICATE = "duplicate"
 
 
-#: What to do about a file many of whose lines are rejected for such a reason.
+#: What the user should do if many lines of a file are rejected for this reason.
 ADVICE = {
     Reason.ENCODING: "convert the file to UTF-8, or name its encoding by --encoding",
     Reason.FIELDS: "look at what stands between the fields, and export the file again",
@@ -81,7 +81,7 @@ ADVICE = {
 
 
 class BadLineError(ValueError):
-    """A line that is no record."""
+    """A line is no valid record."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -99,7 +99,7 @@ class Movie(NamedTuple):
 
 
 class Rating(NamedTuple):
-    """A line of the ratings' file; stars as PostgreSQL takes them, time in seconds since the epoch."""
+    """A line of the ratings' file; stars as text such as ``4.5``, time in seconds since the epoch."""
 
     user_id: int
     movie_id: int
@@ -119,26 +119,26 @@ _HALVES = {f"{half / 2:.1f}": f"{half / 2:.1f}" for half in range(1, 11)}
 #: Every other spelling of a valid rating: 4, 4.00, 4,0, .5 and +4 all occur.
 _STARS = re.compile(r"\+?(?P<whole>[0-9]?)(?:[.,](?P<tenth>[05]?)0*)?", re.ASCII)
 
-_MOST_DIGITS = 20  # reading thousands of digits takes long
+_MOST_DIGITS = 20  # converting thousands of digits takes long
 _MAX_TIME = 10_413_791_999  # 2299-12-31T23:59:59Z, the last second that ClickHouse's DateTime64 holds
-#: Numbers from here on count thousandths, millionths and billionths of seconds: in thousandths,
-#: the first is a moment of 1973, and MovieLens began in 1995.
+#: Numbers that are at least so large are taken for nano-, micro- or milliseconds. The smallest number of
+#: milliseconds is a time in 1973, and MovieLens began in 1995.
 _FRACTIONS_OF_SECONDS = (
     (100_000_000_000_000_000, 10**9),
     (100_000_000_000_000, 10**6),
     (100_000_000_000, 10**3),
 )
 _LONGEST_MOMENT = 40
-#: Dates without anything between their parts, such as 20050402 and 20050402235347. As seconds or
-#: thousandths, these numbers would be moments of 1970 and 1976, which no rating has.
+#: Dates without separators, such as 20050402 and 200504022353. Read as seconds or milliseconds, these numbers
+#: would be times in 1970 and 1976, which no rating has.
 _DENSE_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-#: What is in a text that is a date and no number; a minus in front is none of these.
+#: Finds the characters by which a date differs from a number, which may begin with a minus.
 _OF_DATES = re.compile(r"[/:]|.-")
-#: A zone as programs write it that name it; others write it as +00:00 or Z.
+#: A time zone by name; fromisoformat reads only +00:00 or Z.
 _NAMED_UTC = re.compile(r" ?(?:UTC|GMT)$")
 _MAX_AGE = 120
 
-#: Releases, and TMDB, spell some genres differently.
+#: The genres that older releases and TMDB call differently; an empty name is no genre.
 _GENRES = {
     "Children's": "Children",
     "Family": "Children",
@@ -146,12 +146,12 @@ _GENRES = {
     "unknown": "",
     "(no genres listed)": "",
 }
-#: What pandas makes of whole numbers in a column that has gaps.
+#: A whole number as pandas writes it if its column has gaps.
 _WHOLE_FLOAT = re.compile(r"(?P<whole>[0-9]{1,20})\.0{1,6}", re.ASCII)
 
 
 def whole_number(text: str) -> int:
-    """Read digits, or digits and ``.0``; signs and other scripts' digits are no number."""
+    """Read digits, or digits with ``.0``; signs and digits of other scripts are refused."""
     text = text.strip(" ")
     if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
         return int(text)
@@ -162,7 +162,7 @@ def whole_number(text: str) -> int:
 
 
 def identity(text: str) -> int:
-    """Read an id: any that the tables take."""
+    """Read an id in the range of a PostgreSQL bigint."""
     digits = text.strip(" ").removeprefix("-")
     number = -whole_number(digits) if digits != text.strip(" ") else whole_number(digits)
     if not LEAST_ID <= number <= MOST_ID:
@@ -171,7 +171,7 @@ def identity(text: str) -> int:
 
 
 def movie(movie_id: str, title: str, genres: Sequence[str]) -> Movie:
-    """Make a film of its fields; genres are named as in the newest releases."""
+    """Make a film from its fields; genres get the names of the newest releases."""
     name, year = split_title(title)
     return film(movie_id, name, year, genres)
 
@@ -179,7 +179,7 @@ def movie(movie_id: str, title: str, genres: Sequence[str]) -> Movie:
 def film(
     movie_id: str, title: str, year: int | None, genres: Sequence[str], overview: str | None = None
 ) -> Movie:
-    """Make a film whose title holds neither its year nor a moved article."""
+    """Make a film from a title that has neither its year nor an article at the end."""
     name = without_controls(" ".join(title.split()))
     if not name or "\0" in title:
         raise BadLineError(Reason.TITLE)
@@ -190,13 +190,13 @@ def film(
 
 
 def year_of(text: str) -> int | None:
-    """The year that a text is, by the same rule as a title's; None if it is none."""
+    """Read a year; None if the text is no year that the database accepts."""
     year = int(text) if re.fullmatch(r"[0-9]{4}", text) else None
     return year if year in _YEARS else None
 
 
 def rating(fields: Sequence[str]) -> Rating:
-    """Make a rating of user, film, stars and time."""
+    """Make a rating from the fields user, film, stars and time."""
     try:
         user_id, movie_id, stars, time = fields
     except ValueError:
@@ -205,7 +205,7 @@ def rating(fields: Sequence[str]) -> Rating:
 
 
 def stars_of(text: str) -> str:
-    """Read a rating as PostgreSQL takes it."""
+    """Read stars in any spelling, and return them in the form ``4.5``."""
     exact = _HALVES.get(text) or _other_spelling(text.strip(" "))
     if exact is None:
         raise BadLineError(_why_no_stars(text))
@@ -218,10 +218,10 @@ def _other_spelling(text: str) -> str | None:
 
 
 def moment(text: str) -> int:
-    """Read a moment as seconds since the epoch.
+    """Read a time as seconds since the epoch.
 
-    It is written in seconds, in thousandths, millionths or billionths of them, or like
-    ``2005-04-02 23:53:47``, ``20050402`` or ``20050402235347``, which is taken as UTC where no zone is named.
+    The text is a number of seconds, milli-, micro- or nanoseconds, or a date like ``2005-04-02 23:53:47``,
+    ``20050402`` or ``20050402235347``, which is in UTC unless it names another zone.
     """
     if _OF_DATES.search(text):
         seconds = _date(text)
@@ -246,7 +246,7 @@ def _date(text: str) -> int:
 
 
 def _dense_date(number: int) -> int:
-    """The seconds since the epoch of a number that is a date of 1900 to 2199; any other number as it is."""
+    """Turn a number that is a date of 1900 to 2199 into seconds since the epoch; keep any other number."""
     digits = str(number)
     form = _DENSE_DATES.get(len(digits)) if digits.startswith(("19", "20", "21")) else None
     if form is None:
@@ -258,7 +258,7 @@ def _dense_date(number: int) -> int:
 
 
 def birth_year(age: str, year_of_survey: int) -> int:
-    """The year of birth of somebody of this age then, give or take one."""
+    """The year of birth of a person who had this age in the survey's year; it may be one year off."""
     years = whole_number(age)
     if years > _MAX_AGE or year_of_survey - years < 1900:  # noqa: PLR2004 - the database's bound
         raise BadLineError(Reason.AGE)
@@ -276,7 +276,7 @@ def _why_no_stars(text: str) -> Reason:
 def split_title(text: str) -> tuple[str, int | None]:
     """Split a MovieLens title into title and year, and put a trailing article first.
 
-    A span of years counts as its first. Text without a year, or with nothing but one, is all title.
+    Of a span of years the first is taken. A text without a year, or with only a year, is all title.
     """
     title, year = text, None
     match = _YEAR_AT_END.search(text)
@@ -286,14 +286,14 @@ def split_title(text: str) -> tuple[str, int | None]:
 
 
 def _article_first(title: str, deeper: int) -> str:
-    """Move the article of a title, and of other titles in brackets behind it, to the front."""
+    """Move the article of a title to its front, and those of further titles in brackets to theirs."""
     parts = list(_parts(title))
     done, turned = "", False
     for place, (in_brackets, part) in enumerate(parts, start=1):
         if in_brackets:
             done += f"({_other_title(part[1:-1], deeper)})"
             continue
-        # An article stands at the end, or before what is in brackets at the end.
+        # An article can be at the end, or before brackets at the end.
         ends_here = place == len(parts) or part.endswith(" ")
         moved = _move(done, part) if ends_here and not turned else None
         turned = turned or moved is not None
@@ -302,7 +302,7 @@ def _article_first(title: str, deeper: int) -> str:
 
 
 def _other_title(text: str, deeper: int) -> str:
-    """Another title of the film, or what it is also known as, with its article in front."""
+    """A further title of the film, perhaps after "a.k.a.", with its article in front."""
     if deeper == 0:
         return text
     match = _ALSO_KNOWN_AS.match(text)
@@ -311,7 +311,7 @@ def _other_title(text: str, deeper: int) -> str:
 
 
 def _move(before: str, part: str) -> str | None:
-    """Everything so far with the article at its end moved to the front; None where there is none."""
+    """The text so far with the article at its end moved to the front; None: there is no article."""
     words = (before + part).rstrip(" ")
     match = _MOVED_ARTICLE.match(words)
     if match is None or match.start("article") < len(before):
@@ -324,7 +324,7 @@ def _move(before: str, part: str) -> str | None:
 
 
 def _parts(title: str) -> Iterator[tuple[bool, str]]:
-    """The title in parts: outermost pairs of brackets (True), and the text around them (False)."""
+    """Split a title into outermost pairs of brackets (True) and the text around them (False)."""
     start = 0
     for opening, closing in _outermost_pairs(title):
         if opening > start:
@@ -336,7 +336,7 @@ def _parts(title: str) -> Iterator[tuple[bool, str]]:
 
 
 def _outermost_pairs(title: str) -> list[tuple[int, int]]:
-    """Where pairs of brackets that are in no other pair open and close; unpaired ones are text."""
+    """The places of opening and closing brackets of outermost pairs; unpaired brackets are text."""
     opened: list[int] = []
     pairs: list[tuple[int, int]] = []
     for at, letter in enumerate(title):

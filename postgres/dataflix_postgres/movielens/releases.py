@@ -1,4 +1,4 @@
-"""The data sets that can be imported, and how to tell which one is there.
+"""The data sets that can be imported, and how the one in a folder is recognised.
 
 =========================  ==========================================  ==================================
 data set                   files                                       lines
@@ -14,7 +14,7 @@ Kaggle's the-movies-       links.csv, movies_metadata.csv,             CSV; meta
 dataset                    ratings.csv                                 ratings MovieLens', links.csv both
 =========================  ==========================================  ==================================
 
-The names tell which files to look at; separator, columns and encoding are told from what they hold.
+Files are found by their names; separator, columns and encoding are found from their contents.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ from dataflix_postgres.movielens.unsupported_files import original_name, told_by
 
 R = TypeVar("R")
 
-#: How many lines of a file are read to tell its format, and to see whether it can be read at all.
+#: How many lines of a file are read to recognise its format, and to see whether it can be read at all.
 _SAMPLE = 2_000
-#: How many of the things that may be wrong with a folder are named.
+#: How many possible faults of a folder are named at most.
 _MOST_HINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A data set by its files; each is one of several, named in the order of preference.
+    """A data set, described by the names of its files; each file can have several, in order of preference.
 
     Attributes:
-        name: what people call it.
-        movies: the films' file.
-        ratings: the ratings' file.
-        movie_layouts: how films' lines can be made up.
-        users: the users' file; without one, the ratings say which users there are.
-        user_layout: how its lines are made up.
-        companion: the file that films are completed from.
-        complete: makes the films' layout of the companion's text.
+        name: the data set's usual name.
+        movies: names of the films' file.
+        ratings: names of the ratings' file.
+        movie_layouts: the layouts that the films' file can have.
+        users: names of the users' file; empty: users are created from the ratings.
+        user_layout: the layout of the users' file.
+        companion: names of a further file that completes the films.
+        complete: makes the films' layout from the companion's text.
     """
 
     name: str
@@ -75,13 +75,13 @@ class DataSet:
     complete: Callable[[TextIO, Encoding], Layout[Movie]] | None = None
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """The files that are not there."""
+        """The data set's files that are not among these names."""
         there = set(names)
         parts = (self.movies, self.companion, self.users, self.ratings)
         return [part[0] for part in parts if part and there.isdisjoint(part)]
 
 
-#: In the order of preference, where the files of several are in one folder.
+#: All data sets; if one folder has the files of several, the first of them is taken.
 DATA_SETS = (
     DataSet("MovieLens as CSV (latest, 20M, 25M, 32M)", ("movies.csv",), ("ratings.csv",)),
     DataSet("Kaggle's movielens-20m", ("movie.csv",), ("rating.csv",)),
@@ -124,15 +124,15 @@ FILE_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A recognised data set: how each of its files is read, and what a first look at them told.
+    """A recognised data set: the format of each of its files, and their digests and encodings.
 
     Attributes:
-        name: what people call it.
-        movies: how the films' file is read.
-        ratings: how the ratings' file is read.
-        users: how the users' file is read, where there is one.
-        entries: all files by name, the companion among them.
-        surveys: what was seen of each.
+        name: the data set's usual name.
+        movies: the format of the films' file.
+        ratings: the format of the ratings' file.
+        users: the format of the users' file; None: there is none.
+        entries: all files by name, including the companion.
+        surveys: digest, encoding and length of each file, by name.
     """
 
     name: str
@@ -148,17 +148,17 @@ class Release:
         return {name: each.sha256 for name, each in self.surveys.items()}
 
     def __str__(self) -> str:
-        """What was recognised, for people."""
+        """A text for people that says what was recognised."""
         files = [each for each in (self.movies, self.users, self.ratings) if each is not None]
         read_as = [f"{each.name} in {each.encoding.name}, separated by {each.separator}" for each in files]
         return f"{self.name}: {'; '.join(read_as)}"
 
 
 def choose(folders: Iterable[Folder]) -> tuple[DataSet, Files]:
-    """Choose the data set to import: of the outermost folder that holds one.
+    """Choose the data set to import: the one in the outermost folder that has one.
 
     Raises:
-        Fault: there is none, or there are several at the same depth.
+        Fault: no folder has a data set, or several at the same depth have one.
     """
     seen: list[Folder] = []
     for _, same_depth in groupby(folders, lambda folder: folder.depth):
@@ -180,7 +180,7 @@ def _first_whole(names: Collection[str]) -> DataSet | None:
 
 
 def _why_none(folders: Sequence[Folder]) -> str:
-    """What is missing of the data set that the folder comes closest to, and what is there instead."""
+    """Say which files of the most similar data set are missing, and what there is instead."""
     begun = [
         ((len(missing), -len(each.missing(()))), each, folder, missing)
         for folder in folders
@@ -210,7 +210,7 @@ def _are(names: Sequence[str]) -> str:
 
 
 def _instead(folders: Sequence[Folder]) -> Iterator[str]:
-    """Why a set may not have been found: what cannot be read, or has another name."""
+    """Files that may be the missing ones, but cannot be read or have another name."""
     for folder in folders:
         if folder.fault:
             yield folder.fault
@@ -224,7 +224,7 @@ def _instead(folders: Sequence[Folder]) -> Iterator[str]:
 
 
 def _in_several(folders: Sequence[Folder]) -> str:
-    """The folders and archives that hold one set between them; empty: some of its files are nowhere."""
+    """Say in which folders and archives the files of a data set are spread; empty: some are in none."""
     where = {name: folder.name for folder in reversed(folders) for name in folder.files}
     data_set = _first_whole(where)
     if data_set is None:
@@ -236,15 +236,15 @@ def _in_several(folders: Sequence[Folder]) -> str:
 
 
 def recognise(data_set: DataSet, files: Files, named: Encoding | None = None) -> Release:
-    """Look at every file of a data set: its encoding, its separator and columns, and its first lines.
+    """Find the format of every file of a data set: its encoding, separator and columns.
 
     Args:
-        data_set: which one.
-        files: the files of the folder that holds it.
-        named: the encoding that the person named for the files with words in them.
+        data_set: the data set.
+        files: the files of its folder.
+        named: the encoding that the user named for files with words in them.
 
     Raises:
-        Fault: a file is not what its name says.
+        Fault: a file has none of the formats that its name allows, or most of its first lines are invalid.
     """
     found = _Found(files, named)
     complete = data_set.complete
@@ -267,7 +267,7 @@ def recognise(data_set: DataSet, files: Files, named: Encoding | None = None) ->
 
 
 class _Found:
-    """Looks at files, and keeps what was seen of them."""
+    """Reads the files of a data set, and collects what is found out about them."""
 
     def __init__(self, files: Files, named: Encoding | None) -> None:
         self._files = files
@@ -276,7 +276,7 @@ class _Found:
         self.surveys: dict[str, Survey] = {}
 
     def entry(self, names: Iterable[str], *, holds_text: bool) -> Entry:
-        """The first of these files that is there; looked at."""
+        """Find and survey the first of these files that exists."""
         entry = next(self._files[name] for name in names if name in self._files)
         self.entries[entry.name] = entry
         named = self._named if holds_text else None
@@ -286,7 +286,7 @@ class _Found:
     def format(
         self, names: Iterable[str], of: Sequence[Layout[R]], *, holds_text: bool = False
     ) -> FileFormat[R]:
-        """How the first of these files that is there is read."""
+        """Recognise the format of the first of these files that exists."""
         entry = self.entry(names, holds_text=holds_text)
         encoding = self.surveys[entry.name].encoding
         sample = list(islice(lines(entry, encoding), _SAMPLE))
@@ -296,7 +296,7 @@ class _Found:
 
 
 def _check_sample(file: FileFormat[R], sample: Sequence[str]) -> None:
-    """Refuse a file most of whose first lines are no records."""
+    """Refuse a file if most of its first lines are no records, or its ratings have another scale."""
     reasons: dict[Reason, list[int]] = {}
     for number, line in enumerate(sample[file.header_lines :], start=file.header_lines + 1):
         try:

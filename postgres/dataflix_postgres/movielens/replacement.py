@@ -1,7 +1,7 @@
-"""Replaces what the tables hold by another data set: staged beside them first, then moved at once.
+"""Replace the tables' rows by another data set, which is first loaded into staging tables.
 
-The staged tables are unlogged and not published: filling them writes no WAL that anybody captures.
-docs/decisions/import.md says why it is done so.
+The staging tables are unlogged and not published, so that filling them writes hardly any WAL and sends no
+changes. docs/decisions/import.md explains this decision.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from dataflix_postgres.movielens.runner import WalHeadroom, record_files, record
 STAGING_SCHEMA = "movielens_staging"
 _LEDGER = "movielens_imports"
 
-#: One statement moves or deletes so much of a table: checks of foreign keys are queued in memory.
+#: One statement moves or deletes so many blocks of a table. The number is bounded, since PostgreSQL queues
+#: the checks of foreign keys in memory.
 _BLOCKS_AT_ONCE = 4_096
 _BLOCK_BYTES = 8_192
 #: WAL for each byte of a table, measured on ml-latest-small (docs/decisions/import.md).
@@ -33,7 +34,7 @@ _LOCK_WAIT_SECONDS = 60
 
 
 class Replacement:
-    """The staged tables, and the move from them into those of the contract."""
+    """Creates the staging tables, and moves their rows into the contract's tables."""
 
     def __init__(self, connection: psycopg.Connection, console: Console) -> None:
         self._connection = connection
@@ -41,10 +42,10 @@ class Replacement:
         self._headroom = WalHeadroom(connection, console)
 
     def prepare(self, digests: Mapping[str, str]) -> bool:
-        """Get the staged tables ready for files with these digests.
+        """Prepare the staging tables for files with these digests.
 
         Returns:
-            Whether they hold a part of the same files already.
+            Whether they already hold a part of the same files, from an interrupted import.
         """
         if self._exists():
             with self.staged():
@@ -59,7 +60,7 @@ class Replacement:
 
     @contextlib.contextmanager
     def staged(self) -> Iterator[None]:
-        """Within it, the names of tables mean the staged ones."""
+        """Within this context, the names of tables mean the staging tables."""
         self._search(STAGING_SCHEMA)
         try:
             yield
@@ -68,13 +69,13 @@ class Replacement:
                 self._search(SOURCE_SCHEMA)
 
     def move(self) -> None:
-        """Put what is staged in the place of what the tables hold; afterwards nothing is staged.
+        """Replace the tables' rows by the staged ones, and drop the staging tables.
 
-        In one transaction, so that whatever happens leaves the old rows or the new ones; unless that
-        would be more WAL than a replication slot may keep. Then in steps, each a transaction.
+        This is one transaction, so that there are always either the old rows or the new ones. If it would
+        write more WAL than a replication slot may keep, it is done in steps, each in its own transaction.
 
         Raises:
-            Fault: others do not let go of the tables, or nothing reads the replication slot.
+            Fault: other transactions keep the tables locked, or nothing reads the replication slot.
         """
         needed = self._wal_needed()
         limit = self._headroom.limit()
@@ -99,7 +100,7 @@ class Replacement:
                 self.discard()
 
     def discard(self) -> None:
-        """Drop the staged tables."""
+        """Drop the staging tables."""
         self._connection.execute(_format("DROP SCHEMA IF EXISTS {schema} CASCADE"))
 
     def _exists(self) -> bool:
@@ -125,7 +126,7 @@ class Replacement:
         self._connection.execute("SELECT set_config('search_path', %s, false)", [schema])
 
     def _lock(self) -> None:
-        """Let readers read and keep writers out: none of them can come between, or deadlock."""
+        """Lock the tables against writers, but not readers: nobody can then interfere or cause a deadlock."""
         self._connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{_LOCK_WAIT_SECONDS}s"])
         names = sql.SQL(", ").join(sql.Identifier(SOURCE_SCHEMA, name) for name in tables())
         try:
@@ -148,16 +149,22 @@ class Replacement:
         return 0 if row is None else int(row[0])
 
     def _deletes(self) -> Iterator[sql.Composed]:
-        """Delete, not truncate: readers of the stream see each row go. Children first: no cascades."""
+        """Statements that delete all rows, tables with foreign keys first, so that nothing cascades.
+
+        They do not truncate, so that the stream has a change for each row.
+        """
         yield sql.SQL("DELETE FROM {}").format(sql.Identifier(SOURCE_SCHEMA, _LEDGER))
         for name in reversed(list(tables())):
             delete = sql.SQL("DELETE FROM {}").format(sql.Identifier(SOURCE_SCHEMA, name))
             for blocks in self._ranges(SOURCE_SCHEMA, name):
                 yield delete + blocks
-            yield delete  # what has come meanwhile
+            yield delete  # rows that were added meanwhile
 
     def _inserts(self) -> Iterator[sql.Composed]:
-        """Parents first; with statistics of each, or the checks of foreign keys to it take a slow plan."""
+        """Statements that insert all rows, referenced tables first.
+
+        Each table is analysed after it was filled; otherwise checks of foreign keys to it have a slow plan.
+        """
         for name, table in tables().items():
             insert = _copy(name, table.columns)
             for blocks in self._ranges(STAGING_SCHEMA, name):

@@ -1,4 +1,4 @@
-"""What an import did: counts for each file, for people and for programs."""
+"""Report the result of an import: counts and rejected lines of each file, for people and for programs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dataflix_postgres.movielens.records import Reason
 #: How many line numbers are shown for each reason; the rejects file has all of them.
 _EXAMPLES = 5
 _TEXT_SHOWN = 500
-#: Of ratings up to ten, some are always above five; in a file of stars such a one is a slip.
+#: If a greater share of ratings is 0 or above five stars, the file has another scale; fewer are mere errors.
 SHARE_OF_ANOTHER_SCALE = 0.05
 
 
 class Reject(NamedTuple):
-    """A line that was not loaded; its text as it was decoded."""
+    """A line that was not loaded: its number, the reason, and its decoded text."""
 
     line: int
     reason: Reason
@@ -33,11 +33,12 @@ class Reject(NamedTuple):
 
 @dataclass(slots=True)
 class FileReport:
-    """What became of one file, over all runs that it took.
+    """The result for one file, including earlier interrupted runs of the import.
 
     Attributes:
-        encoding: what its text is encoded in.
-        separator: what stands between its fields.
+        file: the file's name.
+        encoding: the name of its encoding.
+        separator: the name of its separator.
         loaded: rows that are in the database.
         rejected: refused lines by reason.
         examples: numbers of some lines that this run refused, by reason.
@@ -58,12 +59,12 @@ class FileReport:
 
     @property
     def read(self) -> int:
-        """Lines read, the header not counted."""
+        """How many lines were read, without the header."""
         return self.loaded + self.rejected.total()
 
     @property
     def unusable(self) -> int:
-        """Lines that are no rows; a second line about the same is no fault of the file's format."""
+        """How many lines were rejected, without duplicates, which are no fault of the file's format."""
         return self.rejected.total() - self.rejected[Reason.DUPLICATE.value]
 
     @property
@@ -73,11 +74,11 @@ class FileReport:
 
     @property
     def has_another_scale(self) -> bool:
-        """Whether so many ratings are 0, or above five stars, that the others are no stars either."""
+        """Whether so many ratings are 0 or above five stars that the file must have another scale."""
         return SHARE_OF_ANOTHER_SCALE * self.read < self.rejected[Reason.SCALE.value]
 
     def add(self, loaded: int, rejects: Iterable[Reject]) -> None:
-        """Count a batch."""
+        """Add the counts of a batch."""
         self.loaded += loaded
         self.rows_this_run += loaded
         for reject in rejects:
@@ -88,7 +89,7 @@ class FileReport:
                 lines.append(reject.line)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON takes it."""
+        """The report as a JSON document."""
         return {
             "file": self.file,
             "encoding": self.encoding,
@@ -107,10 +108,10 @@ _HEADER = ("file", "line", "reason", "text")
 
 
 class RejectsFile:
-    """Writes rejected lines as CSV; without a path, nowhere.
+    """Writes rejected lines to a CSV file; without a path, it does nothing.
 
-    A batch that was written and then not committed, because the import was killed, is
-    written again by the next run.
+    If the import is killed after a batch was written here and before it was committed, the next run writes
+    the batch again.
     """
 
     def __init__(self, path: Path | None, *, resume: bool) -> None:
@@ -136,7 +137,7 @@ class RejectsFile:
         try:
             self._stream.close()
         except OSError as fault:
-            if error is None:  # else `write` has told it
+            if error is None:  # otherwise `write` has raised it already
                 raise _unwritable(self._path, fault) from fault
 
     def write(self, file: str, rejects: Sequence[Reject]) -> None:
@@ -153,7 +154,7 @@ class RejectsFile:
 
 
 def _spare_other_files(path: Path | None) -> None:
-    """Refuse to overwrite a file that does not hold rejects, such as one of the data set."""
+    """Refuse to overwrite a file that is no file of rejects, such as one of the data set."""
     if path is None or not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as stream:
@@ -169,7 +170,7 @@ def _unwritable(path: Path | None, error: OSError) -> Fault:
 
 
 def _printable(text: str) -> str:
-    """Text in which bytes that were not in the file's encoding are question marks."""
+    """The text with replacement characters for bytes that could not be decoded."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -198,7 +199,7 @@ def _where(lines: Sequence[int], count: int) -> str:
 
 
 def some_lines(lines: Sequence[int], count: int) -> str:
-    """The first of ``count`` numbers of lines, for people."""
+    """A text with the first of ``count`` numbers of lines."""
     if count == 1:
         return f"line {lines[0]}"
     more = ", ..." if count > len(lines) else ""

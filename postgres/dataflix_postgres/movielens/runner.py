@@ -1,9 +1,10 @@
-"""Loads the files of a release in batches, each in a transaction that records how far it came.
+"""Load the files of a release in batches, so that an interrupted import can continue.
 
-The record is the table ``movielens_imports``: which files the tables hold, and how far each is loaded.
-There is one in the schema of the tables, and one in the schema in which a replacement is staged.
-Before each batch of rows that are captured there must be room for WAL: an import writes much of it, and a
-replication slot that falls too far behind is lost.
+Each batch is one transaction, which also records in the table ``movielens_imports`` how far each file is
+loaded. There is one such table beside the contract's tables, and one beside the staging tables.
+
+Before each batch of rows that Debezium captures, the import waits until there is room for its WAL: it writes
+much of it, and a replication slot that falls too far behind is lost.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rat
 from dataflix_postgres.movielens.releases import Release
 from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
 
-#: Slots that are lost already cannot be saved by waiting. NULL: there is no limit, or no slot.
+#: How much WAL may be written before a slot is lost; NULL: there is no limit, or no slot. Lost slots are left
+#: out, since waiting does not help them.
 _ROOM = "SELECT min(safe_wal_size)::bigint FROM pg_replication_slots WHERE wal_status <> 'lost'"
 _LIMIT = "SELECT setting::bigint * 1024 * 1024 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
 
@@ -36,9 +38,9 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_WITHOUT_PROGRESS = 120.0
 R = TypeVar("R", Movie, User, Rating)
 
-#: Bounds memory and the size of a transaction: a killed import loses at most this much work.
+#: The lines of one batch. This bounds the memory, and the work that is lost if the import is killed.
 LINES_AT_ONCE = 50_000
-#: The WAL that so many lines make, and as much again.
+#: Twice the WAL that a batch of so many lines writes.
 _WAL_AT_ONCE = 128 << 20
 
 
@@ -53,7 +55,7 @@ class _Position:
 
 
 def recorded_digests(connection: psycopg.Connection) -> dict[str, str]:
-    """The digest of each file that is recorded."""
+    """Read the digest of each recorded file."""
     return dict(connection.execute("SELECT file, sha256 FROM movielens_imports").fetchall())
 
 
@@ -64,7 +66,7 @@ def record_files(connection: psycopg.Connection, files: Mapping[str, str]) -> No
 
 
 def _recorded_position(connection: psycopg.Connection, file: str) -> _Position:
-    """How far a recorded file is loaded."""
+    """Read how far a recorded file is loaded."""
     row = connection.execute(
         "SELECT lines_done, loaded, rejected, finished_at IS NOT NULL FROM movielens_imports WHERE file = %s",
         [file],
@@ -75,7 +77,7 @@ def _recorded_position(connection: psycopg.Connection, file: str) -> _Position:
 
 
 def _record_position(connection: psycopg.Connection, report: FileReport, lines_done: int) -> None:
-    """Record how far a file is loaded, in the transaction that loads it so far."""
+    """Record how far a file is loaded, in the transaction that loads the batch."""
     connection.execute(
         "UPDATE movielens_imports SET lines_done = %s, loaded = %s, rejected = %s WHERE file = %s",
         [lines_done, report.loaded, Jsonb(dict(report.rejected)), report.file],
@@ -83,26 +85,26 @@ def _record_position(connection: psycopg.Connection, report: FileReport, lines_d
 
 
 def _record_end(connection: psycopg.Connection, file: str) -> None:
-    """Record that a file is loaded."""
+    """Record that a file is loaded completely."""
     connection.execute("UPDATE movielens_imports SET finished_at = now() WHERE file = %s", [file])
 
 
 class WalHeadroom:
-    """Tells how much WAL may be written before a slot is in danger, and waits for more room."""
+    """Knows how much WAL may be written before a replication slot is lost, and waits for more room."""
 
     def __init__(self, connection: psycopg.Connection, console: Console) -> None:
         self._connection = connection
         self._console = console
 
     def limit(self) -> int | None:
-        """How many bytes of WAL a slot may keep; None where there is no slot, or no limit."""
+        """How many bytes of WAL a slot may keep; None: there is no slot, or no limit."""
         return None if self._now() is None else _number(self._connection, _LIMIT)
 
     def wait_for(self, needed: int) -> None:
-        """Wait until so many bytes may be written.
+        """Wait until so many bytes of WAL may be written.
 
         Raises:
-            Fault: nobody reads the slot.
+            Fault: nothing reads the slots: their room has not grown for two minutes.
         """
         room = self._now()
         if room is None or room >= needed:
@@ -131,23 +133,23 @@ def _number(connection: psycopg.Connection, query: str) -> int | None:
 
 
 class UnusableFileError(Fault):
-    """A file most of whose lines cannot be loaded."""
+    """Most lines of a file cannot be loaded."""
 
 
 def load_release(
     connection: psycopg.Connection, release: Release, rejects: RejectsFile, console: Console, *, staged: bool
 ) -> Iterator[FileReport]:
-    """Load a recorded release, file by file, each from where an earlier run left it.
+    """Load a recorded release, file by file, each from where an earlier run stopped.
 
     Args:
-        connection: its search path says which tables are filled.
-        release: what to load.
+        connection: to the database; its search path says which tables are filled.
+        release: the data set.
         rejects: where rejected lines are written.
         console: where progress is shown.
-        staged: whether the tables are staged ones: nobody captures those, or adds rows of their own.
+        staged: whether staging tables are filled, which are not captured and have no other writers.
 
     Raises:
-        Fault: most lines of a file cannot be loaded, or rows of others are in the way.
+        Fault: most lines of a file cannot be loaded, or other rows have taken ids that it needs.
     """
     files = _FileRunner(connection, release, rejects, console, staged=staged)
     yield files.run(release.movies, MovieLoader(connection))
@@ -157,7 +159,7 @@ def load_release(
 
 
 class _FileRunner:
-    """Takes one file after another through parsing and loading."""
+    """Parses and loads one file after the other."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class _FileRunner:
         self._headroom = WalHeadroom(connection, console)
 
     def run(self, file: FileFormat[R], loader: Loader[R]) -> FileReport:
-        """Load what is left of a file."""
+        """Load the rest of a file, and report on the whole of it."""
         started = time.monotonic()
         done = _recorded_position(self._connection, file.name)
         report = FileReport(
@@ -218,7 +220,7 @@ class _FileRunner:
             ) from error
 
     def _check(self, report: FileReport) -> None:
-        """Refuse a file most of whose lines could not be loaded: it is not what it was taken for."""
+        """Raise an error if most lines of a file could not be loaded, since its format was then mistaken."""
         if report.loaded and 2 * report.unusable <= report.read and not report.has_another_scale:
             return
         reasons = Counter({reason: report.rejected[reason.value] for reason in Reason})
@@ -239,13 +241,13 @@ class _FileRunner:
 
 
 def _at(report: FileReport, reason: Reason) -> str:
-    """Where some of the lines that were refused for a reason are; an earlier run's are not known."""
+    """The numbers of some lines that this run refused for a reason; empty: it refused none."""
     numbers = report.examples.get(reason.value)
     return f" in {some_lines(numbers, report.rejected[reason.value])}" if numbers else ""
 
 
 def _parse(file: FileFormat[R], chunk: Chunk) -> tuple[dict[int, R], dict[int, Reason]]:
-    """The records of some lines, and why others are none; empty lines are neither."""
+    """Parse lines into records, and the reasons of those that are none; empty lines are left out."""
     records: dict[int, R] = {}
     refused: dict[int, Reason] = {}
     for number, line in enumerate(chunk.lines, start=chunk.first_line):

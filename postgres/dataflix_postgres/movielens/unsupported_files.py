@@ -1,6 +1,6 @@
-"""Files that people have in the place of a data set's: told by their first bytes or by their names.
+"""Recognise kinds of files that cannot be imported, for messages that say what to do with them.
 
-They are not read. What is said about them is what they are, and how to make of them what can be read.
+They are recognised by their first bytes or their names, such as an Excel workbook in place of a CSV file.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-#: How many bytes at the beginning of a file are enough to tell it.
+#: How many bytes at the beginning of a file are enough to recognise its kind.
 BYTES_TOLD_BY = 512
 
 _UNPACK = "unpack it, and import what was in it"
@@ -20,10 +20,10 @@ class _Kind(NamedTuple):
     """One kind of file.
 
     Attributes:
-        name: what it is, for people.
-        advice: what to do with it.
-        starts: the bytes that it can begin with, in small letters where they are text.
-        endings: the endings that its name can have, in small letters.
+        name: the kind's name in messages.
+        advice: what to do with such a file.
+        starts: the bytes with which it can begin, with letters in lower case.
+        endings: the endings that its name can have, in lower case.
     """
 
     name: str
@@ -49,24 +49,24 @@ _KINDS = (
     _Kind("a web page, such as a download that asks for a login", _AGAIN, (b"<!doctype html", b"<html")),
     _Kind("a pointer of Git LFS", "fetch the file itself (git lfs pull)", (b"version https://git-lfs",)),
 )
-#: What browsers and desktops add to the name of a copy, and editors to that of a text.
+#: The additions of browsers and desktops to the name of a copy, and of editors to that of a text.
 _COPY = re.compile(r"(?: ?\(\d+\)| - copy| copy)(?=\.)|(?<=\.csv|\.dat)\.txt$")
 _TEXT = re.compile(r"\.txt$")
 
 
 def told_by_content(start: bytes) -> str:
-    """What a file is that begins so, and what to do with it: "is JSON: export it ..."; empty: unknown."""
+    """Say what kind of file begins so, and what to do: "is JSON: export it ..."; empty: it is unknown."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
     return next((_said(kind) for kind in _KINDS if kind.starts and text.startswith(kind.starts)), "")
 
 
 def told_by_name(name: str) -> str:
-    """The same by the ending of a file's name."""
+    """Say the same by the ending of a file's name."""
     return next((_said(kind) for kind in _KINDS if name.lower().endswith(kind.endings or "\0")), "")
 
 
 def original_name(name: str) -> str:
-    """The name of which a file seems to be a copy: ``ratings.csv`` of "Ratings (1).csv"."""
+    """The name of the file that this one seems to be a copy of: ``ratings.csv`` for "Ratings (1).csv"."""
     return _TEXT.sub(".csv", _COPY.sub("", name.lower()))
 
 
