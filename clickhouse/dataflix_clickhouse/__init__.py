@@ -1,1 +1,1 @@
-"""The warehouse: its tables as SQL, made from the contract."""
+"""Create and update the warehouse in ClickHouse: its tables and views are made from the contract."""

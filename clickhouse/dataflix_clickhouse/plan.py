@@ -1,4 +1,4 @@
-"""What to do so that a warehouse becomes what the contract says: pure, no I/O."""
+"""Compare a warehouse with the contract, and plan the statements that bring it up to date. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataflix_contract.faults import Fault
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is in the warehouse now.
+    """The present state of the warehouse.
 
     Attributes:
         databases: the engine of each database, by name.
@@ -30,18 +30,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement, and what it does in a few words."""
+    """One statement, and a few words that say what it does."""
 
     what: str
     sql: str
 
 
 def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "") -> Iterator[Step]:
-    """The statements to run, in order; none when all is as it should be.
+    """Plan the statements to run, in order; none if everything is as it should be.
 
     Args:
-        tables: what the contract says.
-        found: what is there.
+        tables: the contract's tables.
+        found: the warehouse's present state.
         brokers: Kafka's address, ``host:port``.
         cluster: the replicas that keep the warehouse, by the name that the server knows them by;
             empty: one server.
@@ -70,7 +70,7 @@ def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "")
 
 
 def leftovers(tables: Iterable[Table], found: Found) -> list[str]:
-    """Columns of raw tables that the contract does not forward any more, as ``table.column``."""
+    """Columns of raw tables that the contract no longer forwards, as ``table.column``."""
     return [
         f"{table.name}.{column}"
         for table in tables
@@ -121,8 +121,8 @@ def _table(table: Table, found: Found, cluster: str) -> Iterator[Step]:
 def _ingest(wanted: Ingest, found: Found) -> Iterator[Step]:
     if all(found.comments.get(name) == wanted.fingerprint for name in wanted.names):
         return
-    # The queue goes first and comes last, so that it never reads while a view is missing;
-    # Kafka keeps the consumer group's offsets meanwhile.
+    # The queue is dropped first and created last, so that it never reads while a view is missing. Meanwhile
+    # Kafka keeps the consumer group's offsets.
     for name in wanted.names:
         if name in found.comments:
             yield Step(f"drop raw.{name}", f"DROP TABLE IF EXISTS raw.{name} SYNC")

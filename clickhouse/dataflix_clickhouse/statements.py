@@ -1,4 +1,4 @@
-"""The warehouse's SQL, rendered from the contract. No I/O but the shipped templates."""
+"""Render the warehouse's SQL statements from the contract. No I/O except reading the package's templates."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dataflix_contract import Column, ColumnType, Table
 #: The databases of the warehouse; dbt keeps its views in the last one.
 DATABASES = ("raw", "staging", "ops", "analytics", "analytics_staging")
 _FINGERPRINT_HEX_DIGITS = 16
-#: What the masker's messages of TRUNCATE, and no others, begin with.
+#: The masker's messages of TRUNCATE begin with this, and no others do.
 _TRUNCATE_PREFIX = '{"op":"t",'
-#: Columns that tables of the database ops gained after their first release: type by name, by table.
+#: Columns that were added to tables of the database ops after their first release: type by name, by table.
 ADDED_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "reconciliations": {"truncated": "UInt64", "orphans": "UInt64", "source_shape": "String"},
 }
@@ -28,12 +28,12 @@ def scalar(column: Column) -> bool:
 
 
 def text_type(column: Column) -> str:
-    """The type that a column is read as from a message's JSON."""
+    """The type as which a column is read from a message's JSON."""
     return "Nullable(String)" if scalar(column) else "Array(String)"
 
 
 def value(column: Column) -> str:
-    """The expression that turns a column's text into its type, or into NULL: it never fails."""
+    """The expression that converts a column's text to its type; it gives NULL instead of failing."""
     text = f"image.{column.name}"
     if column.type in (ColumnType.TEXT, ColumnType.TEXT_ARRAY):
         return text
@@ -43,13 +43,13 @@ def value(column: Column) -> str:
 
 
 def stored(column: Column) -> str:
-    """The expression for a raw table's column, where nothing is wrong with the row."""
+    """The expression for a raw table's column, in a row without faults."""
     name = f"value_{column.name}"
     return name if column.nullable or not scalar(column) else f"assumeNotNull({name})"
 
 
 def faults(table: Table) -> dict[str, str]:
-    """What can be wrong with a message: the text by the SQL condition, the first one counts."""
+    """The possible faults of a message: a text for each SQL condition; the first that is true counts."""
     scalars = [column for column in table.forwarded_columns if scalar(column)]
     return {
         "NOT isValidJSON(message)": "this is not JSON",
@@ -73,13 +73,13 @@ def faults(table: Table) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """How one table is filled: a Kafka table and the views on it, replaced together.
+    """The Kafka table that reads a topic and the views that fill tables from it; replaced together.
 
     Attributes:
         queue: name of the Kafka table, in the database raw.
         views: the statement that makes each view, by the view's name.
-        placeholder: makes the table that stands in for the queue meanwhile.
-        create_queue: makes the Kafka table, which starts to read at once.
+        placeholder: the statement that makes a table in the queue's place while the views are made.
+        create_queue: the statement that makes the Kafka table, which starts to read at once.
     """
 
     queue: str
@@ -89,12 +89,12 @@ class Ingest:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every object, in the database raw."""
+        """The names of all these objects, in the database raw."""
         return (self.queue, *self.views)
 
     @property
     def fingerprint(self) -> str:
-        """Changes when any of the statements does; kept as the objects' comment."""
+        """A digest of the statements, kept as the objects' comment: it shows whether they have changed."""
         return fingerprint(self.create_queue, *self.views.values())
 
 
@@ -155,23 +155,23 @@ def views(table: Table) -> dict[str, str]:
 
 
 def _replicated(cluster: str) -> str:
-    """What a table's engine begins with. Where its replicas meet, the replicated database decides."""
+    """The beginning of an engine's name; the replicated database supplies the replicas' path in Keeper."""
     return "Replicated" if cluster else ""
 
 
 def fingerprint(*statements: str) -> str:
-    """A short name of the statements' text."""
+    """A short digest of the statements' text."""
     digest = hashlib.sha256("\0".join(statements).encode()).hexdigest()
     return f"dataflix {digest[:_FINGERPRINT_HEX_DIGITS]}"
 
 
 def commented(statement: str, comment: str) -> str:
-    """A CREATE statement with a comment that the server keeps."""
+    """A CREATE statement with a comment, which the server keeps."""
     return f"{statement}\nCOMMENT '{comment}'"
 
 
 def render(template: str, **values: object) -> str:
-    """One SQL file's text, with its template filled in."""
+    """The text of one SQL template, filled in."""
     return _templates().get_template(template).render(values).strip()
 
 

@@ -1,4 +1,4 @@
-"""``dataflix-warehouse``: make the warehouse what the contract says; read what is there, run statements."""
+"""The program ``dataflix-warehouse``: creates or updates the warehouse in ClickHouse by the contract."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _out = Console(highlight=False, soft_wrap=True)
 
 
 def connect(settings: Settings) -> Client:
-    """A client of the warehouse's owner.
+    """Connect as the warehouse's owner.
 
     Raises:
-        Fault: the server is away, or refuses the password.
+        Fault: the server does not answer, or refuses the password.
     """
     try:
         return clickhouse.connect(settings, settings.clickhouse_owner)
@@ -34,7 +34,7 @@ def connect(settings: Settings) -> Client:
 
 
 def find(client: Client) -> Found:
-    """What is in the warehouse now."""
+    """Read the present state of the warehouse."""
     databases = client.query("SELECT name, engine FROM system.databases")
     objects = client.query("SELECT name, comment FROM system.tables WHERE database = 'raw'")
     rows = client.query("SELECT table, name, type FROM system.columns WHERE database = 'raw'")
