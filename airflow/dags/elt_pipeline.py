@@ -1,4 +1,4 @@
-"""The daily batch. Each task calls a function of ``dataflix_airflow``, which is tested without Airflow."""
+"""The DAG of the daily batch. Its tasks call functions of ``dataflix_airflow``, which need no Airflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ A task that failed is tried again; the run's id makes that harmless: work that i
 So do not clear a finished task to have its work done anew: trigger a new run.
 """
 
-#: Short enough that the work goes on soon after a server has been restarted.
+#: The pauses are short, so that the work goes on soon after a server was restarted.
 RETRIES = {
     "retries": 4,
     "retry_delay": timedelta(seconds=15),
@@ -39,13 +39,13 @@ RETRIES = {
 }
 
 
-#: Under which key of XCom a failed task leaves the part of the run that it is, and why it failed.
+#: The key of XCom under which a failed task stores the name of its part of the run, and why it failed.
 FAILURE = "failure"
 
 
 @contextmanager
 def _telling_why(part: str) -> Iterator[None]:
-    """Leave the reason of a failure to the summary, so that people need not look for it in the task's log."""
+    """Pass the reason of a failure to the summary, so that people need not look for it in the task's log."""
     try:
         yield
     except Exception as fault:
@@ -54,7 +54,7 @@ def _telling_why(part: str) -> Iterator[None]:
 
 
 def _schedule() -> CronTriggerTimetable | None:
-    """When it runs by itself. No start date, and so no run for a day that has passed when the DAG is new."""
+    """The schedule; None: only manual runs. Without a start date, a new DAG does not run at once."""
     cron = load_settings().batch_schedule
     return None if cron == "off" else CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
 
@@ -75,11 +75,11 @@ def _schedule() -> CronTriggerTimetable | None:
     },
 )
 def elt_pipeline() -> None:
-    """Reconcile each table, then dbt, then train; then the summary."""
+    """Reconcile each table, run dbt, train a model, and write the summary."""
 
     @task_group(tooltip="The warehouse equals the source")
     def reconcile() -> Any:
-        # Two at a time: each reads one table, and PostgreSQL has other things to do.
+        # Two at a time, since each reads a whole table, and PostgreSQL has other work too.
         @task(map_index_template="{{ task.op_kwargs['table'] }}", max_active_tis_per_dagrun=2)
         def table(table: str, batch: str) -> dict[str, Any]:
             """Compare one table with the source and repair it."""
@@ -92,7 +92,7 @@ def elt_pipeline() -> None:
     def dbt() -> Any:
         @task
         def run(batch: str) -> dict[str, Any]:
-            """Fire the dbt webhook and wait for its run."""
+            """Ask the dbt webhook for a run, and wait until it has ended."""
             full_refresh = bool(get_current_context()["params"]["full_refresh"])
             try:
                 with _telling_why("dbt"):
@@ -104,7 +104,7 @@ def elt_pipeline() -> None:
 
     @task_group(tooltip="A model is trained and registered")
     def train() -> Any:
-        # The program ends itself, at a time that follows the number of ratings; this is for 25 million.
+        # The program has its own limit, which depends on the number of ratings; this one allows 25 million.
         @task(execution_timeout=timedelta(hours=2))
         def run(batch: str) -> dict[str, Any]:
             """Train a model on the marts, measure it, and register it."""
@@ -117,7 +117,7 @@ def elt_pipeline() -> None:
     def summarise(
         batch: str, reports: Any, dbt_run: dict[str, Any] | None, model: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Keep and show what came of the run; fail if something did not come of it."""
+        """Store and show the run's outcome; fail if a part has no result."""
         context = get_current_context()
         found = context["ti"].xcom_pull(task_ids=["reconcile.table", "dbt.run", "train.run"], key=FAILURE)
         failures = dict(one for one in found if one)

@@ -1,4 +1,4 @@
-"""Weekly: delete what Airflow keeps of old runs."""
+"""The weekly DAG that deletes Airflow's records and logs of old runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ folder. What came of each run of `elt_pipeline` stays in ClickHouse's `ops.pipel
     doc_md=DOC,
 )
 def housekeeping() -> None:
-    """One task."""
+    """Delete old records and log files, in one task."""
 
     @task(execution_timeout=timedelta(minutes=30))
     def clean_up() -> None:

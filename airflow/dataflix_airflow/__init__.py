@@ -1,1 +1,1 @@
-"""The daily batch: what Airflow's tasks do, and how Airflow is started."""
+"""The daily batch: the functions that Airflow's tasks call, and the program that starts Airflow."""

@@ -1,7 +1,7 @@
-"""``dataflix-airflow COMMAND``: run Airflow with a configuration that is made from the stack's settings.
+"""The program ``dataflix-airflow COMMAND``: runs Airflow with a configuration from the stack's settings.
 
-The configuration is in ``AIRFLOW__SECTION__KEY`` variables. ``migrate``, ``api-server``, ``scheduler`` and
-``dag-processor`` are what a stack is made of; every other command of Airflow's works too:
+The configuration is passed in ``AIRFLOW__SECTION__KEY`` variables. The stack uses the commands ``migrate``,
+``api-server``, ``scheduler`` and ``dag-processor``; every other command of Airflow works too, such as
 ``dataflix-airflow dags list``.
 """
 
@@ -25,39 +25,39 @@ from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options, param
 from dataflix_contract.programs import die_with_parent
 
 _DISTRIBUTIONS = ("apache-airflow", "apache-airflow-providers-postgres", "apache-airflow-providers-standard")
-#: The stack's commands, where they are not Airflow's own word for word.
+#: Airflow's command for each of this program's commands that differs from it.
 _COMMANDS = {
     "migrate": ("db", "migrate"),
-    # Its log server listens on every address, whatever the settings say. Here it is not needed:
-    # the API server finds the logs as files.
+    # The scheduler's log server listens on every address, whatever the settings are. It is not needed,
+    # since the API server reads the log files.
     "scheduler": ("scheduler", "--skip-serve-logs"),
 }
 _DAGS_VARIABLE = "AIRFLOW__CORE__DAGS_FOLDER"
 
 
 def dags_folder() -> Path:
-    """Where the DAGs are, in a checkout: beside this package."""
+    """The folder of the DAGs in a checkout: beside this package."""
     return Path(__file__).resolve().parents[1] / "dags"
 
 
 def logs_folder(home: Path) -> Path:
-    """Where the tasks' logs are."""
+    """The folder of the tasks' logs."""
     return home / "logs"
 
 
 def passwords_file(home: Path) -> Path:
-    """The file that Airflow reads the login's password from."""
+    """The file from which Airflow reads the login's password."""
     return home / "passwords.json"
 
 
 def derived_key(settings: Settings, purpose: str) -> bytes:
-    """A key of 32 bytes for one purpose; from it nobody learns the secret, nor another purpose's key."""
+    """A key of 32 bytes for one purpose, from which neither the secret nor another key can be derived."""
     secret = settings.airflow_secret.get_secret_value().encode()
     return hmac.digest(secret, f"dataflix-airflow/{purpose}".encode(), hashlib.sha256)
 
 
 def database_url(settings: Settings) -> str:
-    """Airflow's own database as SQLAlchemy wants it; holds the password."""
+    """SQLAlchemy's address of Airflow's own database, with the password."""
     user = quote(settings.airflow_db_user, safe="")
     password = quote(settings.airflow_db_password.get_secret_value(), safe="")
     address = f"{settings.postgres_host}:{settings.postgres_port}"
@@ -93,7 +93,7 @@ def airflow_environment(settings: Settings, home: Path, dags: Path) -> dict[str,
 def _core(settings: Settings, home: Path, dags: Path) -> dict[str, str]:
     return {
         "executor": "LocalExecutor",
-        # Each is a process, idle at 35 MB; the DAG never has more than two tasks to run at once.
+        # Each worker is a process of 35 MB when idle; the DAG never has more than two tasks at once.
         "parallelism": "2",
         "dags_folder": str(dags),
         "dags_are_paused_at_creation": "False",
@@ -111,8 +111,8 @@ def _api(settings: Settings) -> dict[str, str]:
         "host": settings.bind,
         "port": str(settings.airflow_port),
         "workers": "1",
-        # Whoever keeps a connection open keeps a server that is told to stop, this long at most.
-        # Longer than the heartbeats are apart, which would otherwise find theirs closed.
+        # An open connection delays the server's end by at most this time. It is longer than the pause between
+        # heartbeats, whose connections would otherwise be closed.
         "worker_timeout": "10",
         "secret_key": derived_key(settings, "session").hex(),
         "expose_config": "False",
@@ -125,16 +125,15 @@ def _logging(home: Path) -> dict[str, str]:
         "base_log_folder": str(logs_folder(home)),
         "json_logs": "True",
         "colored_console_log": "False",
-        # Parser logs go to the process' own log, which the supervisor bounds: files would only grow.
+        # The parser logs to the process's own log, whose size the supervisor bounds; files would only grow.
         "dag_processor_log_target": "stdout",
-        # The pages read the logs from the files; no server serves them (see ``_COMMANDS``), and that
-        # one is asked for a running task's log all the same is no news.
+        # The pages read the logs from files, since there is no log server (see ``_COMMANDS``). For a running
+        # task Airflow asks for one all the same, and would log each failure.
         "namespace_levels": "airflow.utils.log.file_task_handler=CRITICAL",
     }
 
 
-#: A scheduler that was killed is given up, and its tasks are started anew, within about half a
-#: minute (Airflow's own default: five minutes).
+#: The tasks of a killed scheduler are started anew within about half a minute (by default, five minutes).
 _SCHEDULER = {
     "scheduler_health_check_threshold": "20",
     "orphaned_tasks_check_interval": "15",
@@ -144,7 +143,7 @@ _SCHEDULER = {
     "catchup_by_default": "False",
 }
 
-#: A task goes on while the API server is restarted: 15 heartbeats, 5 s apart, may fail.
+#: A task goes on while the API server is restarted, since 15 heartbeats, 5 s apart, may fail.
 _WORKERS = {
     "min_heartbeat_interval": "5",
     "max_failed_heartbeats": "15",
@@ -153,7 +152,7 @@ _WORKERS = {
     "execution_api_retry_wait_max": "10",
 }
 
-#: The DAG changes when somebody edits it, not all the time: look for changes once a minute.
+#: DAGs seldom change, so that looking for changes once a minute is enough.
 _DAG_PROCESSOR = {
     "parsing_processes": "1",
     "min_file_process_interval": "60",
@@ -163,16 +162,16 @@ _DAG_PROCESSOR = {
 
 
 def _note_migration(settings: Settings, home: Path) -> None:
-    """Write down which versions have migrated the database, and what it says its schema is."""
+    """Note which versions of Airflow have migrated the database, and the revisions of its schema."""
     partial = _migration_file(home).with_suffix(".partial")
     partial.write_text(json.dumps(_migration_state(settings), indent=2), encoding="utf-8")
     partial.replace(_migration_file(home))
 
 
 def _is_migrated(settings: Settings, home: Path) -> bool:
-    """Whether these versions have migrated this database, and it is as they left it.
+    """Whether these versions have migrated this database, and its schema is still the same.
 
-    It is asked without loading Airflow, which takes seven seconds of a processor.
+    This is checked without loading Airflow, which takes seven seconds of a processor.
     """
     try:
         noted = json.loads(_migration_file(home).read_text(encoding="utf-8"))
@@ -193,10 +192,10 @@ def _migration_state(settings: Settings) -> dict[str, object]:
 
 
 def _migrated_schema(settings: Settings) -> list[str]:
-    """Alembic's revisions in the database; none: nothing was ever migrated.
+    """Alembic's revisions in the database; none: it was never migrated.
 
     Raises:
-        ConnectionError: PostgreSQL is away or refuses.
+        ConnectionError: PostgreSQL does not answer or refuses.
     """
     import psycopg2  # type: ignore[import-untyped]  # noqa: PLC0415 - Airflow's own environment has it
 
@@ -224,10 +223,10 @@ def _migrated_schema(settings: Settings) -> list[str]:
 
 
 def airflow_command(arguments: Sequence[str]) -> list[str]:
-    """The arguments that Airflow's own command line gets.
+    """The arguments for Airflow's own command line.
 
     Args:
-        arguments: this program's; the first one is the command.
+        arguments: this program's arguments; the first one is the command.
     """
     if not arguments:
         return ["--help"]
@@ -236,7 +235,7 @@ def airflow_command(arguments: Sequence[str]) -> list[str]:
 
 
 def write_passwords(settings: Settings, home: Path) -> None:
-    """Write the login's password where Airflow's login reads it, closed to other users."""
+    """Write the login's password into Airflow's file, which only its owner may read."""
     target = passwords_file(home)
     partial = target.with_suffix(".partial")
     text = json.dumps({settings.airflow_user: settings.airflow_password.get_secret_value()})
@@ -247,7 +246,7 @@ def write_passwords(settings: Settings, home: Path) -> None:
 
 
 def main() -> None:
-    """Become Airflow: set its configuration and run its command line in this process."""
+    """Set Airflow's configuration, and run its command line in this process."""
     try:
         settings = load_settings()
         home = settings.service_folder("airflow")
@@ -262,8 +261,8 @@ def main() -> None:
     except (SettingsError, OSError) as error:
         sys.stderr.write(f"dataflix-airflow: {error}\n")
         sys.exit(1)
-    # What Airflow forks (workers, and the tasks that these fork) must not outlive it: the next
-    # scheduler starts the tasks of a killed one anew.
+    # The processes that Airflow forks (workers, and their tasks) must end with it, since the next scheduler
+    # starts the tasks of a killed one anew.
     os.register_at_fork(after_in_child=die_with_parent)
     sys.argv = ["airflow", *airflow_command(sys.argv[1:])]
     try:

@@ -1,4 +1,4 @@
-"""What each task of the DAGs does; nothing here knows Airflow."""
+"""The functions that the DAGs' tasks call. They do not use Airflow."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dataflix_contract import load_settings
 
 log = logging.getLogger(__name__)
 
-#: How long runs, their results and their logs are kept by Airflow; ``ops.pipeline_runs`` keeps all.
+#: How long Airflow keeps runs, their results and their logs; ``ops.pipeline_runs`` keeps all runs.
 KEPT = timedelta(days=60)
 
 
 def reconcile(table: str, run_id: str) -> dict[str, Any]:
-    """Make the warehouse's table equal to PostgreSQL's and return what had to be done.
+    """Make the warehouse's table equal to PostgreSQL's, and return the report of differences.
 
-    A difference that was found is repaired and no failure: it is warned about here and
-    counted in the summary.
+    Differences are repaired, and are no failure: they are logged here as a warning, and counted in the
+    summary.
 
     Raises:
-        ProgramError: it could not be done; nothing is half-done.
+        ProgramError: the reconciliation failed; nothing is half-done.
     """
     (report,) = run_program("dataflix-reconcile", table, "--run-id", run_id, "--json")
     found = {kind: report[kind] for kind in ("missing", "different", "ghosts")}
@@ -40,16 +40,16 @@ def transform(run_id: str, *, full_refresh: bool = False) -> dict[str, Any]:
 
 
 def train(run_id: str) -> dict[str, Any]:
-    """Train and register a model and return its figures.
+    """Train and register a model, and return its scores.
 
     Raises:
-        ProgramError: it could not be done; the champion is what it was.
+        ProgramError: the training failed; the champion is unchanged.
     """
     return run_program("dataflix-train", "--run-id", run_id, "--json")[-1]
 
 
 def clean_up(now: datetime | None = None) -> None:
-    """Delete what is older than ``KEPT`` from Airflow's database and from the folder of the logs.
+    """Delete records and logs that are older than ``KEPT`` from Airflow's database and log folder.
 
     Raises:
         ProgramError: the database could not be cleaned.
@@ -65,9 +65,9 @@ def clean_up(now: datetime | None = None) -> None:
 
 
 def delete_old_files(folder: Path, before: datetime) -> int:
-    """Delete the files that were last written before a moment, and folders left empty; how many files."""
+    """Delete files last written before a time, and empty folders; return how many files were deleted."""
     deleted = 0
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+    for path in sorted(folder.rglob("*"), reverse=True):  # the contents of a folder come before it
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()

@@ -1,4 +1,4 @@
-"""Fire the dbt webhook and wait for its run, through restarts of the webhook's server."""
+"""Ask the dbt webhook for a run and wait until it ends, also if the webhook's server restarts meanwhile."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dataflix_contract import Settings
 log = logging.getLogger(__name__)
 
 _UNFINISHED = frozenset({"queued", "running"})
-#: dbt's words for a model or a test that could not be run to its end.
+#: dbt's states of a model or a test that could not be run to its end.
 _BROKEN = frozenset({"error", "runtime error", "partial success"})
 #: How many failed tests a message names.
 _MOST_NAMED = 10
 
 
 class DbtError(Exception):
-    """The run did not succeed; another attempt may."""
+    """The run did not succeed; another attempt may succeed."""
 
 
 class _AwayError(Exception):
@@ -32,17 +32,17 @@ class _AwayError(Exception):
 
 
 class DbtTestsFailedError(DbtError):
-    """dbt ran to its end, and tests found the data wrong: another attempt would find the same."""
+    """dbt ran to its end, and tests found faults in the data; another attempt would find the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How to wait, in seconds.
+    """Times to wait, in seconds.
 
     Attributes:
-        outage: for a server that does not answer, each time.
-        poll: between two questions.
-        answer: for one answer.
+        outage: how long a server may not answer, each time.
+        poll: pause between two requests.
+        answer: how long one answer may take.
     """
 
     outage: float = 90.0
@@ -55,12 +55,12 @@ def run_dbt(
 ) -> dict[str, Any]:
     """Have the webhook run dbt and return the finished run, as ``GET /runs/{id}`` describes it.
 
-    The run's id is the idempotency key: asked twice, the webhook does the work once, and anew
-    only if its attempt failed or was interrupted.
+    The run's id is the idempotency key: the webhook does the work once, also if it is asked twice. It is
+    done again only if the earlier attempt failed or was interrupted.
 
     Raises:
-        DbtTestsFailedError: tests failed, and nothing else; the message names them.
-        DbtError: the webhook is away for too long or refuses, or the run failed or was interrupted.
+        DbtTestsFailedError: only tests failed; the message names them.
+        DbtError: the webhook does not answer for too long or refuses, or the run failed or was interrupted.
     """
     waits = timeouts or Timeouts()
     headers = {"Authorization": f"Bearer {settings.dbt_token.get_secret_value()}"}
@@ -78,7 +78,7 @@ def run_dbt(
 
 
 def _ask(request: Callable[[], httpx.Response], timeouts: Timeouts) -> dict[str, Any]:
-    """The answer's JSON; a server that is away is asked again for a while."""
+    """The answer's JSON; a server that does not answer is asked again for a while."""
     asking = Retrying(
         retry=retry_if_exception_type(_AwayError),
         stop=stop_after_delay(timeouts.outage),
@@ -106,7 +106,7 @@ def _answer(request: Callable[[], httpx.Response]) -> dict[str, Any]:
 
 
 def _problem(response: httpx.Response) -> str:
-    """What a response in the form of RFC 9457 (or any other) says is wrong."""
+    """The error that a response describes, in the form of RFC 9457 or in any other."""
     try:
         told = response.json()
         text = ": ".join(str(told[part]) for part in ("title", "detail") if told.get(part))
@@ -116,7 +116,7 @@ def _problem(response: httpx.Response) -> str:
 
 
 def _copy_logs(client: httpx.Client, path: str) -> None:
-    """Put dbt's own log into the task's; a result without it is a result all the same."""
+    """Copy dbt's own log into the task's log; if it cannot be read, the result still counts."""
     try:
         response = client.get(f"{path}/logs").raise_for_status()
     except httpx.HTTPError as fault:
@@ -139,7 +139,7 @@ def _judged(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def failed_tests(run: Mapping[str, Any]) -> list[str]:
-    """The tests that ran and found rows they should not have, each with the models that it looks at."""
+    """The tests that found faulty rows, each with the models that it checks."""
     return [
         f"{one['name']} on {one['subject']}" if one.get("subject") else one["name"]
         for one in run["results"]
@@ -148,5 +148,5 @@ def failed_tests(run: Mapping[str, Any]) -> list[str]:
 
 
 def _broken(run: Mapping[str, Any]) -> list[str]:
-    """What could not be run to its end: that says nothing about the data."""
+    """The models and tests that could not be run to their end, which says nothing about the data."""
     return [f"{one['name']}: {one.get('message')}" for one in run["results"] if one["status"] in _BROKEN]

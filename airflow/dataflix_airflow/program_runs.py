@@ -1,4 +1,4 @@
-"""Run a program of another environment as a part of a task: its words are logged, its JSON returned."""
+"""Run a program of another environment as part of a task: its messages are logged, its JSON is returned."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from dataflix_contract.programs import die_with_parent, find_program
 log = logging.getLogger(__name__)
 
 _LINES_QUOTED = 8
-#: What the task's own log says already.
+#: Fields of a program's log line that the task's own log already has.
 _NOT_TOLD = frozenset({"timestamp", "logger", "service"})
-_STOP_SECONDS = 4.0  # Airflow kills a task 5 s after it asked it to end
+_STOP_SECONDS = 4.0  # Airflow kills a task 5 s after it has asked it to end
 
 
 class ProgramError(Exception):
-    """A program is not there, failed, or did not say what it should have."""
+    """A program is not installed, failed, or did not print the expected JSON."""
 
 
 class ProgramStoppedError(Exception):
-    """The task was told to end while its program was at work; the program has ended."""
+    """The task was told to end while its program ran; the program was stopped."""
 
 
 def program_path(name: str) -> str:
-    """The program's path: in the environment that has it, else on PATH (as ``bin/_exec`` does).
+    """Find a program in the environment that has it, or else on PATH (as ``bin/_exec`` does).
 
     Raises:
-        ProgramError: it is nowhere.
+        ProgramError: it is not installed.
     """
     home = Path(os.environ.get("DATAFLIX_HOME", ".dataflix"))
     if found := find_program(name, home, os.environ.get("PATH", "")):
@@ -47,7 +47,7 @@ def program_path(name: str) -> str:
 
 
 def run_program(name: str, *arguments: str) -> list[dict[str, Any]]:
-    """Run a program to its end and return the JSON objects that it printed, one a line.
+    """Run a program to its end and return the JSON objects that it printed, one on each line.
 
     Raises:
         ProgramError: the program failed (the message has its last lines) or printed something else.
@@ -59,8 +59,8 @@ def run_program(name: str, *arguments: str) -> list[dict[str, Any]]:
 def run_command(name: str, *arguments: str) -> str:
     """Run a program to its end and return what it printed.
 
-    What it writes to stderr goes line by line to the log. When this process is told to end,
-    times out or is killed, the program ends too.
+    The lines that it writes to stderr are logged. If this process is told to end, times out or is killed, the
+    program ends too.
 
     Raises:
         ProgramError: the program failed; the message has its last lines.
@@ -80,7 +80,7 @@ def run_command(name: str, *arguments: str) -> str:
 
 
 class _Output(threading.Thread):
-    """Collects stdout, so that the program never waits for a reader."""
+    """Reads the program's stdout in a thread, so that the program never waits for a reader."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         super().__init__(name="stdout", daemon=True)
@@ -107,7 +107,7 @@ def _started(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        # prctl must run in the child; it does nothing that other threads could have locked
+        # prctl must run in the child; it needs no lock that another thread could hold
         preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
     )
     with process:
@@ -129,7 +129,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def _ended_by_sigterm(name: str) -> Iterator[None]:
-    """Turn SIGTERM into an exception: Airflow's own handler would let the work go on until it is killed."""
+    """Turn SIGTERM into an exception; with Airflow's own handler, the work would go on until it is killed."""
 
     def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise ProgramStoppedError(f"the task was told to end: {name} is stopped")
@@ -154,7 +154,7 @@ def _words(process: subprocess.Popen[str]) -> Iterator[str]:
 
 
 def readable(line: str) -> tuple[int, str]:
-    """A line that a program wrote, and its level: a structured one as its event with its values."""
+    """The level and text of a line that a program logged; of a structured line, its event and values."""
     try:
         entry = json.loads(line)
         event, level = entry.pop("event"), logging.getLevelNamesMapping()[entry.pop("level").upper()]

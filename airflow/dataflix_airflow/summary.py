@@ -1,4 +1,4 @@
-"""What came of a run: folded into one row, kept in ClickHouse, and printed for people."""
+"""Summarise a run of the batch: combine its tasks' results into a row, store it in ClickHouse, print it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MOST_REASON_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-        row: the columns of ``ops.pipeline_runs`` but for the times.
+        row: the columns of ``ops.pipeline_runs`` except the times.
         started_at: when the run began.
         missing_parts: the steps that gave no result.
         reports: the tables' reports, as ``dataflix-reconcile`` gave them.
-        reason: why parts have no result, or why there is no new champion; empty: all went well. Of the row it
-            is in ``details``.
+        reason: why parts have no result, or why there is no new champion; empty: neither is the case. The
+            row has it in ``details``.
     """
 
     row: dict[str, Any]
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The row as Airflow shows it: without details, and without NaN, which JSON does not have."""
+        """The row for Airflow to show: without details, and with None for NaN, which JSON does not have."""
         figures = {name: value for name, value in self.row.items() if name != "details"}
         return {
             name: None if isinstance(value, float) and math.isnan(value) else value
@@ -58,14 +58,14 @@ def fold(  # noqa: PLR0913, PLR0917 - the results of all tasks
     model: Mapping[str, Any] | None,
     failures: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Make one row of what the tasks returned.
+    """Combine the tasks' results into an outcome.
 
     Args:
         run_id: the run.
         started_at: when it began.
-        reports: one of each table; a table's report is missing when its task failed.
-        dbt_run: None when the task failed.
-        model: None when the task failed.
+        reports: a report for each table whose task succeeded.
+        dbt_run: the result of dbt; None: its task failed.
+        model: the result of the training; None: its task failed.
         failures: why tasks failed, by the name of the part.
     """
     reconciled = {report["table"] for report in reports}
@@ -92,13 +92,13 @@ def fold(  # noqa: PLR0913, PLR0917 - the results of all tasks
 
 
 def reason_of(fault: Exception) -> str:
-    """Why a task failed, in one line: of several lines the first and the last, which say what and why."""
+    """Why a task failed, in one line: the first and the last line of the error, which say what and why."""
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()] or [type(fault).__name__]
     return " ".join(dict.fromkeys((lines[0], lines[-1])))[:_MOST_REASON_CHARACTERS]
 
 
 def _reason_without_champion(model: Mapping[str, Any]) -> str:
-    """Why the training came to no new champion, in its own words; empty when it did, or did not end."""
+    """Why the training gave no new champion; empty: it gave one, or it failed."""
     if model.get("skipped"):
         return f"no model was trained: {model['skipped']}"
     if model.get("alias") == "challenger":
@@ -125,10 +125,10 @@ def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keep(outcome: Outcome) -> None:
-    """Write the row to ClickHouse and the table for people to the log.
+    """Write the row to ClickHouse, and a table for people to the log.
 
     Raises:
-        clickhouse_connect.driver.exceptions.Error: ClickHouse is away or refuses.
+        clickhouse_connect.driver.exceptions.Error: ClickHouse does not answer or refuses.
     """
     for line in render(outcome):
         log.info("%s", line)
@@ -136,7 +136,7 @@ def keep(outcome: Outcome) -> None:
 
 
 def record(settings: Settings, outcome: Outcome) -> None:
-    """Write the row to ClickHouse; a second time it replaces the first."""
+    """Write the row to ClickHouse; it replaces an earlier row of the same run."""
     now = datetime.now(UTC)
     row = outcome.row | {"started_at": outcome.started_at, "finished_at": now, "recorded_at": now}
     client = clickhouse.connect(settings, settings.clickhouse_batch)

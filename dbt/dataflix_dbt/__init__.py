@@ -1,1 +1,1 @@
-"""dbt over HTTP: one run at a time, its results by model and test."""
+"""The dbt webhook: a server that runs dbt on request, one run at a time, and shows the results over HTTP."""

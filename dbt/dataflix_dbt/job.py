@@ -1,8 +1,8 @@
 """One run of dbt, as a process of its own: ``python -m dataflix_dbt.job``.
 
-dbt is loaded and the project parsed once for all steps: freshness of the sources, models with
-their tests, documentation. Exit status: 0 all well, 1 something failed and the artefacts say what,
-2 dbt could not work at all.
+dbt is loaded and the project is parsed once for all steps: freshness of the sources, models with their tests,
+documentation. Exit status: 0: everything succeeded; 1: something failed, and dbt's artefacts say what; 2: dbt
+could not run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LOCK_SECONDS = 60
 
 
 class _BrokenError(Exception):
-    """dbt could not do a step at all."""
+    """dbt could not run a step at all."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments say."""
+    """Run dbt as the arguments say, and return the exit status."""
     options = _options(argv)
     die_with_parent(options.parent)
     try:
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         raise _BrokenError("this replica did not get what others were given: the lines above say why")
     refresh = ["--full-refresh"] if options.full_refresh else []
     if options.select:
-        # tests of what was built, and none that compare it with what was not
+        # only tests whose models were all selected, since others would compare them with older models
         chosen = ["--select", options.select, "--indirect-selection", "cautious"]
         return 0 if dbt.invoke(options.target, "build", *refresh, *chosen) else FAILED
     fresh = dbt.invoke(options.target, "source", "freshness")
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class _Dbt:
-    """dbt with the project parsed."""
+    """dbt with the parsed project."""
 
     def __init__(self, project: Path, target: Path) -> None:
         self._where = ["--project-dir", str(project), "--profiles-dir", str(project)]
@@ -80,24 +80,24 @@ class _Dbt:
         self._manifest = self._outcome(target, "parse").result
 
     def invoke(self, target: Path, *command: str) -> bool:
-        """Run a command with its artefacts in ``target``; returns whether all of its nodes went well.
+        """Run a command of dbt with its artefacts in ``target``; return whether all of its nodes succeeded.
 
         Raises:
-            _BrokenError: it could not run at all.
+            _BrokenError: the command could not run at all.
         """
         return bool(self._outcome(target, *command).success)
 
     def _outcome(self, target: Path, *command: str) -> Any:
-        # here, so that the process already dies with its parent while this is loaded
+        # imported here, so that the process already ends with its parent while dbt is loaded
         from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
-        # dbt makes its folder of logs even when it writes none, and a container's project is read-only
+        # dbt makes a folder of logs even if it writes none, and a container's project is read-only
         printing = ["--no-use-colors", "--log-level-file", "none", "--log-path", str(target)]
         outcome = dbtRunner(manifest=self._manifest).invoke(
             [*printing, *command, *self._where, "--target-path", str(target)]
         )
         if outcome.exception is not None:
-            # in one line: the log's last one is what the run's caller is told
+            # in one line, since the run's error is the log's last line
             why = " ".join(str(outcome.exception).split())
             raise _BrokenError(f"dbt {command[0]} could not be finished: {why}")
         return outcome

@@ -1,4 +1,4 @@
-"""What dbt works with: the project, the folders that it writes to, and the ClickHouse server."""
+"""The dbt project, the folders that dbt writes to, and its login to ClickHouse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The files of one server, below ``root``."""
+    """The paths of a server's files, below ``root``."""
 
     root: Path
 
@@ -29,12 +29,12 @@ class Folders:
 
     @property
     def logs(self) -> Path:
-        """What dbt printed, a file for each run."""
+        """The folder of dbt's output, with a file for each run."""
         return self.root / "logs"
 
     @property
     def target(self) -> Path:
-        """What dbt keeps from run to run (parsed project, artefacts)."""
+        """The files that dbt keeps from run to run (parsed project, artefacts)."""
         return self.root / "target"
 
     @property
@@ -54,11 +54,11 @@ class Folders:
 
     @property
     def job_lock(self) -> Path:
-        """Locked while dbt runs, by dbt's own process: it may outlive a killed server for a moment."""
+        """Locked by dbt's own process while it runs, since it may outlive a killed server for a moment."""
         return self.root / "job.lock"
 
     def log(self, run_id: str) -> Path:
-        """What dbt printed in one run."""
+        """The file with dbt's output in one run."""
         return self.logs / f"{run_id}.log"
 
     def make(self) -> None:
@@ -68,11 +68,11 @@ class Folders:
 
 
 class UnreachableError(Exception):
-    """ClickHouse does not answer dbt's user; the message says where and why."""
+    """ClickHouse does not answer, or refuses dbt's user; the message says where and why."""
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """What the project reads from its environment: how to log in, and which columns hold pseudonyms."""
+    """The variables that the project reads: ClickHouse's address and login, and the columns of pseudonyms."""
     return {
         "DATAFLIX_DBT_CLICKHOUSE_HOST": settings.clickhouse_host,
         "DATAFLIX_DBT_CLICKHOUSE_PORT": str(settings.clickhouse_http_port),
@@ -84,7 +84,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 
 
 def pseudonyms() -> dict[str, dict[str, str]]:
-    """The form of every column that the contract masks: a regular expression by table and column."""
+    """The form of the pseudonyms in each masked column: a regular expression by table and column."""
     return {
         table.name: {
             column.name: PSEUDONYM_PATTERNS[column.pii]
@@ -96,10 +96,10 @@ def pseudonyms() -> dict[str, dict[str, str]]:
 
 
 def check_clickhouse(settings: Settings) -> None:
-    """Log in as dbt's user and get an answer.
+    """Check that ClickHouse answers dbt's user.
 
     Raises:
-        UnreachableError: the server is away, or refuses the login.
+        UnreachableError: the server does not answer, or refuses the login.
     """
     address = f"{settings.clickhouse_host}:{settings.clickhouse_http_port}"
     login = {

@@ -1,6 +1,6 @@
-"""Runs of dbt: what may be asked for, which request gets which run, and what a run found. No I/O.
+"""Runs of dbt: the requests for them, how requests share runs, and the results of a run. No I/O.
 
-What it found is in dbt's artefacts: https://docs.getdbt.com/reference/artifacts/dbt-artifacts.
+Results are read from dbt's artefacts: https://docs.getdbt.com/reference/artifacts/dbt-artifacts.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: Requests that wait at the same time; every one of them is different (see ``answering_run``).
+#: How many runs may wait; all of them have different requests (see ``answering_run``).
 MOST_QUEUED = 20
 _MOST_SELECT_CHARACTERS = 500
 _MOST_KEY_CHARACTERS = 250
-# dbt's node selection: names, methods such as tag:, graph operators; no token looks like an option.
+# dbt's node selection: names, methods such as tag:, graph operators; no token can look like an option.
 _SELECT_TOKEN = r"[A-Za-z0-9_@+*][A-Za-z0-9_@+*.:,/-]*"  # noqa: S105 - not a password
 _SELECT = re.compile(rf"{_SELECT_TOKEN}(?: {_SELECT_TOKEN})*")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -24,7 +24,7 @@ _MOST_NAMED = 5
 
 
 class RequestError(ValueError):
-    """A request cannot be obeyed; the message says what is wrong with it."""
+    """A request is not valid; the message says why."""
 
 
 class KeyReusedError(Exception):
@@ -36,7 +36,7 @@ class QueueFullError(Exception):
 
 
 class Status(enum.StrEnum):
-    """Where a run is."""
+    """The state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -57,11 +57,11 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What to build.
+    """What a run is to build.
 
     Attributes:
-        select: dbt's node selection; None: everything, with the sources' freshness and the documentation.
-        full_refresh: passed on to dbt.
+        select: dbt's node selection; None: everything, including the sources' freshness and documentation.
+        full_refresh: whether dbt rebuilds incremental models from nothing.
     """
 
     select: str | None = None
@@ -70,14 +70,14 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What became of one model, test or source.
+    """The result of one model, test or source.
 
     Attributes:
         unique_id: dbt's own name of the node.
-        status: dbt's: success, pass, warn, fail, error, skipped, runtime error.
-        failures: rows that fail a test.
+        status: dbt's status: success, pass, warn, fail, error, skipped, runtime error.
+        failures: how many rows fail a test.
         seconds: how long it took.
-        subject: for a test, the models and sources that it looks at; empty otherwise.
+        subject: for a test, the models and sources that it checks; empty otherwise.
     """
 
     unique_id: str
@@ -91,13 +91,13 @@ class NodeResult:
 
     @property
     def failed(self) -> bool:
-        """Whether it is a reason for the run to fail."""
+        """Whether this result makes the run fail."""
         return self.status in ("fail", "error", "runtime error", "partial success")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run; moments are ISO 8601 in UTC."""
+    """One run; times are ISO 8601 in UTC."""
 
     id: str
     request: RunRequest
@@ -115,10 +115,10 @@ class Run:
 
 
 def parse_request(body: Any) -> RunRequest:
-    """The request in a decoded JSON body.
+    """Read the request in a decoded JSON body.
 
     Raises:
-        RequestError: it is not one.
+        RequestError: the body is no valid request.
     """
     if not isinstance(body, dict):
         raise RequestError("the body must be a JSON object")
@@ -141,10 +141,10 @@ def _is_select(value: Any) -> bool:
 
 
 def parse_key(value: str | None) -> str | None:
-    """The idempotency key in a header.
+    """Check the idempotency key of a header; None: there is none.
 
     Raises:
-        RequestError: it is not printable ASCII, or too long.
+        RequestError: the key is not printable ASCII, or too long.
     """
     if value is None or (len(value) <= _MOST_KEY_CHARACTERS and _KEY.fullmatch(value)):
         return value
@@ -152,19 +152,19 @@ def parse_key(value: str | None) -> str | None:
 
 
 def answering_run(request: RunRequest, keyed: Run | None, queued: Sequence[Run]) -> Run | None:
-    """The run that answers a request already, or None: it needs a new one.
+    """The existing run that answers a request; None: it needs a new run.
 
-    A run that waits will see all that is in ``raw`` by then, so an equal request joins it. A run
-    that has begun may have read its tables already, so an equal request waits for a new one.
+    A waiting run will see all present rows of ``raw``, so an equal request gets the same run. A run that has
+    begun may have read its tables already, so an equal request gets a new run.
 
     Args:
         request: what is asked for.
-        keyed: the last run that was given to the request's idempotency key.
-        queued: the runs that wait.
+        keyed: the last run that the request's idempotency key got; None: there is none.
+        queued: the waiting runs.
 
     Raises:
-        KeyReusedError: the key's run is of another request.
-        QueueFullError: a new run would have to wait behind too many.
+        KeyReusedError: the key's run has another request.
+        QueueFullError: a new run is needed, and too many are waiting.
     """
     if keyed is not None and keyed.request != request:
         raise KeyReusedError
@@ -179,11 +179,11 @@ def answering_run(request: RunRequest, keyed: Run | None, queued: Sequence[Run])
 
 
 def node_results(run_results: dict[str, Any], manifest: Mapping[str, Any] | None = None) -> list[NodeResult]:
-    """Models, tests and whatever else ``run_results.json`` reports; exposures do nothing and are left out.
+    """The results of models, tests and other nodes in ``run_results.json``, without exposures.
 
     Args:
         run_results: the parsed artefact.
-        manifest: the parsed ``manifest.json``, which knows what each test looks at.
+        manifest: the parsed ``manifest.json``, which says what each test checks.
     """
     nodes = (manifest or {}).get("nodes", {})
     found = [
@@ -194,12 +194,12 @@ def node_results(run_results: dict[str, Any], manifest: Mapping[str, Any] | None
 
 
 def source_results(sources: dict[str, Any]) -> list[NodeResult]:
-    """The freshness of the sources that ``sources.json`` reports."""
+    """The results of the sources' freshness in ``sources.json``."""
     return [_node(one, one.get("execution_time") or 0.0) for one in sources["results"]]
 
 
 def _subject(node: Mapping[str, Any]) -> str:
-    """What a test looks at: the model it is attached to, or everything that it reads."""
+    """What a test checks: the model that it belongs to, or else everything that it reads."""
     if node.get("resource_type") != "test":
         return ""
     attached = node.get("attached_node")
@@ -224,7 +224,7 @@ def _node(one: dict[str, Any], seconds: float, subject: str = "") -> NodeResult:
 
 
 def describe_failures(results: Sequence[NodeResult]) -> str | None:
-    """What failed, in a sentence for each kind; None: nothing did."""
+    """A text that says which nodes failed and were skipped; None: nothing failed."""
     failed = [one for one in results if one.failed]
     if not failed:
         return None

@@ -1,4 +1,4 @@
-"""The runs on disk: a SQLite database that survives the server, killed or not."""
+"""Store the runs in a SQLite database, so that they survive the end of the server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CREATE INDEX IF NOT EXISTS keys_run ON keys (run_id);
 
 
 class Store:
-    """The runs, for any number of threads: each call opens a connection of its own."""
+    """The stored runs. Any number of threads may use it, since each call opens its own connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,7 +47,7 @@ class Store:
             connection.executescript(_SCHEMA)
 
     def ask(self, request: RunRequest, key: str | None) -> Run:
-        """The run for a request: one that answers it already, or a new one at the end of the queue.
+        """The run for a request: an existing one that answers it, or a new one at the end of the queue.
 
         Raises:
             KeyReusedError: the key came with another request before.
@@ -61,7 +61,7 @@ class Store:
             return run
 
     def claim(self) -> Run | None:
-        """Take the run that waits longest and mark it running; None: none waits."""
+        """Take the run that has waited longest, and mark it as running; None: none waits."""
         with self._change() as connection:
             waiting = _queued(connection)
             if not waiting:
@@ -73,7 +73,7 @@ class Store:
             return _get(connection, waiting[0].id)
 
     def finish(self, run_id: str, status: Status, error: str | None, results: Sequence[NodeResult]) -> None:
-        """Write down how a run ended."""
+        """Record how a run ended."""
         with self._change() as connection:
             connection.execute(
                 "UPDATE runs SET status = ?, finished_at = ?, error = ?, results = ? WHERE id = ?",
@@ -81,7 +81,7 @@ class Store:
             )
 
     def interrupt_running(self, error: str) -> list[str]:
-        """Mark what a dead server left running; returns the runs' ids."""
+        """Mark runs that a dead server left running as interrupted; return their ids."""
         with self._change() as connection:
             rows = connection.execute(
                 "UPDATE runs SET status = ?, finished_at = ?, error = ? WHERE status = ? RETURNING id",
@@ -90,7 +90,7 @@ class Store:
             return [row["id"] for row in rows]
 
     def get(self, run_id: str) -> Run | None:
-        """One run with its results; None: there is none of this id."""
+        """A run with its results; None: no run has this id."""
         with closing(self._connect()) as connection:
             return _get(connection, run_id)
 
@@ -107,7 +107,7 @@ class Store:
             return int(found)
 
     def prune(self, keep: int) -> list[str]:
-        """Delete the oldest finished runs and their keys; returns the runs' ids."""
+        """Delete finished runs, except the newest ``keep`` runs, with their keys; return their ids."""
         with self._change() as connection:
             rows = connection.execute(
                 "DELETE FROM runs WHERE status NOT IN (?, ?) AND number NOT IN"
@@ -117,10 +117,10 @@ class Store:
             return [row["id"] for row in rows]
 
     def check(self) -> None:
-        """Take the database's write lock and let it go.
+        """Check that the database can be written to.
 
         Raises:
-            sqlite3.Error: it cannot be written to.
+            sqlite3.Error: it cannot.
         """
         with self._change() as connection:
             connection.execute("PRAGMA user_version = 1")

@@ -1,6 +1,6 @@
-"""The program ``dataflix-dbt-webhook``: ask for runs, look at them, read the documentation that they make.
+"""The program ``dataflix-dbt-webhook``: takes requests for runs of dbt, and shows runs and documentation.
 
-gunicorn with one process serves the pages and runs dbt. Errors are problem details (RFC 9457).
+gunicorn with one process serves the paths and runs dbt. Errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from dataflix_dbt.worker import Metrics, Worker
 _MOST_BODY_BYTES = 16_384
 _LISTED_RUNS = 50
 _RETRY_SECONDS = "60"
-# The page brings all that it shows along. It also knows how to load a tracker: it may fetch nothing.
+# The page contains everything that it shows. It also has code that loads a tracker, so it may fetch nothing.
 _DOCS_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
     " img-src data:; font-src data:"
@@ -69,7 +69,7 @@ _GRACE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the pages show and command."""
+    """The objects that the paths work with."""
 
     settings: Settings
     folders: Folders
@@ -79,9 +79,9 @@ class Service:
 
 
 def create_app(service: Service) -> Flask:
-    """The application for one service."""
+    """Make the Flask application of a service."""
     app = Flask(__name__, static_folder=None)
-    app.debug = False  # Flask would take it from FLASK_DEBUG, whoever exports that
+    app.debug = False  # otherwise Flask takes it from FLASK_DEBUG
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     app.extensions["dataflix"] = service
     app.before_request(_require_utf8)
@@ -146,7 +146,7 @@ def show(run_id: str) -> Response:
 
 @_runs.get("/<run_id>/logs")
 def logs(run_id: str) -> AnyResponse:
-    """What dbt printed so far."""
+    """Show dbt's output so far."""
     path = _service().folders.log(_known(run_id).id)
     if not path.exists():
         return Response("", mimetype="text/plain")
@@ -155,14 +155,14 @@ def logs(run_id: str) -> AnyResponse:
 
 @_open.get("/health/live")
 def live() -> Response:
-    """The server answers."""
+    """Say that the server answers; for liveness probes."""
     return jsonify({"status": "ok"})
 
 
 @_open.get("/health")
 @_open.get("/health/ready")
 def ready() -> tuple[Response, int]:
-    """Whether a run that is asked for now could be done."""
+    """Say whether a run could be done now, and if not, why."""
     faults = _faults(_service())
     status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
     return jsonify({"status": "not ready" if faults else "ok", "faults": faults}), status
@@ -179,13 +179,13 @@ def metrics() -> Response:
 
 @_open.get("/")
 def start() -> AnyResponse:
-    """People who come with a browser want the documentation."""
+    """Redirect a browser to the documentation."""
     return redirect(url_for("open.docs"))
 
 
 @_open.get("/docs/")
 def docs() -> AnyResponse:
-    """The documentation that the last run made: tables, columns, tests, lineage; no rows."""
+    """Show the documentation that the last run made: tables, columns, tests and lineage, but no rows."""
     page = _service().folders.docs_page
     if not page.exists():
         abort(HTTPStatus.NOT_FOUND, "no run has made the documentation yet: POST /runs")
@@ -253,7 +253,7 @@ def _unexpected(fault: Exception) -> Response:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn's master; the service is made in its only worker process."""
+    """gunicorn's master process; the service is made in its only worker process."""
 
     def __init__(self, settings: Settings, where: Folders) -> None:
         self._settings = settings
@@ -262,7 +262,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """One process, because one thread of it runs dbt."""
+        """Set gunicorn's options: one process, because a thread of it runs dbt."""
         options = {
             "bind": address(self._settings.bind, self._settings.dbt_port),
             "workers": 1,
@@ -293,7 +293,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 def main() -> int:
-    """Entry point: serve until SIGTERM or SIGINT; 1 after a fault."""
+    """Entry point: serve until SIGTERM or SIGINT; return 1 if settings or folders cannot be used."""
     configure_logging("dbt-webhook")
     try:
         settings = load_settings()

@@ -1,4 +1,4 @@
-"""The thread that runs dbt, one run after the other, each as a child process, and counts what came of it."""
+"""The thread that runs dbt, one run after the other, each in a child process, and counts the outcomes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from dataflix_dbt.project import PROJECT, Folders, UnreachableError, check_click
 from dataflix_dbt.runs import NodeResult, Run, Status, describe_failures, node_results, source_results
 from dataflix_dbt.store import Store
 
-#: A run that takes longer hangs.
+#: A run that takes longer is taken to hang, and is stopped.
 LONGEST_RUN_SECONDS = 3600
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 5
-#: Runs that are remembered, with their logs.
+#: How many runs are kept, with their logs.
 KEPT_RUNS = 500
 _LOCK_SECONDS = 20
 _IDLE_SECONDS = 5
@@ -48,7 +48,7 @@ class Outcome:
 def _execute(run: Run, folders: Folders, settings: Settings, stopping: threading.Event) -> Outcome:
     """Run dbt to its end, or stop it when ``stopping`` is set.
 
-    The calling thread has to live as long as dbt does: the kernel kills dbt when it ends.
+    The calling thread must live as long as dbt: the kernel kills dbt when the thread ends.
 
     Raises:
         OSError: the process cannot be started, or its files cannot be read.
@@ -86,7 +86,7 @@ def _command(run: Run, folders: Folders) -> list[str]:
 
 
 def _wait(process: subprocess.Popen[bytes], stopping: threading.Event) -> tuple[Status, str] | None:
-    """Wait for the end; what ended it if it was not dbt itself."""
+    """Wait until dbt ends. None: it ended by itself; otherwise the run's state and why it was stopped."""
     deadline = time.monotonic() + LONGEST_RUN_SECONDS
     while process.poll() is None:
         if stopping.wait(_POLL_SECONDS):
@@ -99,7 +99,7 @@ def _wait(process: subprocess.Popen[bytes], stopping: threading.Event) -> tuple[
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End dbt at once: marts are built aside, so that nothing is left half-done."""
+    """End dbt at once. Marts are built beside the old ones, so that none is left half-done."""
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
@@ -124,7 +124,7 @@ def _artefact(path: Path) -> dict[str, Any] | None:
 
 
 def _reason(results: tuple[NodeResult, ...], printed: Path, settings: Settings) -> str:
-    """Why a run failed, with what to do about it where that is known."""
+    """Why a run failed, and, if ClickHouse cannot be reached, what to do about it."""
     what = describe_failures(results) or _last_line(printed)
     try:
         check_clickhouse(settings)
@@ -139,7 +139,7 @@ def _last_line(printed: Path) -> str:
 
 
 class Metrics:
-    """The counters of one process, in a registry of their own."""
+    """The metrics of the server, in their own registry."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -173,18 +173,18 @@ class Metrics:
             self.last_success.set_to_current_time()
 
     def render(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class AlreadyServedError(Exception):
-    """Another server works on the same files."""
+    """Another server is using the same files."""
 
 
 class Worker:
-    """Takes waiting runs out of the store and has dbt do them.
+    """Takes waiting runs from the store, and runs dbt for them.
 
-    One worker at a time works on a store: a lock says so, which a killed server lets go by dying.
+    A lock allows only one worker for a store; it ends with the process, even if it is killed.
     """
 
     def __init__(self, store: Store, folders: Folders, settings: Settings, metrics: Metrics) -> None:
@@ -194,21 +194,21 @@ class Worker:
         self._metrics = metrics
         self._asked = threading.Event()
         self._stopping = threading.Event()
-        # with the context that log lines take the service's name from
+        # with the context from which log lines take the service's name
         work = partial(contextvars.copy_context().run, self._work)
         self._thread = threading.Thread(target=work, name="dbt-runs", daemon=True)
         self._lock = FileLock(folders.server_lock, thread_local=False)
 
     @property
     def alive(self) -> bool:
-        """Whether runs are taken."""
+        """Whether the thread runs and takes waiting runs."""
         return self._thread.is_alive() and not self._stopping.is_set()
 
     def start(self) -> None:
-        """Mark what a dead server left running, and begin.
+        """Mark runs that a dead server left running as interrupted, and start the thread.
 
         Raises:
-            AlreadyServedError: another server works on the same files.
+            AlreadyServedError: another server is using the same files.
         """
         try:
             self._lock.acquire(_LOCK_SECONDS)
@@ -219,7 +219,7 @@ class Worker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that a run waits."""
+        """Tell the thread that a run is waiting."""
         self._asked.set()
 
     def stop(self) -> None:
@@ -239,7 +239,7 @@ class Worker:
                 else:
                     self._do(run)
         except Exception:
-            # The store is out of reach (a full disk, say): what the process knows is worth nothing now.
+            # The store cannot be used, perhaps because the disk is full: the process ends and is restarted.
             log.exception("cannot work any more: ending, to be started anew")
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -248,7 +248,7 @@ class Worker:
         began = time.monotonic()
         try:
             outcome = _execute(run, self._folders, self._settings, self._stopping)
-        except (OSError, ValueError, LookupError) as fault:  # no process, or artefacts that are none
+        except (OSError, ValueError, LookupError) as fault:  # no process, or broken artefacts
             log.exception("dbt cannot be run")
             outcome = Outcome(Status.FAILED, f"dbt cannot be run: {fault}", ())
         seconds = time.monotonic() - began

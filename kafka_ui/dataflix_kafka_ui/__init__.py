@@ -1,1 +1,1 @@
-"""Looks into Kafka, in the browser: topics, records, consumer groups. Changes nothing."""
+"""Show Kafka's topics, records and consumer groups in the browser, without changing anything."""

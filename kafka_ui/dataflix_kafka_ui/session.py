@@ -1,9 +1,9 @@
-"""One visitor's terminal: kaskade on all topics, or on one. Started by the server for each tab.
+"""A visitor's terminal, which shows all topics or one topic by kaskade; the server starts one for each tab.
 
     python -m dataflix_kafka_ui.session [TOPIC]
 
-It looks only: what kaskade has to make, change and delete topics is switched off. Topics are
-made by ``dataflix-connector topics``, from the contract.
+kaskade's commands that create, change and delete topics are switched off: topics are made from the contract,
+by ``dataflix-connector topics``.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _CHANGES = frozenset({"new", "edit", "delete"})
 
 
 class _Topics(ListTopics):
-    """The list of topics without what changes them."""
+    """kaskade's list of topics, without the commands that change topics."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether the action is offered."""
         return False if action in _CHANGES else super().check_action(action, parameters)
 
     def finish_loading_table(self) -> None:
-        """Give the list the keyboard once it can have it.
+        """Focus the list once it is loaded.
 
-        kaskade does so while the list is loading, when Textual focuses nothing: on a busy machine
-        no key would then do anything before a click.
+        kaskade focuses it while it is loading, when Textual ignores that: on a busy machine, keys would then
+        do nothing before a click.
         """
         super().finish_loading_table()
         if self.screen.focused is None:
@@ -54,7 +54,7 @@ class Overview(KaskadeAdmin):
     CSS_PATH = Path(kaskade.__file__).with_name("styles.css")
 
     def compose(self) -> ComposeResult:
-        """The same as kaskade's, with a list that changes nothing."""
+        """Make the same parts as kaskade, with a list that changes nothing."""
         yield KaskadeHeader(self.kafka_config)
         yield _Topics(TopicService(self.kafka_config, timeouts=self.timeouts))
         yield Footer(compact=True)
@@ -75,12 +75,12 @@ def application(topic: str | None) -> KaskadeApp:
 
 
 def main() -> int:
-    """Entry point: one terminal, until it is left or the server ends; the exit code."""
+    """Entry point: run one terminal until the visitor leaves it or the server ends; return the exit code."""
     die_with_parent()
-    # the person's own kaskade, its settings and its log file, has nothing to do with this one
+    # settings and log file of the user's own kaskade are not used
     os.environ["KASKADE_SETTINGS"] = os.devnull
     logging.getLogger("kaskade").addHandler(logging.NullHandler())
-    if not sys.stderr.isatty():  # a traceback has the values of variables, and those may be of a row
+    if not sys.stderr.isatty():  # a traceback shows values of variables, which may be personal data
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     terminal = application(next(iter(sys.argv[1:]), None))
     terminal.run()

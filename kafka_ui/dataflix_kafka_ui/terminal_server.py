@@ -1,7 +1,8 @@
-"""``dataflix-kafka-ui``: a list of topics, and a terminal for each page that is opened.
+"""The program ``dataflix-kafka-ui``: serves a list of topics, and a terminal for each opened page.
 
-There is no login, and raw topics hold personal data. A browser would open a WebSocket to this
-address for any site that the operator visits, so that the names in ``Host`` and ``Origin`` decide.
+There is no login, and raw topics hold personal data. A browser would open a WebSocket to this address for any
+site that the operator visits. Therefore requests are only served if the names in ``Host`` and ``Origin`` are
+this server's.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dataflix_contract.schema import DEAD_LETTER_TOPIC, DRIFT_TOPIC
 
 log = structlog.get_logger(__name__)
 
-#: Terminals at once; each is a process.
+#: How many terminals there may be at once; each is a process.
 MOST_TERMINALS = 8
 _GRACE_SECONDS = 5.0
 _STOP_SECONDS = 3
@@ -39,7 +40,7 @@ _HEARTBEAT_SECONDS = 15
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _OURS = Path(str(importlib.resources.files(__package__)))
 _THEIRS = Path(textual_serve.__file__).parent / "static"
-#: xterm sets styles on elements; nothing is evaluated, nothing comes from elsewhere.
+#: xterm sets styles on elements. Scripts come from this server only.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self';"
     " img-src 'self' data: blob:; connect-src 'self' {socket}; base-uri 'none'; form-action 'none';"
@@ -51,18 +52,18 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
-    """The host names under which this server may be asked, without port."""
+    """The host names, without port, that requests to this server may use."""
     return frozenset({"localhost", "127.0.0.1", "::1", settings.bind, settings.kafka_ui_host})
 
 
 def refusal(allowed: frozenset[str], host: str, origin: str | None, *, socket: bool) -> str | None:
-    """Why a request is refused; None: it is not.
+    """Why a request is refused; None: it is served.
 
     Args:
         allowed: host names of this server.
         host: the request's ``Host``.
         origin: the request's ``Origin``, if it has one.
-        socket: whether it asks for a WebSocket; only pages do, and they name their origin.
+        socket: whether it asks for a WebSocket; then it must name its origin, as browsers do.
     """
     if urlsplit(f"//{host}").hostname not in allowed:
         return "this server is not known by that name: use the address in DATAFLIX_KAFKA_UI_HOST"
@@ -72,12 +73,12 @@ def refusal(allowed: frozenset[str], host: str, origin: str | None, *, socket: b
 
 
 class Terminal(AppService):
-    """A terminal's process, and the browser's end of it.
+    """A terminal's process, connected to the browser.
 
     Args:
-        topic: what it shows; None: all topics.
-        socket: the browser.
-        downloads: where exported records wait to be fetched.
+        topic: the topic that it shows; None: all topics.
+        socket: the connection to the browser.
+        downloads: keeps exported records until the browser fetches them.
     """
 
     def __init__(self, topic: str | None, socket: web.WebSocketResponse, downloads: DownloadManager) -> None:
@@ -95,7 +96,7 @@ class Terminal(AppService):
         await self._socket.close()
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
-        """Start the process: without a shell, which the base class would use."""
+        """Start the process, without the shell that the base class would use."""
         self._process = process = await asyncio.create_subprocess_exec(
             *_PROGRAM,
             *(() if self._topic is None else (self._topic,)),
@@ -108,7 +109,7 @@ class Terminal(AppService):
         return process
 
     async def end(self) -> None:
-        """End the process: asked first, then killed."""
+        """Ask the process to end, and kill it if it does not."""
         if self._process is None:
             return
         try:
@@ -122,7 +123,7 @@ class Terminal(AppService):
 
 
 class KafkaUi(Server):
-    """textual-serve with pages of our own, for visitors of our own."""
+    """textual-serve with Dataflix's pages, and checks of who may use them."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("", host=settings.bind, port=settings.kafka_ui_port, title="Kafka")
@@ -141,7 +142,7 @@ class KafkaUi(Server):
         )
 
     async def _make_app(self) -> web.Application:
-        """Routes, who may use them, and what is closed at the end."""
+        """Make the application: its routes, the check of requests, and the closing of terminals."""
         app = web.Application(middlewares=[self._guard])
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(_OURS / "templates"), autoescape=True)
         app.add_routes(
@@ -174,13 +175,13 @@ class KafkaUi(Server):
         return answer
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """Close every terminal: its process ends with it."""
+        """Close every terminal, which also ends its process."""
         del app
         for socket in list(self._sockets):
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
 
     async def handle_index(self, request: web.Request) -> web.Response:
-        """The contract's topics, each a link."""
+        """Show the contract's topics as links."""
         groups = {
             "Masked": [table.masked_topic for table in tables().values()],
             "Raw: personal data": [table.raw_topic for table in tables().values()],
@@ -195,7 +196,7 @@ class KafkaUi(Server):
         return aiohttp_jinja2.render_template("terminal.html", request, values)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """A terminal, as long as its page is open."""
+        """Run a terminal as long as its page is open."""
         topic = _topic(request)
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS)
         await socket.prepare(request)
@@ -225,7 +226,7 @@ def _topic(request: web.Request) -> str | None:
 
 
 def _cells(request: web.Request, name: str, default: int) -> int:
-    """The terminal's size as the page says, within reason."""
+    """The terminal's width or height that the page gives, within bounds."""
     return min(max(to_int(request.query.get(name, ""), default), 20), 500)
 
 
@@ -234,7 +235,7 @@ async def _live(_request: web.Request) -> web.Response:
 
 
 def main() -> int:
-    """Entry point: serve until SIGTERM or SIGINT; 1 when the settings cannot be used."""
+    """Entry point: serve until SIGTERM or SIGINT; return 1 if the settings cannot be used."""
     configure_logging("kafka-ui")
     try:
         settings = load_settings()

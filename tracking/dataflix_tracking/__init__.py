@@ -1,1 +1,1 @@
-"""Starts MLflow with the stack's settings."""
+"""Start MLflow, the server of runs and models, with the stack's settings."""

@@ -1,4 +1,4 @@
-"""``dataflix-mlflow``: MLflow's server and the bucket of its artefacts, with the stack's settings."""
+"""The program ``dataflix-mlflow``: serves MLflow, or makes the bucket for its artefacts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.postgres_sessions import OPTIONS_VARIABLE, options
 
-#: versitygw's region unless it is told another one; signatures name it.
+#: versitygw's default region, which is part of requests' signatures.
 REGION = "us-east-1"
 _S3_SECONDS = 5
 _THERE = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 
 
 def main() -> None:
-    """Serve MLflow until SIGTERM, or make its bucket; exit code 1 when that is impossible."""
+    """Serve MLflow until SIGTERM, or make its bucket; exit code 1: it was impossible."""
     parser = argparse.ArgumentParser(prog="dataflix-mlflow", description=__doc__)
     parser.add_argument(
         "command",
@@ -44,9 +44,9 @@ def main() -> None:
 def serve(settings: Settings) -> None:
     """Bring the database's schema up to date and serve, in one process.
 
-    ``mlflow server`` would keep a second process with all of MLflow in it, and leave its child
-    behind when it is killed. Secrets are set here and not by who starts us: they show neither on
-    the command line nor in /proc.
+    ``mlflow server`` would keep a second process with all of MLflow in it, and leave its child behind if it
+    is killed. Secrets are set here and not by the starting program, so that they are neither on the command
+    line nor in /proc.
     """
     os.environ.update(environment(settings))
     configure_logging("mlflow")
@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
 
 
 def backend_uri(settings: Settings) -> str:
-    """SQLAlchemy's address of MLflow's database, password included."""
+    """SQLAlchemy's address of MLflow's database, with the password."""
     user = quote(settings.mlflow_db_user, safe="")
     password = quote(settings.mlflow_db_password.get_secret_value(), safe="")
     place = f"{settings.postgres_host}:{settings.postgres_port}/{quote(settings.mlflow_db, safe='')}"
@@ -71,10 +71,10 @@ def backend_uri(settings: Settings) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What MLflow's server reads at its import.
+    """The environment variables that MLflow's server reads when it is imported.
 
-    The names with a leading underscore are those that ``mlflow server`` hands to its worker
-    processes (``mlflow.server.constants``); giving them ourselves saves its parent process.
+    The names with a leading underscore are those that ``mlflow server`` passes to its worker processes
+    (``mlflow.server.constants``); setting them here saves its parent process.
     """
     database = backend_uri(settings)
     return {
@@ -85,7 +85,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"s3://{settings.s3_bucket}/artifacts",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(allowed_hosts(settings)),
-        # its job runner takes another gigabyte, and nothing here asks for jobs
+        # its job runner takes another gigabyte, and Dataflix uses no jobs
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -93,7 +93,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": settings.s3_access_key,
         "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key.get_secret_value(),
         "AWS_DEFAULT_REGION": REGION,
-        # an account's own profiles and a cloud's metadata service have no say in this
+        # profiles of the user's account and a cloud's metadata service are ignored
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -101,13 +101,13 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def allowed_hosts(settings: Settings) -> list[str]:
-    """The host names that requests may name: a page of another site cannot reach MLflow by its own name."""
+    """The host names that requests may use: a page of another site cannot reach MLflow by its own name."""
     names = dict.fromkeys(["localhost", "127.0.0.1", settings.bind, settings.mlflow_host])
     return [pattern for name in names for pattern in (name, f"{name}:*")]
 
 
 def ensure_bucket(settings: Settings) -> bool:
-    """Make the bucket unless it is there; returns whether it was made.
+    """Make the bucket unless it exists; return whether it was made.
 
     Raises:
         Fault: the store does not answer, or refuses.

@@ -1,4 +1,4 @@
-// Keys belong to the terminal as soon as it shows something.
+// Focuses the terminal as soon as it shows something, so that keys go to it.
 "use strict";
 new MutationObserver((_, observer) => {
   if (!document.body.classList.contains("-first-byte")) return;
