@@ -1,1 +1,1 @@
-"""Runs every server of Dataflix on one machine without containers."""
+"""Install, start, supervise and stop every server of Dataflix on one machine, without containers."""

@@ -1,9 +1,9 @@
-"""Who may log in to the native ClickHouse server as ``default``.
+"""Decide who may log in to the native ClickHouse server as the user ``default``.
 
 The engine of the ``chdb`` wheel logs its own session in as ``default`` with an empty password, which cannot
-be changed. Its ``http_authentication`` lets an HTTP server decide about each login: this one, in a thread of
-the server's process. It lets the engine's own session in while no port is open yet, and afterwards only those
-who know the readers' password, with the settings that make them readers.
+be changed. Its ``http_authentication`` lets an HTTP server decide about each login. This module is that
+server, in a thread of the server's process. It accepts the engine's own session while no port is open yet,
+and afterwards only logins with the readers' password, which get the settings of readers.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 _SCHEME = "basic"
-#: Longer than the engine keeps an idle connection (30 s), so that the engine is the one to close it.
+#: Longer than the engine keeps an idle connection (30 s), so that the engine closes it first.
 _IDLE_SECONDS = 60
 #: The longest request line or header that is read; a password of this length is refused.
 _LONGEST_LINE = 65_536
-#: What a login with the password gets on top of its profile, which the engine's own session shares.
-#: ``readonly`` also rules out every SYSTEM statement, and cannot be changed by the one who logged in.
+#: The settings that a login with the password gets in addition to its profile, which the engine's own session
+#: has too. ``readonly`` also forbids every SYSTEM statement, and the session cannot change it.
 READER_SETTINGS = {"readonly": "2"}
 
 
 class Gate:
-    """Decides about one login at a time; knows the password's hash only."""
+    """Decides about one login at a time; it keeps only the password's hash."""
 
     def __init__(self, password: str | None) -> None:
         """Expect the engine's own session.
 
         Args:
-            password: what people log in with; None: nobody but the engine may be ``default``.
+            password: the readers' password; None: only the engine may log in as ``default``.
         """
         self._digest = None if password is None else _digest(password.encode())
         self._engine_expected = True
@@ -53,7 +53,7 @@ class Gate:
             return None
         if not password:
             return {} if self._engine_expected else None
-        # Hashes have one length, so that the time of the comparison says nothing about the password.
+        # Hashes have equal lengths, so that the time of the comparison reveals nothing about the password.
         if self._digest is not None and hmac.compare_digest(_digest(password), self._digest):
             return READER_SETTINGS
         return None
@@ -64,7 +64,7 @@ def _digest(password: bytes) -> bytes:
 
 
 def _password_of(authorization: str) -> bytes | None:
-    """The password that ``default`` gives by HTTP's basic scheme; None: it is not such a login."""
+    """The password in a login of ``default`` by HTTP's basic scheme; None: it is no such login."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() != _SCHEME:
         return None
@@ -90,10 +90,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 class _Connection(socketserver.StreamRequestHandler):
-    """As much of HTTP/1.1 as the engine speaks: GET requests one after the other, without a body.
+    """The part of HTTP/1.1 that the engine uses: GET requests without a body, one after the other.
 
-    Each query that comes over HTTP logs in, so that this is on the way of all of them and does no more
-    than needed.
+    Each query over HTTP logs in, and so waits for this. Therefore it does no more than is needed.
     """
 
     server: _Server
@@ -101,7 +100,7 @@ class _Connection(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        """Answer requests until the engine hangs up, goes silent or sends something else."""
+        """Answer requests until the engine closes the connection, is idle or sends something else."""
         try:
             while (request := self._read_request()) is not None:
                 self._answer(*request)
@@ -139,7 +138,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
 @contextmanager
 def serve_gate(gate: Gate) -> Iterator[str]:
-    """Answer for the gate on a free loopback port meanwhile, and yield the address to ask."""
+    """Serve the gate on a free loopback port within this context, and yield its address."""
     with _Server(gate) as server:
         thread = threading.Thread(target=server.serve_forever, name="gate", daemon=True)
         thread.start()

@@ -1,8 +1,8 @@
-"""ClickHouse as a server process, out of the ``chdb`` wheel.
+"""Run ClickHouse as a server process from the ``chdb`` wheel: ``python -m dataflix_stack.clickhouse_server``.
 
-The wheel holds the whole server in one shared library. Asked to open its ports and then
-to call a function of ours that returns when the server is to stop, the library serves HTTP and
-the native protocol meanwhile. Run it as ``python -m dataflix_stack.clickhouse_server``.
+The wheel holds the whole server in one shared library. A session of the engine opens the ports, and then
+calls a Python function that only returns when the server must stop. Meanwhile the library serves HTTP and the
+native protocol.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from dataflix_stack.clickhouse_gate import Gate, serve_gate
 from dataflix_stack.paths import Layout
 from dataflix_stack.port_conflicts import is_free
 
-#: Who the engine's own session logs in as, natively; in a container, a user like any other.
+#: The user of the engine's own session in the native server; in a container, a user like any other.
 _ENGINE_USER = "default"
 _PORT_POLL_SECONDS = 0.2
-#: How often the ports are opened before the server gives up.
+#: How many times the ports are opened before the server ends.
 _OPENINGS = 20
 
 log = structlog.get_logger(__name__)
 
 
 class _Files:
-    """Where one server keeps its files."""
+    """The paths of a server's files."""
 
     def __init__(self, layout: Layout) -> None:
         self.root = layout.clickhouse
@@ -59,12 +59,12 @@ class _Files:
 
 
 def render_config(settings: Settings, layout: Layout, gate_url: str) -> dict[Path, str]:
-    """The server's configuration files: text by path.
+    """Render the server's configuration files: text by path.
 
-    ``gate_url`` is where the server asks whether somebody may log in as ``default``.
+    ``gate_url`` is the address at which the server asks whether a client may log in as ``default``.
 
     Raises:
-        Fault: two users have one name.
+        Fault: the settings give two users the same name.
     """
     files = _Files(layout)
     own = {"native.xml.j2": files.config / "config.xml", "native-users.xml.j2": files.config / "users.xml"}
@@ -80,17 +80,17 @@ def render_config(settings: Settings, layout: Layout, gate_url: str) -> dict[Pat
 
 
 def render_container_config(settings: Settings, folder: Path) -> dict[Path, str]:
-    """The configuration files of a server of the official image, below ``folder``: text by path.
+    """Render the configuration files of a server of the official image, below ``folder``: text by path.
 
     Raises:
-        Fault: two users have one name.
+        Fault: the settings give two users the same name.
     """
     own = {"container.xml.j2": folder / "config.xml", "container-users.xml.j2": folder / "users.xml"}
     return _render(settings, folder, own, reader_is_engine=False)
 
 
 def _render(settings: Settings, folder: Path, own: Mapping[str, Path], **values: object) -> dict[Path, str]:
-    """The ``own`` templates of one kind of server, and those that every kind reads."""
+    """Render the ``own`` templates of one kind of server, and those for every kind."""
     users = {
         "admin": (settings.clickhouse_admin_user, settings.clickhouse_admin_password),
         "batch": (settings.clickhouse_batch_user, settings.clickhouse_batch_password),
@@ -148,10 +148,10 @@ def _only_server(files: _Files) -> Iterator[None]:
 
 
 def _load_engine() -> Any:
-    """The engine's module, without the package around it.
+    """Import the engine's module without the package around it.
 
-    ``import chdb`` opens and closes an engine once, after which every Kafka table of the
-    process fails: an empty module takes the package's place.
+    ``import chdb`` opens and closes an engine once, after which every Kafka table of the process fails.
+    Therefore an empty module takes the package's place.
     """
     spec = importlib.util.find_spec("chdb")
     if spec is None or spec.submodule_search_locations is None:
@@ -163,26 +163,26 @@ def _load_engine() -> Any:
 
 
 class _Engine(threading.Thread):
-    """Runs the engine until it is told to stop; ``failure`` is why it ended otherwise."""
+    """Runs the engine until it is told to stop; if it ends before, ``failure`` says why."""
 
     def __init__(self, data: Path, gate: Gate, ports: Sequence[tuple[str, int]]) -> None:
-        """Keep the data in ``data``, tell the gate when the engine is in, and keep the ports open."""
+        """Prepare the thread: the folder of the data, the gate for logins, and the ports to keep open."""
         super().__init__(name="clickhouse", daemon=True)
         self._data = data
         self._gate = gate
         self._ports = ports
         self._closed: list[int] = []
         self._stop_asked = threading.Event()
-        #: Everybody who logs in can call the function below; without this it does nothing.
+        #: Everybody who logs in can call the SQL function below, but it does nothing without this token.
         self._token = secrets.token_hex(16)
         self.failure: Exception | None = None
 
     def run(self) -> None:
         """Log in, close the gate to the empty password, and only then open the ports and wait.
 
-        The one who may open ports may also close them, and ``readonly`` does not hold in HTTP sessions that
-        have a ``session_id``: the engine does not apply the gate's settings to them. So ports that a person
-        closed are opened again; a server whose ports are closed very often ends, and is started again.
+        The engine's user may open ports, and so may also close them. ``readonly`` does not forbid that in
+        HTTP sessions with a ``session_id``, since the engine does not apply the gate's settings to them.
+        Therefore closed ports are opened again; after many times, the server ends and is started anew.
         """
         listen = (
             "SYSTEM START LISTEN QUERIES ALL;"
@@ -193,7 +193,7 @@ class _Engine(threading.Thread):
         try:
             engine = _load_engine()
             engine.create_function("dataflix_engine", self._reached, ["String", "String"], "UInt8")
-            # In place of the engine's own, which reads any file of this machine and asks for no grant.
+            # This replaces the engine's own function, which reads any file of this machine without a grant.
             engine.create_function("file", _refuse_to_read, ["String"], "String")
             engine.query(sql, "TSV", path=str(self._data))
         except Exception as error:  # noqa: BLE001 - whatever it is, the main thread reports it
@@ -205,7 +205,7 @@ class _Engine(threading.Thread):
         self.join()
 
     def _reached(self, step: str, token: str) -> int:
-        """The SQL function of the engine's session, which calls it several times for one statement."""
+        """The SQL function that the engine's session calls, perhaps several times for one statement."""
         if secrets.compare_digest(token.encode(), self._token.encode()):
             if step == "logged in":
                 self._gate.engine_is_in()
@@ -214,14 +214,14 @@ class _Engine(threading.Thread):
         return 0
 
     def _wait(self) -> None:
-        """Return when the server is to stop or one of its ports is closed."""
+        """Wait until the server must stop, or one of its ports is closed."""
         while not self._closed_ports():
             if self._stop_asked.wait(_PORT_POLL_SECONDS):
                 return
 
     def _closed_ports(self) -> list[int]:
         closed = [port for host, port in self._ports if is_free(host, port)]
-        if closed != self._closed:  # said once, not for each call of the function
+        if closed != self._closed:  # logged once, and not for each call of the function
             self._closed = closed
             if closed:
                 log.warning("somebody closed ports: opening them again", ports=closed)
@@ -229,11 +229,11 @@ class _Engine(threading.Thread):
 
 
 def _refuse_to_read(_path: str) -> str:
-    """The SQL function ``file``."""
+    """The SQL function ``file``, which refuses every call."""
     raise PermissionError("the function file is switched off: nobody reads files through this server")
 
 
-# The engine's errors name the file of a Python function that failed, and readers must not see server paths.
+# The engine's errors name the file of a failed Python function, and readers must not see the server's paths.
 _refuse_to_read.__code__ = _refuse_to_read.__code__.replace(co_filename="dataflix")
 
 
@@ -241,7 +241,7 @@ def serve(settings: Settings, layout: Layout) -> None:
     """Run the server until SIGTERM or SIGINT.
 
     Raises:
-        Fault: it cannot start, or it ended without being asked to.
+        Fault: the server cannot start, or it ended without being asked to.
     """
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -267,7 +267,7 @@ def serve(settings: Settings, layout: Layout) -> None:
 
 
 def main() -> int:
-    """Entry point: 0 after a clean stop, 1 after a fault."""
+    """Entry point: serve until asked to stop; return 0 after a clean stop, 1 after a fault."""
     configure_logging("clickhouse")
     try:
         settings = load_settings()

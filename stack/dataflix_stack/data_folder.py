@@ -1,8 +1,8 @@
-"""The data folder: whose it is, what is made in it before a first start, and its deletion.
+"""The stack's data folder: check that it belongs to a stack, prepare it for a first start, and delete it.
 
-A stack works, and deletes, only in a folder of its own. A wipe deletes folders with names such as
-``postgres`` and ``backend``, which other people's folders have too. So the first start leaves a mark, and
-only in a folder that it made or that was empty.
+A stack writes and deletes only in a folder of its own. A wipe deletes folders with names such as ``postgres``
+and ``backend``, which other folders may have too. Therefore the first start marks the folder, and only does
+so if it made the folder or if the folder was empty.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _MARK_TEXT = (
     "This folder belongs to a Dataflix stack, and ./stop.sh --wipe deletes what the stack keeps in it:\n"
     "keep no files of yours here.\n"
 )
-#: What a new file system has in its topmost folder.
+#: The entries that a new file system has in its topmost folder.
 _NOTHING = frozenset({"lost+found"})
 _BYTES_NEEDED = 2**30
 
 
 def check(layout: Layout) -> None:
-    """Refuse a data folder that is not a stack's, and has something in it.
+    """Refuse a data folder that has contents but does not belong to a stack.
 
     Raises:
-        Fault: it is somebody else's, or this account may not look into it.
+        Fault: the folder does not belong to a stack, or this account may not read it.
     """
     try:
         known = not layout.data.is_dir() or _is_marked(layout) or _is_empty(layout) or _is_older(layout)
@@ -56,12 +56,12 @@ def check(layout: Layout) -> None:
 
 
 def refuse_others(layout: Layout, settings_file: Path) -> None:
-    """Refuse to wipe what a stack of other settings has left in the folder, while these settings are there.
+    """Refuse to wipe the data of a stack with another settings file, as long as that file exists.
 
-    Two settings files that name no ``DATAFLIX_DATA_DIR`` have the same folder.
+    Two settings files without ``DATAFLIX_DATA_DIR`` have the same data folder.
 
     Raises:
-        Fault: another stack was started last.
+        Fault: a stack with another settings file was started last.
     """
     if not layout.owner.is_file():
         return
@@ -77,7 +77,7 @@ def claim(layout: Layout) -> None:
     """Mark the data folder, which must exist, as the stack's own.
 
     Raises:
-        Fault: it is somebody else's.
+        Fault: the folder does not belong to a stack.
     """
     check(layout)
     if not _is_marked(layout):
@@ -85,15 +85,15 @@ def claim(layout: Layout) -> None:
 
 
 def wipe(layout: Layout) -> None:
-    """Delete what a stopped stack made in its data folder, and the folder if nothing else is in it.
+    """Delete everything that a stopped stack has made in its data folder, and the folder if it is then empty.
 
     Raises:
-        Fault: the folder is somebody else's.
+        Fault: the folder does not belong to a stack.
     """
     check(layout)
     if not layout.data.is_dir():
         return
-    claim(layout)  # of an older release: what a wipe that is interrupted leaves can be wiped later
+    claim(layout)  # an older release left no mark; with it, an interrupted wipe can be repeated
     for part in layout.parts:
         if part.exists():
             shutil.rmtree(part)
@@ -111,18 +111,18 @@ def _is_empty(layout: Layout) -> bool:
 
 
 def _is_older(layout: Layout) -> bool:
-    """Whether a start before there were marks has been here: its lock's owner, or our servers' data."""
+    """Whether a release without marks has used the folder: it has the lock's owner, or servers' data."""
     if layout.owner.is_file():
         return True
     return (layout.postgres / "PG_VERSION").is_file() and (layout.kafka / "formatted").is_file()
 
 
 def make_folders(layout: Layout, account: Account | None) -> None:
-    """Make the stack's folders: nobody else may read them, PostgreSQL's account may pass.
+    """Make the stack's folders. Other accounts may not read them, but PostgreSQL's may pass through.
 
     Raises:
-        Fault: the data folder is somebody else's, the folders cannot be made, or PostgreSQL could not
-            reach its own.
+        Fault: the data folder does not belong to a stack, a folder cannot be made, or PostgreSQL's account
+            cannot reach its folder.
     """
     try:
         _make_data_folder(layout.data)
@@ -150,10 +150,10 @@ def _make_data_folder(folder: Path) -> None:
 
 
 def check_space(layout: Layout) -> None:
-    """Refuse to start on a disk that is about to be full.
+    """Refuse to start on a disk that is almost full.
 
     Raises:
-        Fault: it is.
+        Fault: the disk has too little space.
     """
     free = shutil.disk_usage(layout.data).free
     if free < _BYTES_NEEDED:
@@ -164,7 +164,7 @@ def check_space(layout: Layout) -> None:
 
 
 def write_files(texts: Mapping[Path, str], account: Account | None = None) -> None:
-    """Write configuration: readable by its owner alone, which ``account`` becomes."""
+    """Write configuration files that only their owner may read: ``account``, if it is given."""
     for path, text in texts.items():
         partial = path.with_name(f"{path.name}.partial")
         partial.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def write_files(texts: Mapping[Path, str], account: Account | None = None) -> No
 
 
 def prepare_postgres(settings: Settings, layout: Layout, servers: Servers, account: Account | None) -> None:
-    """Make PostgreSQL's cluster if there is none: made aside, then renamed.
+    """Make PostgreSQL's cluster if there is none. It is made in another folder, which is then renamed.
 
     Raises:
         Fault: ``initdb`` failed.
@@ -207,7 +207,7 @@ def prepare_postgres(settings: Settings, layout: Layout, servers: Servers, accou
 
 
 def _unicode_locale() -> str:
-    """A locale that knows the letters of all alphabets and sorts by code point, if there is one."""
+    """The locale C.UTF-8, which knows the letters of all alphabets, if this machine has it; otherwise C."""
     before = locale.setlocale(locale.LC_CTYPE)
     try:
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
@@ -219,10 +219,10 @@ def _unicode_locale() -> str:
 
 
 def prepare_kafka(layout: Layout, servers: Servers) -> None:
-    """Format Kafka's log folder if that was never done to its end.
+    """Format Kafka's log folder, unless that was completed before.
 
     Raises:
-        Fault: the tool failed.
+        Fault: Kafka's tool failed.
     """
     done = layout.kafka / "formatted"
     if done.exists():
@@ -247,7 +247,7 @@ def prepare_kafka(layout: Layout, servers: Servers) -> None:
 
 
 def _cluster_id() -> str:
-    """A random identifier in Kafka's own form; a leading dash would look like an option."""
+    """A random identifier in Kafka's own form, without dashes: a leading one would look like an option."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
 
 

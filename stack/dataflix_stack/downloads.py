@@ -1,7 +1,7 @@
-"""Download the servers that pip cannot: Kafka, Connect, Debezium, PostgreSQL.
+"""Download the servers that pip cannot install: Kafka, Connect, Debezium and PostgreSQL.
 
-Everything is put together in a folder of its own that is renamed to its final name
-when it is complete; so a folder with that name is a complete installation.
+An installation is made in a temporary folder, which is renamed when it is complete. So a folder with the
+final name is always a complete installation.
 
 ``python -m dataflix_stack.downloads DEPENDENCY_LIST`` writes ``servers.lock`` anew. The argument is what
 ``mvn -f stack/servers.pom.xml dependency:list -DoutputFile=...`` wrote: Maven mediates versions as the
@@ -54,10 +54,10 @@ _HEADER = """\
 
 
 def install(progress: Progress) -> Servers:
-    """Download, verify and unpack what is missing.
+    """Download, verify and unpack the servers, unless they are installed.
 
     Raises:
-        Fault: no network, no space, or a file that is not what the lock says.
+        Fault: there is no network or too little space, or a file does not have the locked hash.
     """
     servers = wanted_servers()
     if servers.installed:
@@ -83,7 +83,7 @@ def _check_space(folder: Path) -> None:
 
 
 def _build(target: Path, progress: Progress) -> None:
-    # Whole files of an interrupted download are found again here; torn ones fail the hash.
+    # Complete files of an interrupted download are used again; incomplete ones do not have the right hash.
     downloads = target.with_suffix(".downloads")
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -129,14 +129,14 @@ def _download(maven: MavenContext, jar: LockedJar, *, verify: bool) -> Path:
         time.sleep(attempt)
         try:
             path = artifact.resolve()
-        # jgo raises RuntimeError for every answer but 200
+        # jgo raises RuntimeError for every status except 200
         except (requests.RequestException, RuntimeError) as error:
             fault = str(error)
         else:
             if not verify or jar.verify(path):
                 return path
             fault = "its sha256 is not the locked one"
-        # jgo writes to the final name: what a failed attempt left is torn
+        # jgo writes to the final name, so that a failed attempt leaves an incomplete file
         if artifact.cached_path:
             artifact.cached_path.unlink(missing_ok=True)
     raise Fault(
@@ -149,7 +149,7 @@ def _unpack_postgres(jar: Path, target: Path) -> None:
     with zipfile.ZipFile(jar) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".txz")]
         with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as tar:
-            # As the documentation advises for Pythons without the filter; the sha256 vouches for the rest.
+            # As Python's documentation advises for versions without the filter; the sha256 makes it safe.
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             tar.extractall(target)  # noqa: S202
     for folder, _, _ in os.walk(target):

@@ -1,10 +1,10 @@
-"""Become a server: ``python -m dataflix_stack.launch SPEC``, SPEC a file of JSON.
+"""Start a server in place of this process: ``python -m dataflix_stack.launch SPEC``, with SPEC a JSON file.
 
-The supervisor starts this instead of the server itself, so that arguments and secrets need
-no quoting in its configuration, each process leaves a record by which it is found again when
-the supervisor was killed, and only the server runs as the account that it asks for.
+The supervisor starts this program instead of the server itself. Then arguments and secrets need no quoting in
+the supervisor's configuration, each process leaves a record by which it is found again if the supervisor was
+killed, and only the server runs as the account that the file names.
 
-It imports nothing but the standard library: it runs before every start.
+It imports only the standard library, since it runs before every start.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: The variable by which a server's descendants are known.
+#: The environment variable by which a server's descendants are recognised.
 MARK = "DATAFLIX_SERVICE"
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.05
 
 
 def identity(pid: int) -> str | None:
-    """What tells a process from another one that got its number later; None: it is gone."""
+    """A text that distinguishes a process from a later one with the same number; None: it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -36,7 +36,7 @@ def identity(pid: int) -> str | None:
 
 
 def record(folder: Path, name: str, pid: int) -> None:
-    """Write down which process serves as ``name``."""
+    """Record which process runs the service ``name``."""
     target = folder / f"{name}.process.json"
     partial = target.with_suffix(".partial")
     partial.write_text(json.dumps({"pid": pid, "identity": identity(pid)}), encoding="utf-8")
@@ -44,25 +44,26 @@ def record(folder: Path, name: str, pid: int) -> None:
 
 
 def forget_stale_postmaster(cluster: Path) -> None:
-    """Remove a dead postmaster's lock file, whose process number may be another process's by now.
+    """Remove a dead postmaster's lock file, since another process may have its number by now.
 
-    PostgreSQL would refuse to start then. Its processes all work in the cluster's folder: while
-    one is left, the file stays, and PostgreSQL's own check of the shared memory decides.
+    PostgreSQL would then refuse to start. All processes of PostgreSQL have the cluster's folder as working
+    directory. While there is one, the file is kept, and PostgreSQL itself checks the shared memory.
     """
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").readlink() == cluster:
                 return
-        except OSError:  # gone meanwhile, or another account's: not PostgreSQL
+        except OSError:  # it has ended, or belongs to another account, and so is not PostgreSQL
             continue
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def family(mark: str) -> list[int]:
-    """The processes that descend from a start marked ``mark``, whoever their parent is by now, without us.
+    """The processes that descend from a start marked ``mark``, except this one.
 
-    By their environment, which children inherit however they detach; processes of other accounts
-    are not seen. (``SPT_NOENV`` keeps setproctitle, which Airflow and gunicorn use, from writing over it.)
+    They are found by their environment, which children inherit even if they detach; processes of other
+    accounts are not seen. (``SPT_NOENV`` keeps setproctitle, which Airflow and gunicorn use, from overwriting
+    it.)
     """
     entry = f"{MARK}={mark}".encode()
     return [
@@ -75,14 +76,15 @@ def family(mark: str) -> list[int]:
 def _environ(process: Path) -> bytes:
     try:
         return (process / "environ").read_bytes()
-    except OSError:  # gone meanwhile, or another account's
+    except OSError:  # it has ended, or belongs to another account
         return b""
 
 
 def end_family(mark: str) -> int:
-    """End what an earlier start marked ``mark`` left behind: asked first, then killed. Returns how many.
+    """End the processes that an earlier start marked ``mark`` left behind; return how many there were.
 
-    A server that is killed leaves its workers; they would hold its port, or work on unseen.
+    They are asked to end, and then killed. The workers of a killed server would otherwise keep its port, or
+    go on working.
     """
     found = family(mark)
     for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
@@ -102,7 +104,7 @@ def _signal_family(mark: str, number: signal.Signals) -> None:
 
 
 def make_way(pid: int, nice: int) -> None:
-    """Let a process that was just started make way for others, further than we do ourselves."""
+    """Lower the priority of a process that was just started, by ``nice`` below this process's."""
     if nice:
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + nice)
 
@@ -114,7 +116,7 @@ def _become(account: dict[str, int]) -> None:
 
 
 def main(spec_file: Path) -> None:
-    """Do what the file says: record, change account, execute."""
+    """Start the server that the file describes: record the process, change the account, and execute it."""
     spec: dict[str, Any] = json.loads(spec_file.read_text(encoding="utf-8"))
     mark = f"{spec['records']}/{spec['name']}"
     end_family(mark)

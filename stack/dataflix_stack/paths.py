@@ -1,4 +1,4 @@
-"""Where things are, and which account must get there: PostgreSQL refuses to be root."""
+"""The paths of programs, servers and data, and the account that PostgreSQL runs as, since it refuses root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.programs import find_program
 
-#: Where system services keep their state; used when PostgreSQL's account cannot enter the repository.
+#: The folder of system services' state, which is used if PostgreSQL's account cannot enter the repository.
 SYSTEM_STATE = Path("/var/lib")
 
 
@@ -23,12 +23,12 @@ def repo_root() -> Path:
 
 
 def home() -> Path:
-    """What ``run.sh`` makes: ``$DATAFLIX_HOME``, or ``.dataflix`` in the checkout."""
+    """The folder that ``run.sh`` makes: ``$DATAFLIX_HOME``, or ``.dataflix`` in the checkout."""
     return Path(os.environ.get("DATAFLIX_HOME") or repo_root() / ".dataflix").absolute()
 
 
 def choose_state(preferred: Path, account: Account | None) -> Path:
-    """Where servers and data can be: ``preferred``, unless PostgreSQL's account could not reach it."""
+    """The folder for servers and data: ``preferred``, unless PostgreSQL's account cannot reach it."""
     if account is None or account.reaches(preferred):
         return preferred
     digest = hashlib.sha256(str(preferred).encode()).hexdigest()[:8]
@@ -36,17 +36,17 @@ def choose_state(preferred: Path, account: Account | None) -> Path:
 
 
 def state() -> Path:
-    """The folder of downloaded servers and, unless settings say otherwise, of the data."""
+    """The folder of downloaded servers, and of the data unless the settings name another one."""
     return choose_state(home(), postgres_account())
 
 
 def servers() -> Path:
-    """The folder that downloaded servers are installed to, shared by all stacks."""
+    """The folder into which downloaded servers are installed; all stacks share it."""
     return state() / "servers"
 
 
 def console_script(name: str) -> Path:
-    """A program of ours, in the environment that has it.
+    """The path of one of Dataflix's programs, in the environment that has it.
 
     Raises:
         Fault: no environment has it.
@@ -65,7 +65,7 @@ class Layout:
 
     @property
     def conf(self) -> Path:
-        """Rendered configuration: holds passwords."""
+        """Rendered configuration, which holds passwords."""
         return self.data / "conf"
 
     @property
@@ -105,7 +105,7 @@ class Layout:
 
     @property
     def dbt(self) -> Path:
-        """The dbt webhook's runs and what dbt compiles."""
+        """The dbt webhook's runs, and dbt's compiled files."""
         return self.data / "dbt"
 
     @property
@@ -120,7 +120,7 @@ class Layout:
 
     @property
     def postgres_partial(self) -> Path:
-        """PostgreSQL's cluster while it is made; what is left of a start that was killed."""
+        """PostgreSQL's cluster while it is made, or the remains of a killed start."""
         return self.data / "postgres.partial"
 
     @property
@@ -163,7 +163,7 @@ class Account:
     def reaches(self, path: Path) -> bool:
         """Whether this account may pass through every folder on the way to ``path``, itself included.
 
-        Folders that do not exist yet will be made by us, passable.
+        Folders that do not exist yet do not count: the stack will make them so that it may.
         """
         return all(self._passes(folder) for folder in (path, *path.parents) if folder.exists())
 
@@ -177,7 +177,7 @@ class Account:
 
 
 def postgres_account() -> Account | None:
-    """The account that PostgreSQL has to run as, or None when it may run as we do."""
+    """The account that PostgreSQL must run as; None: it may run as this process's account."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -186,7 +186,7 @@ def postgres_account() -> Account | None:
 
 
 def make_passable(folder: Path) -> None:
-    """Make the folder; PostgreSQL's account must be able to pass whatever the umask is."""
+    """Make the folder so that PostgreSQL's account may pass through it, whatever the umask is."""
     for part in reversed((folder, *folder.parents)):
         if not part.exists():
             part.mkdir(exist_ok=True)  # two starts at once may both find it missing

@@ -1,4 +1,4 @@
-"""Ports: whether they are free, and who has them."""
+"""Check whether ports are free, and find the process that has one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataflix_stack.services import Port, Service
 
 
 def is_free(bind: str, number: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen at this address and port now."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         bind, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -24,7 +24,7 @@ def is_free(bind: str, number: int) -> bool:
 
 
 def taken(bind: str, services: Iterable[Service]) -> list[str]:
-    """A sentence for each port that something else has."""
+    """A message for each of the services' ports that is not free."""
     return [
         _sentence(service, port)
         for service in services

@@ -1,8 +1,8 @@
-"""The S3 store: versitygw, built from the sources that ``stack/versitygw/go.sum`` pins, on a folder.
+"""Build and run the S3 store: versitygw, which keeps objects in a folder.
 
-Its makers publish sources for Go, and archives at GitHub; the sources come with a check of every
-file and from any Go module proxy. Go itself is the machine's, if new enough, or else a wheel's.
-``python -m dataflix_stack.s3_server`` becomes the store.
+It is built from the sources that ``stack/versitygw/go.sum`` pins, since these come from any Go module proxy
+and every file is checked. The machine's Go is used if it is new enough, and otherwise one from a wheel.
+``python -m dataflix_stack.s3_server`` runs the store.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataflix_stack.paths import Layout, make_passable
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 _POLL_SECONDS = 0.1
-#: The build makes way for the servers that start beside it.
+#: The build has a lower priority than the servers that start at the same time.
 _NICE = 10
 _LINES_TOLD = 15
 
@@ -39,7 +39,7 @@ def command(settings: Settings, layout: Layout, *, sidecar: bool) -> list[str]:
     Args:
         settings: addresses.
         layout: folders.
-        sidecar: keep metadata in files, where the file system has no extended attributes.
+        sidecar: whether to keep metadata in files, for a file system without extended attributes.
     """
     console = f"{settings.bind}:{settings.s3_console_port}"
     return [
@@ -68,10 +68,10 @@ def has_attributes(folder: Path) -> bool:
 
 
 def prepare(layout: Layout) -> bool:
-    """Make the store's folders; returns whether metadata is in files beside the objects.
+    """Make the store's folders; return whether metadata is kept in files beside the objects.
 
-    That is decided when the store is new, and remembered by the folder of the metadata: a copy
-    of the data on another file system must not lose what belongs to it.
+    That is decided when the store is new, and the existence of the metadata's folder records it, so that a
+    copy of the data on another file system keeps its metadata.
     """
     metadata = layout.s3 / "metadata"
     fresh = not (layout.s3 / "buckets").exists()
@@ -83,7 +83,7 @@ def prepare(layout: Layout) -> bool:
 
 
 def main() -> None:
-    """Prepare the folders and execute the store; exit code 1 when that is impossible."""
+    """Prepare the folders, and run the store in place of this process; exit code 1: that is impossible."""
     try:
         settings = load_settings()
         layout = paths.layout(settings)
@@ -103,7 +103,7 @@ def sources() -> Path:
 
 
 def program() -> Path:
-    """The program that go.mod and go.sum ask for, whether it is there or not."""
+    """The path of the program built from these go.mod and go.sum; it need not exist yet."""
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((sources() / name).read_bytes())
@@ -111,7 +111,7 @@ def program() -> Path:
 
 
 def build(log: Path, abandoned: threading.Event) -> None:
-    """Build the program unless it is there; what Go says goes to ``log``.
+    """Build the program unless it exists; Go's output is written to ``log``.
 
     Raises:
         Fault: there is no Go and none can be installed, or the build failed.
@@ -137,7 +137,7 @@ def build(log: Path, abandoned: threading.Event) -> None:
 
 
 def _go() -> Path:
-    """A Go that is new enough: the machine's, or the one that is installed for this."""
+    """A Go that is new enough: the machine's, or else one that is installed for this purpose."""
     own = paths.home() / "envs" / "go" / "bin" / "go"
     found = shutil.which("go")
     if found and is_new_enough(_version(Path(found)), _wanted()):
@@ -160,7 +160,7 @@ def _version(go: Path) -> str:
 
 
 def is_new_enough(version: str, wanted: str) -> bool:
-    """Whether ``go1.26.8``, as Go itself says it, is at least ``1.25.0``."""
+    """Whether a version as Go prints it, such as ``go1.26.8``, is at least one such as ``1.25.0``."""
     return bool(re.match(r"go\d", version)) and _numbers(version) >= _numbers(wanted)
 
 
@@ -211,7 +211,7 @@ def _environment(go: Path, folder: Path) -> dict[str, str]:
         "GOSUMDB": "off",  # every sum is in go.sum
     }
     if go.is_relative_to(paths.home()):
-        # who has no Go of their own shall not find its caches in their home folder
+        # a user without a Go of their own shall not get its caches in their home folder
         caches = _caches(folder)
         fixed |= {
             "GOPATH": str(caches / "go"),

@@ -43,13 +43,13 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """How a server that is alone in a container differs from a process of this machine.
+    """The differences in the configuration of servers in containers.
 
     Attributes:
-        kafka_host: where those outside of the containers find Kafka.
-        kafka_door: the port, inside, that they come in by.
-        kafka_logs: where the image wants Kafka's segments.
-        plugin_path: where the image has Kafka Connect's plugins.
+        kafka_host: the host at which clients outside the containers find Kafka.
+        kafka_door: the port inside the container at which such clients arrive.
+        kafka_logs: the image's folder for Kafka's segments.
+        plugin_path: the image's folder of Kafka Connect's plugins.
         postgres_socket: the folder of the socket by which the image makes the cluster.
     """
 
@@ -63,12 +63,12 @@ class Inside:
 def server_files(
     settings: Settings, layout: Layout, inside: Inside | None = None
 ) -> dict[str, dict[Path, str]]:
-    """Each server's configuration files: text by path, by service.
+    """Render each server's configuration files: text by path, by service.
 
     Args:
         settings: the stack's settings, as the servers see them.
         layout: the stack's folders, as the servers see them.
-        inside: says how containers differ; None: there are none.
+        inside: the differences in containers; None: the servers run without containers.
     """
     hba = layout.conf / "pg_hba.conf"
     log4j = {layout.conf / "log4j2.properties": _render("log4j2.properties", inside=inside)}
@@ -105,12 +105,12 @@ def server_files(
 
 
 def kafka_log_dir(layout: Layout) -> Path:
-    """Where Kafka keeps its segments."""
+    """The folder of Kafka's segments."""
     return layout.kafka / "logs"
 
 
 def allowed_networks(bind: str) -> list[str]:
-    """Who PostgreSQL lets try a password: this machine, or everyone who reaches another address."""
+    """The networks whose clients PostgreSQL lets log in: this machine, or all if it listens elsewhere."""
     try:
         local = ipaddress.ip_address(bind).is_loopback
     except ValueError:  # a host name
@@ -119,7 +119,7 @@ def allowed_networks(bind: str) -> list[str]:
 
 
 def launch_spec(service: Service, layout: Layout) -> str:
-    """The file that ``launch`` reads: all that makes the process what it is."""
+    """The JSON file for ``launch``: the process's command, folder, environment and account."""
     spec: dict[str, Any] = {
         "name": service.name,
         "argv": list(service.argv),
@@ -136,7 +136,7 @@ def launch_spec(service: Service, layout: Layout) -> str:
 
 
 def program(service: Service, python: str, spec_file: Path, decides: Iterable[str]) -> Program:
-    """The service as a supervised program; ``decides`` are the texts whose change restarts it."""
+    """The service as the supervisor's program; if one of the texts ``decides`` changes, it is restarted."""
     command = shlex.join([python, "-m", "dataflix_stack.launch", str(spec_file)])
     return Program(
         name=service.name,
@@ -162,11 +162,11 @@ def _render(name: str, **values: Any) -> str:
 
 
 def digest_of(root: Path, package: str) -> str:
-    """Changes when a file of the package does, or of those of ours that it is built on, or a lock.
+    """A digest of the files of a package, of Dataflix's packages that it needs, and of the lock files.
 
     Args:
         root: the checkout.
-        package: a folder in it; empty where no code of ours is run, and then so is the digest.
+        package: the package's folder in it; empty for a service without Dataflix's code: the digest is empty.
     """
     if not package:
         return ""
@@ -179,7 +179,7 @@ def digest_of(root: Path, package: str) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The package's files in a fixed order, without what Python makes of them."""
+    """The package's files in a fixed order, without compiled ones."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             yield path

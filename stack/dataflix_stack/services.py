@@ -1,4 +1,4 @@
-"""What runs: each server's command, surroundings, ports and way to stop. No I/O here."""
+"""Describe every server of the stack: its command, environment, ports, needs, and how it stops. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataflix_contract import Settings
 from dataflix_stack.paths import Account, Layout
 from dataflix_stack.servers import Servers
 
-#: Name of the variable that Connect's ``${env:...}`` finds Debezium's password in.
+#: Name of the variable in which Connect's ``${env:...}`` finds Debezium's password.
 PASSWORD_VARIABLE = "DATAFLIX_DEBEZIUM_PASSWORD"  # noqa: S105 - the name, not the password
 
 _JAVA_OPTIONS = (
@@ -24,17 +24,18 @@ _JAVA_OPTIONS = (
 )
 
 
-#: For what imports half of PyPI before it answers; on a loaded machine that takes minutes.
+#: For servers that import many large packages before they answer; on a loaded machine that takes minutes.
 _PATIENT_SECONDS = 600
 
 
-#: The batch makes way for the stream: its servers start beside it, and it trains while people rate.
+#: The batch has a lower priority than the stream: its servers start at the same time, and it trains while
+#: people rate films.
 BATCH_NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a service listens on, and the setting that moves it."""
+    """A port that a service listens on, and the setting that changes it."""
 
     number: int
     setting: str
@@ -45,9 +46,9 @@ class Service:
     """One supervised process.
 
     Attributes:
-        needs: steps that have to be done before it starts.
-        package: the one of ours that it runs; it is restarted when its code changes.
-        nice: how far it makes way for others when processors are short.
+        needs: steps that must be done before it starts.
+        package: the package of Dataflix that it runs; it is restarted when the package's code changes.
+        nice: its niceness; a greater one leaves busy processors to other services.
         ready_seconds: how long it may take until it answers.
     """
 
@@ -69,11 +70,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every service is described from.
+    """The values from which every service is described.
 
     Attributes:
-        program: finds a program of ours.
-        environment: what those programs find their settings by.
+        program: finds one of Dataflix's programs by name.
+        environment: the variables by which those programs find their settings.
     """
 
     settings: Settings
@@ -90,7 +91,7 @@ def masker_names(settings: Settings) -> list[str]:
 
 
 def services(around: Surroundings) -> list[Service]:
-    """Every server of the stack, in the order in which people think of them."""
+    """Every server of the stack, in the order in which they are shown."""
     maskers = [_masker(around, worker) for worker in range(around.settings.masker_workers)]
     stream = [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
     if around.settings.profile == "core":

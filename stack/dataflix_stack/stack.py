@@ -1,4 +1,4 @@
-"""One stack: start it, stop it, and how a command ends when something is not as it must be."""
+"""Start and stop a stack, or single services of it, and end commands after faults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from dataflix_stack.supervision import Supervisor
 _DEATHS_TOLERATED = 3
 _PROBE_SECONDS = 0.1
 _PROBE_SHARE = 0.02
-#: Who is stopped together: writers first, so that what they write to is still there.
+#: Groups of services that are stopped together. Writers come first, while the servers they use still run.
 _STOP_ORDER = (
     ("airflow", "backend", "kafka-ui", "connect"),
     ("dbt", "mlflow"),
@@ -45,7 +45,7 @@ _STOP_ORDER = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers that one settings file describes."""
+    """The stack that one settings file describes."""
 
     settings: Settings
     settings_file: Path
@@ -56,12 +56,12 @@ class Stack:
 
     @property
     def supervisor(self) -> Supervisor:
-        """The handle of this stack's supervisor, alive or not."""
+        """The handle of this stack's supervisor, which need not run."""
         return Supervisor(self.layout)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What programs of this stack find their settings by, wherever they are started."""
+        """The variables by which programs of this stack find their settings, wherever they are started."""
         given = {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
         return given | {
             ENV_FILE_VARIABLE: str(self.settings_file) if self.settings_file.exists() else "",
@@ -84,7 +84,7 @@ class Stack:
 
 
 def load_stack(console: Console) -> Stack:
-    """The stack of ``$DATAFLIX_ENV_FILE``."""
+    """The stack of the chosen settings file: ``$DATAFLIX_ENV_FILE``, or ``.env``."""
     settings = load_settings()
     file = (chosen_file() or repo_root() / ".env").absolute()
     return Stack(settings, file, layout(settings), wanted_servers(), postgres_account(), console)
@@ -92,7 +92,7 @@ def load_stack(console: Console) -> Stack:
 
 @contextmanager
 def exit_on_fault(console: Console) -> Iterator[None]:
-    """Print an expected fault in words, and exit with code 1; with 130 after Ctrl-C."""
+    """Print the message of an expected fault, and exit with code 1; after Ctrl-C, with 130."""
     try:
         yield
     except (Fault, SettingsError) as fault:
@@ -104,10 +104,10 @@ def exit_on_fault(console: Console) -> Iterator[None]:
 
 
 def up(stack: Stack) -> None:
-    """Start what does not run, bring everything up to date, and wait until all of it answers.
+    """Start all services that do not run, run the set-up programs, and wait until every server answers.
 
     Raises:
-        Fault: something cannot work or did not; what did start stays.
+        Fault: a check or a step failed; servers that did start go on running.
     """
     described = stack.services()
     _refuse(conflicts(stack.settings))
@@ -121,7 +121,7 @@ def up(stack: Stack) -> None:
 
 
 def down(stack: Stack) -> bool:
-    """Stop every server in order; data is kept. Returns whether anything ran."""
+    """Stop every server in order, and keep the data; return whether anything ran."""
     if not stack.layout.run.is_dir():
         return False
     supervisor = stack.supervisor
@@ -160,7 +160,7 @@ def _named(stack: Stack, name: str) -> Service:
 
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
-    """Hold off other commands on the same data folder, and other stacks altogether."""
+    """Lock the data folder against other commands, and refuse if it belongs to another running stack."""
     mine = {"checkout": str(repo_root()), "settings": str(stack.settings_file)}
     owner = stack.layout.owner
     try:
@@ -185,7 +185,7 @@ def _refuse(faults: Sequence[str]) -> None:
 
 
 def _supervise(stack: Stack, described: Sequence[Service]) -> None:
-    """Have a supervisor that knows all services; stopped are those whose configuration changed."""
+    """Start the supervisor or update its configuration; services whose configuration changed are stopped."""
     supervisor = stack.supervisor
     alive = supervisor.alive
     if not alive:
@@ -253,7 +253,7 @@ def _steps(stack: Stack, described: Sequence[Service]) -> list[Step]:
 
 
 def _builds(stack: Stack) -> list[Step]:
-    """What is built from sources while the first servers start already."""
+    """The steps that build programs from sources, while the first servers already start."""
     if stack.settings.profile == "core":
         return []
     return [Step("versitygw", (), partial(s3_server.build, stack.layout.logs / "versitygw.log"))]
@@ -264,7 +264,7 @@ def _wait_ready(stack: Stack, service: Service, probe: Probe, abandoned: threadi
     began = time.monotonic()
     processes_seen: set[int] = set()
     why = "its process does not stay"
-    # who takes long is asked less often: the processor is what starting servers lack
+    # the longer a server takes, the less often it is asked, to leave the processor to starting servers
     while not abandoned.wait(_PROBE_SECONDS + (time.monotonic() - began) * _PROBE_SHARE):
         state = supervisor.states()[service.name]
         processes_seen |= {state.pid} - {0}

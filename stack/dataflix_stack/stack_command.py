@@ -1,4 +1,4 @@
-"""``dataflix-stack``: install, start and stop the servers of one machine."""
+"""The program ``dataflix-stack``: installs, starts and stops the servers of one machine."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def stop(service: str) -> None:
 
 @app.command()
 def where() -> None:
-    """Print as JSON where programs and data are."""
+    """Print the paths of programs and data as JSON."""
     with exit_on_fault(console):
         servers = wanted_servers()
         places = {
@@ -118,7 +118,7 @@ def _confirm(question: str) -> None:
 def _install() -> None:
     if wanted_servers().installed:
         return
-    # what it is made of takes longer to import than all of a start that finds the servers
+    # imported here, since its libraries take longer to import than a whole start with installed servers
     from dataflix_stack.downloads import install as download  # noqa: PLC0415
 
     with progress("downloading the servers", console) as shown:
@@ -127,7 +127,7 @@ def _install() -> None:
 
 
 def _summary(stack: Stack) -> str:
-    """Where everything is, how to log in, and what to do next; rich's markup."""
+    """A text in rich's markup with the servers' addresses and users, and what to do next."""
     settings = stack.settings
     text = f"""
 [bold]Dataflix is up.[/]

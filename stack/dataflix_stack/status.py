@@ -1,4 +1,4 @@
-"""``dataflix-status``: every service that the supervisor runs, and how the pipeline does inside."""
+"""The program ``dataflix-status``: shows every service of the stack, and the health of the pipeline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show every service and the pipeline's health; exit code 1 when something is not ready."""
+    """Show every service and the pipeline's health; exit code 1: something is not ready."""
     console = Console(stderr=True)
     with exit_on_fault(console):
         status = look(load_stack(console))
@@ -41,7 +41,7 @@ def main(
 
 
 def look(stack: Stack) -> StackStatus:
-    """Ask everything at once; the supervisor comes first."""
+    """Ask all services and servers at the same time; the supervisor is the first service."""
     return look_at(stack.settings, lambda: _services(stack))
 
 
@@ -80,13 +80,13 @@ def _row(name: str, state: str, pid: int | None, ports: list[int], *, children: 
         process = psutil.Process(pid) if pid else None
         uptime = int(time.time() - process.create_time()) if process else None
         memory = _megabytes(process, children=children) if process else None
-    except psutil.NoSuchProcess:  # it died while we looked
+    except psutil.NoSuchProcess:  # it has ended meanwhile
         return ServiceStatus(name, "stopped", None, None, None, ports)
     return ServiceStatus(name, state, pid, uptime, memory, ports)
 
 
 def _megabytes(process: psutil.Process, *, children: bool) -> int:
-    """What the process and its children hold; memory that they share counts once."""
+    """The memory of the process and its children; memory that they share counts once."""
     family = [process, *(process.children(recursive=True) if children else [])]
     return sum(_share(member) for member in family) >> 20
 
@@ -96,5 +96,5 @@ def _share(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except psutil.NoSuchProcess:
         return 0
-    except psutil.AccessDenied:  # another account's, where the kernel hides its maps
+    except psutil.AccessDenied:  # it belongs to another account, so that the kernel hides its maps
         return int(process.memory_info().rss)

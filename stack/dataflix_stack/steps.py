@@ -1,7 +1,7 @@
-"""The steps of a start or a stop: they run as early and as parallel as what they need allows.
+"""Run the steps of a start or a stop in parallel, each as soon as the steps that it needs are done.
 
-Among them are the set-up programs of the other packages: schemas, topics, warehouse, connector, sample data
-and bucket. People see a live table of them, or lines where no terminal is.
+Among them are the set-up programs of other packages, for schemas, topics, warehouse, connector, sample data
+and bucket. The steps are shown in a live table, or without a terminal as lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MARKS = {"waiting": "[dim]", "working": "[yellow]", "done": "[green]", "failed"
 
 
 class StepListener(Protocol):
-    """Who is told of each step's progress."""
+    """Is told of each step's progress, such as :class:`Board`."""
 
     def begin(self, name: str) -> None:
         """The step has begun."""
@@ -50,7 +50,8 @@ class Step:
     """Something to do, after the steps that it needs.
 
     Attributes:
-        action: is given an event; when it is set, others failed and it should return soon.
+        action: does the work. It gets an event; once that is set, another step has failed, and the action
+            should return soon.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Step:
 
 
 def run_steps(steps: Sequence[Step], listener: StepListener) -> None:
-    """Run them all; the first failure stops the others and is raised."""
+    """Run all steps; the first failure stops the others, and is raised."""
     by_name = {step.name: step for step in steps}
     order = TopologicalSorter({step.name: step.needs for step in steps})
     order.prepare()
@@ -94,7 +95,7 @@ def _finish_one(
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """One program that brings something up to date; running it again changes nothing."""
+    """A program that sets something up or brings it up to date; it may be run again at any time."""
 
     name: str
     argv: Sequence[str]
@@ -103,7 +104,7 @@ class SetUp:
 
 
 def set_ups(settings: Settings) -> list[SetUp]:
-    """The programs, in the order of a start."""
+    """The set-up programs, in the order of a start."""
     stream = [
         SetUp("migrate", ["dataflix-migrate"], ["postgres"]),
         SetUp("topics", ["dataflix-connector", "topics"], ["kafka"]),
@@ -122,10 +123,10 @@ def set_ups(settings: Settings) -> list[SetUp]:
 
 
 def run_set_up(one: SetUp, environment: Mapping[str, str], logs: Path, abandoned: threading.Event) -> None:
-    """Run it to its end, its words in a log of its own.
+    """Run a set-up program to its end, with its output in its own log.
 
     Raises:
-        Fault: it failed; the message is what it said last.
+        Fault: it failed; the message has the log's last lines.
     """
     program, *arguments = one.argv
     log = logs / f"{one.name}.log"
@@ -168,10 +169,10 @@ class _Row:
 
 
 class Board(AbstractContextManager["Board"]):
-    """The table: one row for each step, told about from any thread."""
+    """The live table with a row for each step; any thread may report to it."""
 
     def __init__(self, console: Console, steps: Sequence[str], finished: str) -> None:
-        """Args: where to draw, the steps in order, and the word for a finished one."""
+        """Take the console, the names of the steps in order, and the word for a finished step."""
         self._console = console
         self._rows = {name: _Row() for name in steps}
         self._finished = finished

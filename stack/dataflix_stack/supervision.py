@@ -1,6 +1,7 @@
-"""The supervisor of one stack: start it, change its programs, ask and tell, and end what it left behind.
+"""Control a stack's supervisor: start and stop it and its programs, and end processes that it left behind.
 
-``launch`` leaves a record of each process: these say which one serves as what when the supervisor was killed.
+``launch`` writes a record of each process. After the supervisor was killed, the records say which process
+runs which service.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from dataflix_contract.polling import poll
 from dataflix_stack.launch import end_family, identity, record
 from dataflix_stack.paths import Layout
 
-#: What the records of processes call the supervisor itself.
+#: The supervisor's own name in the records of processes.
 SUPERVISOR = "supervisord"
-#: ``sun_path`` has 108 bytes, and the supervisor binds a longer name first.
+#: ``sun_path`` has 108 bytes, and the supervisor first binds a name that is longer than this one.
 _LONGEST_SOCKET = 88
 _POLL_SECONDS = 0.05
 _START_SECONDS = 15
@@ -40,7 +41,7 @@ _GRACE_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the supervisor says of one program."""
+    """The state of one program, as the supervisor gives it."""
 
     name: str
     state: str
@@ -49,12 +50,12 @@ class State:
 
     @property
     def running(self) -> bool:
-        """Whether its process is there, though perhaps not ready."""
+        """Whether its process exists, though perhaps it is not ready."""
         return self.state in {"RUNNING", "STARTING"}
 
 
 def socket_path(layout: Layout) -> Path:
-    """The supervisor's socket: in the data folder, or in a private short one if that is too long."""
+    """The path of the supervisor's socket: in the data folder, or below /tmp if that path is too long."""
     natural = layout.run / "supervisor.sock"
     if len(os.fsencode(natural)) <= _LONGEST_SOCKET:
         return natural
@@ -63,7 +64,7 @@ def socket_path(layout: Layout) -> Path:
 
 
 def _secure(folder: Path) -> None:
-    """Make the socket's folder ours alone: in a folder for all, somebody may have been first."""
+    """Make the socket's private folder, and refuse one that another account made before."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
@@ -79,16 +80,16 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process exists."""
         return recorded(self._layout.run, SUPERVISOR) is not None
 
     @property
     def config_file(self) -> Path:
-        """Where its configuration is."""
+        """The path of its configuration."""
         return self._layout.run / "supervisord.conf"
 
     def start(self) -> None:
-        """Start it, without its programs, and wait until it answers."""
+        """Start the supervisor, without its programs, and wait until it answers."""
         _secure(self.socket.parent)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_file)]
         with (self._layout.logs / "supervisord.out.log").open("ab") as log:
@@ -106,7 +107,7 @@ class Supervisor:
             raise Fault(f"the supervisor does not start: see {self._layout.logs}/supervisord*.log")
 
     def stop(self) -> None:
-        """End it, with whatever still runs below it."""
+        """End the supervisor, with all programs that still run."""
         pid = recorded(self._layout.run, SUPERVISOR)
         if pid is None:
             return
@@ -114,12 +115,12 @@ class Supervisor:
             rpc.shutdown()
         while recorded(self._layout.run, SUPERVISOR) is not None:
             time.sleep(_POLL_SECONDS)
-        # our child when one command starts and stops a stack
+        # it is this process's child if one command starts and stops a stack
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 
     def reload(self) -> list[str]:
-        """Take up a changed configuration; programs that changed are stopped. Returns their names."""
+        """Read the changed configuration; stop programs that changed, and return their names."""
         with self._rpc() as rpc:
             [[added, changed, removed]] = rpc.reloadConfig()
             for name in (*changed, *removed):
@@ -136,7 +137,7 @@ class Supervisor:
         return {one["name"]: State(one["name"], one["statename"], one["pid"], one["start"]) for one in found}
 
     def start_program(self, name: str) -> None:
-        """Start one program unless it runs already; does not wait."""
+        """Start one program unless it runs already, without waiting for it."""
         if not self.states()[name].running:
             with self._rpc() as rpc:
                 rpc.startProcess(name, False)
@@ -158,7 +159,7 @@ class Supervisor:
     @contextmanager
     def _rpc(self) -> Iterator[Any]:
         transport = supervisor.xmlrpc.SupervisorTransport(serverurl=f"unix://{self.socket}")
-        # the address only has to parse: the transport knows the socket
+        # the address must only be valid: the transport connects to the socket
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             yield proxy.supervisor
@@ -169,7 +170,7 @@ class Supervisor:
 
 
 def recorded(folder: Path, name: str) -> int | None:
-    """The process that serves as ``name``, if it is still that one and alive."""
+    """The number of the process that runs the service ``name``; None: it has ended."""
     try:
         entry = json.loads((folder / f"{name}.process.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -179,7 +180,7 @@ def recorded(folder: Path, name: str) -> int | None:
 
 
 def all_recorded(folder: Path) -> dict[str, int]:
-    """Every recorded process that is alive, by name, without the supervisor."""
+    """The numbers of all recorded processes that still run, by name, without the supervisor."""
     found = {name: recorded(folder, name) for name in _names(folder)}
     return {name: pid for name, pid in found.items() if pid is not None}
 
@@ -191,12 +192,12 @@ def _names(folder: Path) -> list[str]:
 
 
 def mark(folder: Path, name: str) -> str:
-    """What ``launch`` marks the processes of service ``name`` with."""
+    """The mark that ``launch`` gives to the processes of the service ``name``."""
     return f"{folder}/{name}"
 
 
 def stop_recorded(folder: Path, tell: Callable[[str], None]) -> None:
-    """End the servers that a killed supervisor left behind: asked first, killed when they do not go."""
+    """End the servers that a killed supervisor left behind: they are asked to end, and then killed."""
     _stop_servers(folder, tell)
     for name in _names(folder):
         end_family(mark(folder, name))
@@ -216,7 +217,7 @@ def _stop_servers(folder: Path, tell: Callable[[str], None]) -> None:
 
 
 def _ask(process: psutil.Process) -> None:
-    """SIGTERM; for PostgreSQL, where that means to wait for every client, SIGINT."""
+    """Send SIGTERM, or SIGINT to PostgreSQL, which after SIGTERM would wait for every client."""
     try:
         if process.name() == "postgres":
             process.send_signal(2)
