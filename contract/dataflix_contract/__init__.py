@@ -1,7 +1,7 @@
-"""What the services of Dataflix agree on: tables, masking, settings.
+"""Shared by all services of Dataflix: the tables' contract, the masking of personal data, and the settings.
 
-The names below are imported when they are first used: pydantic, which the settings are made with, takes
-long to import, and the program ``dataflix`` and the shell scripts read the settings file without it.
+The names below are imported when they are first used. The settings need pydantic, which takes long to
+import, and the program ``dataflix`` and the shell scripts read the settings file without it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and keep it for the next time."""
+    """Import a name when it is first used, and keep it for the next time."""
     for module, names in _MODULES.items():
         if name in names:
             found = getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,4 +1,4 @@
-"""The console of every program that prints with rich, which each brings along, and bars of progress."""
+"""The console and the progress bars of all programs that print with rich, on which each must depend."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Console(rich_console.Console):
-    """Rich's console for text of other people: titles, names, and messages of servers.
+    """Rich's console, made safe for text that others wrote: titles, names, and messages of servers.
 
-    What a terminal would obey is shown, and ``:cat:`` is no picture. Use it in the place of rich's own, and
-    escape text that stands beside markup: ``[bold]`` can be a title.
+    Control characters are shown and not obeyed, and ``:cat:`` does not become a picture. Use this instead of
+    rich's own console, and escape text beside markup: a title can be ``[bold]``.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Rich makes each text that it prints of a string here, those in tables too."""
+        """Make control characters visible: rich calls this for each string that it prints, also in tables."""
         return super().render_str(visible(text), **options)
 
 
@@ -40,7 +40,7 @@ def progress(
     """Show how far a piece of work is, until the block ends: a bar on a terminal, lines elsewhere.
 
     Args:
-        title: what is being done.
+        title: the name of the work.
         console: where to show it, usually standard error.
         total: how much there is to do; None: not known yet.
         done: how much of it was done before.
@@ -48,7 +48,7 @@ def progress(
     if not console.is_terminal:
         yield Progress(title, console, None, total, done)
         return
-    from rich.progress import (  # noqa: PLC0415 - most that print with rich show no bar
+    from rich.progress import (  # noqa: PLC0415 - most programs show no bar
         BarColumn,
         TaskProgressColumn,
         TextColumn,
@@ -74,7 +74,7 @@ class Progress:
         self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
 
     def tell(self, text: str) -> None:
-        """Say what is being done now, or what came of it."""
+        """Show a text about the work's present state or result."""
         if self._bars and self._task is not None:
             self._bars.update(self._task, description=f"{self._title}: {text}")
         else:

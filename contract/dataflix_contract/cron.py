@@ -1,4 +1,4 @@
-"""Judge a cron expression of five fields: minute, hour, day of the month, month, day of the week.
+"""Check a cron expression of five fields: minute, hour, day of the month, month, day of the week.
 
 Airflow reads the schedule of the daily batch with ``croniter``, in a process that starts minutes after
 ``./run.sh``. This finds what is wrong with an expression at once, with the standard library alone. It takes
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-#: The days of the longest month of each name: February has 29 in some years.
+#: The most days that each month can have.
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _ITEM = re.compile(r"(?:([*?])|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2}))?", re.ASCII)
 _WEEKDAY_OF_MONTH = re.compile(r"l([0-7])|([0-7]|[a-z]{3})#[1-5]", re.ASCII)
 
 
 class CronError(ValueError):
-    """What is wrong with an expression; the message quotes nothing of it."""
+    """An expression is not valid; the message says why, without quoting it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ _FIELDS = (
 
 
 def check_cron(text: str) -> None:
-    """Accept an expression that describes at least one moment.
+    """Check that an expression is valid, and describes at least one point in time.
 
     Raises:
-        CronError: it does not.
+        CronError: it is not valid, or there is no such day.
     """
     parts = text.lower().split()
     if len(parts) != len(_FIELDS):
@@ -55,13 +55,13 @@ def check_cron(text: str) -> None:
     _minutes, _hours, days, months, _weekdays = (
         _numbers(part, one) for part, one in zip(parts, _FIELDS, strict=True)
     )
-    # where both kinds of days are restricted, one of the two is enough
+    # if both kinds of days are restricted, a day that fits one of them is enough
     if parts[4] in {"*", "?"} and not any(day <= _DAYS[month - 1] for day in days for month in months):
         raise CronError("no month has such a day")
 
 
 def _numbers(text: str, one: _Field) -> set[int]:
-    """The numbers that a field stands for; of the last day of a month, the least that it can be."""
+    """The numbers that a field stands for; the last day of a month counts as the least that it can be."""
     found: set[int] = set()
     for item in text.split(","):
         if one.name == _DAY and item == "l":
@@ -81,11 +81,11 @@ def _range(item: str, one: _Field) -> set[int]:
     if step and int(step) == 0:
         raise CronError(f"the step of the {one.name} is 0")
     low = one.low if everything else _number(first, one)
-    # a start with a step means "from there on"
+    # a single number with a step means "from this number on"
     high = one.high if everything or (step and not last) else _number(last or first, one)
     if low <= high:
         numbers = [*range(low, high + 1)]
-    else:  # over the end and on from the beginning
+    else:  # past the end, and on from the beginning
         numbers = [*range(low, one.high + 1), *range(one.low, high + 1)]
     return set(numbers[:: int(step or 1)])
 

@@ -1,4 +1,4 @@
-"""What a person must mend: the exception for it, and how a program ends with its message and no traceback."""
+"""Faults that a person must repair: their exception, and how it ends a program with a message only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Fault(Exception):  # noqa: N818 - a fault of the surroundings, and no error in the program
-    """Something outside of the program is not as it must be; the message says what, and what to do."""
+    """Something outside the program is wrong; the message says what it is, and what to do."""
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -26,10 +26,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
 def program_settings(
     describe: Callable[[Exception, Settings], str | None] = lambda _error, _settings: None,
 ) -> Iterator[Settings]:
-    """The settings, for a program of the command line; a fault ends it with a message and exit code 1.
+    """Load the settings for a command-line program, and end it with a message and exit code 1 after a fault.
 
     Args:
-        describe: the message for what a library has raised; None: it is an error in the program.
+        describe: gives the message for an exception of a library; None: it is an error in the program, which
+            is raised.
     """
     from dataflix_contract.settings import SettingsError, load_settings  # noqa: PLC0415 - as above
 

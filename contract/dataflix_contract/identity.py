@@ -1,8 +1,8 @@
-"""When two addresses, or two names, are the same: the normal form that pseudonyms are made of.
+"""The normal forms of e-mail addresses and names: equal ones get the same pseudonym.
 
-For addresses PostgreSQL has the same rule, as the function ``email_identity`` of the unique index
-``users_email_key``: who is one user there has one pseudonym here, and who is two users has two. A test
-compares both on every code point. docs/decisions/identities.md says why the rule is what it is.
+PostgreSQL has the same rule for addresses, in the function ``email_identity`` of the unique index
+``users_email_key``. So two spellings of an address that belong to one user there have one pseudonym here. A
+test compares both for every code point. docs/decisions/identities.md explains the rule.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import unicodedata
 
-#: Cut off at both ends: white space, control characters, and the marks without width that copying
-#: from a document, a web page or an address book brings along.
+#: Characters that are cut off at both ends: white space, control characters, and invisible marks that come
+#: with text copied from a document, a web page or an address book.
 BLANK = "".join(
     chr(code)
     for first, last in (
@@ -36,10 +36,11 @@ _IDEOGRAPHIC_FULL_STOP = "\u3002"
 
 
 def normal_email(address: str) -> str:
-    """An address in the form that is equal for all spellings of one mailbox.
+    """The normal form of an address, which is equal for all spellings of one mailbox.
 
-    Without blanks around it, without regard to case (Unicode's simple case folding, which leaves ß and
-    ligatures alone), composed (NFC); the domain in its compatible form (NFKC), with ``xn--`` labels decoded.
+    It has no blanks around it and no upper case (by Unicode's simple case folding, which keeps ß and
+    ligatures), and is composed (NFC). The domain is in its compatible form (NFKC), with decoded ``xn--``
+    labels.
     """
     trimmed = _trimmed(address)
     if trimmed.isascii() and _ACE_PREFIX not in (lower := trimmed.lower()):
@@ -51,12 +52,12 @@ def normal_email(address: str) -> str:
 
 
 def normal_name(name: str) -> str:
-    """A name without blanks around it, composed (NFC); its case is kept."""
+    """The normal form of a name: without blanks around it, and composed (NFC). Upper case is kept."""
     return unicodedata.normalize("NFC", _trimmed(name))
 
 
 def _trimmed(text: str) -> str:
-    # of the blanks, only the space is printable: the usual text is done without a search through all
+    # only the space is a printable blank, so that the usual text needs no search for all blanks
     return text.strip(" " if text.isprintable() else BLANK)
 
 
@@ -73,7 +74,7 @@ def _normal_domain(domain: str) -> str:
 
 
 def _decoded(label: str) -> str:
-    """An ``xn--`` label (RFC 3492) as the text that it stands for; any other label as it is."""
+    """Decode an ``xn--`` label (RFC 3492); keep any other label."""
     if not (label.startswith(_ACE_PREFIX) and label.isascii() and len(label) <= _MOST_LABEL_CHARACTERS):
         return label
     try:
@@ -90,7 +91,7 @@ def _folded(text: str) -> str:
 
 @functools.lru_cache(4096)
 def fold(character: str) -> str:
-    """The character without its case: Unicode's simple case folding, one character for one."""
+    """Unicode's simple case folding of a character, which gives one character."""
     for folded in (character.casefold(), character.lower()):
         if len(folded) == 1:
             return folded

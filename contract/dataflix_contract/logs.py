@@ -1,6 +1,6 @@
-"""Structured log lines: one JSON object a line, the same shape from every service.
+"""Configure structured logs: every service writes lines with one JSON object each, in the same form.
 
-Values that come from a row never belong in a log line: log names, counts, offsets.
+Never log values of rows, which may be personal data: log names, counts and offsets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-#: How often the same warning of a library is written at most, in seconds.
+#: The least time between two equal warnings of a library, in seconds.
 LIBRARY_WARNING_SECONDS = 10.0
 _OUR_PACKAGES = "dataflix_"
 _TEMPLATE_CHARACTERS = 40
@@ -53,10 +53,10 @@ def configure_logging(service: str, level: int = logging.INFO) -> None:
 
 
 def limit_library_logs(*libraries: str) -> None:
-    """Write a library's warnings once per interval, and nothing below a warning of the ones that are named.
+    """Limit libraries' repeated warnings to one per interval, and drop less severe lines of the named ones.
 
-    For a service whose libraries retry fifty times a second while a server is away. Call it after
-    :func:`configure_logging`.
+    This is for a service whose libraries retry fifty times a second while a server does not answer. Call it
+    after :func:`configure_logging`.
     """
     for name in libraries:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -75,7 +75,7 @@ class OncePerInterval(logging.Filter):
         """Whether the record is written."""
         if record.levelno < logging.WARNING or record.name.startswith(_OUR_PACKAGES):
             return True
-        # The template, not the text: addresses and ids in it change with each attempt.
+        # By the template and not the text, in which addresses and ids change with each attempt.
         key = (record.name, str(record.msg)[:_TEMPLATE_CHARACTERS])
         now = time.monotonic()
         if now - self._last.get(key, -LIBRARY_WARNING_SECONDS) < LIBRARY_WARNING_SECONDS:

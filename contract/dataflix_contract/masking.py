@@ -1,7 +1,7 @@
-"""Keyed pseudonyms: the only code that turns personal data into something that may travel.
+"""Mask personal data by keyed pseudonyms. No other code does this.
 
-The stream, the dead letters and the daily reconciliation all call this module, so
-that a row masked today by one of them equals the same row masked tomorrow by another.
+The stream, the dead letters and the daily reconciliation all use this module, so that each of them gives the
+same row the same pseudonyms.
 
 A pseudonym is HMAC-SHA256 (RFC 2104, FIPS 180-4) over the column's class and the value
 in its normal form (`dataflix_contract.identity`), cut to 128 bits. The class is part of
@@ -24,7 +24,7 @@ from dataflix_contract.schema import PiiClass, Table
 #: Domain of masked addresses: ``.invalid`` never resolves (RFC 2606).
 MASKED_EMAIL_DOMAIN = "masked.invalid"
 
-#: Shortest key that is taken; ``secrets.token_hex(32)`` makes a good one.
+#: The least length of a key; ``secrets.token_hex(32)`` makes a good one.
 MIN_KEY_CHARACTERS = 16
 
 _TOKEN_HEX_DIGITS = 32
@@ -36,17 +36,17 @@ PSEUDONYM_PATTERNS = {
     PiiClass.EMAIL: f"mail-{_TOKEN_PATTERN}@{MASKED_EMAIL_DOMAIN.replace('.', '[.]')}",
 }
 
-#: Makes a pseudonym of a text; None where there is nothing to make one of.
+#: A function that masks a text; it gives None for a blank address.
 Mask = Callable[[str], str | None]
 
-#: Pseudonyms that are remembered per class: an update carries each value twice.
+#: How many pseudonyms of each class are cached: an update contains each value twice.
 _CACHED_VALUES = 16_384
-#: Longer values are masked each time, so that the memory stays bounded.
+#: Longer values are not cached, so that the memory stays bounded.
 _CACHED_CHARACTERS = 256
 
 
 def _remembering(mask: Mask) -> Mask:
-    """``mask`` with a bounded memory, in this process only."""
+    """``mask`` with a bounded cache in this process."""
     cached = functools.lru_cache(_CACHED_VALUES)(mask)
 
     def remembered(value: str) -> str | None:
@@ -57,11 +57,11 @@ def _remembering(mask: Mask) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class MaskedRow:
-    """What is left of a row after masking.
+    """A row after masking.
 
     Attributes:
-        values: the forwarded columns, masked where their class says so.
-        unknown: names of columns that the contract does not know; their values are gone.
+        values: the forwarded columns, masked if their class requires it.
+        unknown: names of columns that the contract does not know; their values are left out.
     """
 
     values: dict[str, Any]
@@ -95,7 +95,7 @@ class Masking:
         return f"name-{self.key_id}-{self._token('name', normal_name(value))}"
 
     def email(self, value: str) -> str | None:
-        """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``; None: it is a blank."""
+        """The pseudonym of an address, such as ``mail-k1-0f…@masked.invalid``; None: the address is blank."""
         normal = normal_email(value)
         if not normal:
             return None
@@ -103,16 +103,16 @@ class Masking:
         return f"mail-{self.key_id}-{token}@{MASKED_EMAIL_DOMAIN}"
 
     def fingerprint(self, data: bytes) -> str:
-        """A keyed fingerprint: equal for equal bytes, and says nothing else about them."""
+        """A keyed fingerprint, which is equal for equal bytes and reveals nothing else about them."""
         return self._digest(b"fingerprint\0" + data)
 
     def function(self, pii: PiiClass, *, remember: bool = True) -> Mask | None:
-        """What masks a text of class ``pii``; None for a class that is copied as it is.
+        """The function that masks texts of class ``pii``; None: values of this class are not masked.
 
         Args:
             pii: the class.
-            remember: keep what was masked last: pays where values come again, as in a stream of
-                changes, and costs half as much again where each comes once.
+            remember: whether to cache pseudonyms. That saves time if values are repeated, as in a stream of
+                changes, and costs half as much again if each comes only once.
         """
         return (self._mask_by_class if remember else self._plain_by_class).get(pii)
 
@@ -130,7 +130,7 @@ class Masking:
         return mask(value)
 
     def row(self, table: Table, row: Mapping[str, Any]) -> MaskedRow:
-        """Mask a row of ``table``: known columns by their class, unknown ones not at all copied."""
+        """Mask a row of ``table``: known columns by their class; unknown columns are left out."""
         columns = table.columns
         values = {
             name: self.value(column.pii, row[name])

@@ -1,4 +1,4 @@
-"""Wait for what happens elsewhere: ask until the answer is what is waited for, or the time is over."""
+"""Wait for something outside this process: ask again and again until it is true, or the time is over."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def poll(ask: Callable[[], T], seconds: float, every: float) -> T:
     """Ask until the answer is true, and return it; once the time is over, the last answer.
 
     Args:
-        ask: gives an answer; what it raises is not caught.
-        seconds: for how long to ask.
-        every: seconds between two questions.
+        ask: gives an answer; its exceptions are not caught.
+        seconds: how long to ask.
+        every: seconds between two calls.
     """
     asking = Retrying(
         retry=retry_if_result(lambda answer: not answer),

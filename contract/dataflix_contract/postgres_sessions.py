@@ -1,12 +1,12 @@
-"""How every program of Dataflix opens a session in PostgreSQL.
+"""The settings with which every program of Dataflix opens a session in PostgreSQL.
 
-A database and a role can have settings of their own (``ALTER DATABASE … SET``, ``ALTER ROLE … SET``), and
-so can a whole server: another ``DateStyle``, a ``statement_timeout``, a ``search_path``. Programs that rely
-on the defaults then read dates wrongly, stop in the middle of a snapshot or do not find their tables. So a
-program states what it relies on when it connects: what is stated there wins over all of these.
+A server, a database or a role can have settings of its own (``ALTER DATABASE … SET``), such as another
+``DateStyle``, a ``statement_timeout`` or a ``search_path``. With these, a program that relies on PostgreSQL's
+defaults would read dates wrongly, stop in the middle of a snapshot or not find its tables. Therefore programs
+set everything that they rely on when they connect, which overrides all other settings.
 
-Connect with :func:`parameters` (psycopg, psycopg2, ADBC). Servers of others that open their own sessions,
-such as Airflow and MLflow, get :func:`options` in the environment variable :data:`OPTIONS_VARIABLE`.
+Connect with :func:`parameters` (psycopg, psycopg2, ADBC). Other servers that open sessions themselves, such
+as Airflow and MLflow, get :func:`options` in the environment variable :data:`OPTIONS_VARIABLE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from dataflix_contract.schema import SOURCE_SCHEMA
 
-#: What every session relies on. A time of 0 means that there is no limit.
+#: The settings that every session relies on. A time of 0 means that there is no limit.
 SESSION: Final[Mapping[str, str]] = MappingProxyType(
     {
         # how values are written and read
@@ -47,9 +47,9 @@ SESSION: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-#: Belongs after ``FROM pg_attribute AS a``. It gives ``real.type``, the column's type as ``format_type``
-#: prints it, and ``real.never_null``. Of a domain it is the type that the domain is made of, which is the
-#: type of the values that are captured and read.
+#: SQL to put after ``FROM pg_attribute AS a``. It gives ``real.type``, the column's type as ``format_type``
+#: prints it, and ``real.never_null``. For a domain, these are of its base type, which is the type of the
+#: values that are captured and read.
 REAL_TYPE: Final = """
     CROSS JOIN LATERAL (
         WITH RECURSIVE made_of AS (
@@ -62,7 +62,7 @@ REAL_TYPE: Final = """
     ) AS real
 """
 
-#: Where libpq looks for ``options`` when a program gives it none.
+#: The variable in which libpq looks for ``options`` if a program gives none.
 OPTIONS_VARIABLE: Final = "PGOPTIONS"
 
 
@@ -70,7 +70,7 @@ def options(own: Mapping[str, str] = MappingProxyType({})) -> str:
     """The settings as libpq's ``options`` takes them: ``-c name=value`` for each.
 
     Args:
-        own: settings that a program wants otherwise, or in addition.
+        own: settings of a program that differ from :data:`SESSION`, or are added to it.
     """
     return " ".join(f"-c {name}={_escaped(value)}" for name, value in {**SESSION, **own}.items())
 
@@ -108,5 +108,5 @@ def parameters(  # noqa: PLR0913 - a connection has as many
 
 
 def _escaped(value: str) -> str:
-    """A value within ``options``, where a blank ends it unless a backslash is before it."""
+    """Escape a value for ``options``, in which a blank without a backslash would end it."""
     return value.replace("\\", r"\\").replace(" ", r"\ ")

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 
 class ContractError(ValueError):
-    """The contract file says something that cannot be obeyed."""
+    """The contract file is not valid."""
 
 
 class PiiClass(enum.Enum):
-    """What may leave PostgreSQL of a column."""
+    """A column's class of personal data, which says how its values may leave PostgreSQL."""
 
     PUBLIC = "public"
     EMAIL = "email"
@@ -48,14 +48,14 @@ class ColumnType(enum.Enum):
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The types of PostgreSQL whose values are those of this one, as ``format_type`` prints them.
+        """PostgreSQL's types with the same values as this one, as ``format_type`` prints them.
 
-        Without the length that some of them may have. A domain counts as the type that it is made of.
+        Lengths are left out. A domain counts as its base type.
         """
         return _SPELLINGS.get(self, (self.value,))
 
     def is_spelt(self, database_type: str) -> bool:
-        """Whether a column may be of this type of PostgreSQL, as ``format_type`` prints it."""
+        """Whether a column of this type may have this type in PostgreSQL, as ``format_type`` prints it."""
         return database_type in self.spellings or _LENGTH.sub("", database_type) in self.spellings
 
 
@@ -72,7 +72,7 @@ _SPELLINGS = {
     ColumnType.TEXT_ARRAY: ("text[]", "character varying[]"),
     ColumnType.TIMESTAMPTZ: ("timestamp with time zone",),
 }
-#: The length of a text: of a number, what is in parentheses says which values there are.
+#: Finds the length of a text type; the precision of a number is kept, since it limits the values.
 _LENGTH = re.compile(r"(?<=^character varying)\(\d+\)|(?<=^character)\(\d+\)")
 
 
@@ -87,7 +87,7 @@ class Column:
 
     @property
     def forwarded(self) -> bool:
-        """Whether anything of this column reaches the masked topics."""
+        """Whether the column's values reach the masked topics, masked or as they are."""
         return self.pii is not PiiClass.DROPPED
 
     @property
@@ -117,12 +117,12 @@ class Table:
 
     @property
     def raw_topic(self) -> str:
-        """The topic that Debezium writes: it holds personal data."""
+        """The topic that Debezium writes, which holds personal data."""
         return f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{self.name}"
 
     @property
     def masked_topic(self) -> str:
-        """The topic that the masker writes: it holds none."""
+        """The topic that the masker writes, which holds no personal data."""
         return f"masked.{self.name}"
 
     @property
@@ -142,9 +142,9 @@ RAW_TOPIC_PREFIX = "cdc"
 SOURCE_SCHEMA = "public"
 #: The table that Debezium's heartbeat writes to; published, and read by nobody else.
 HEARTBEAT_TABLE = "debezium_heartbeat"
-#: A change that Debezium reads back: it lets the slot move on while the tables are idle.
+#: Debezium makes this change and reads it back, so that the slot advances while the tables are idle.
 HEARTBEAT_QUERY = f"UPDATE {SOURCE_SCHEMA}.{HEARTBEAT_TABLE} SET beat_at = clock_timestamp()"
-#: The topics of the heartbeat messages that Debezium makes itself, by its name for it, and of these changes.
+#: The topic of Debezium's own heartbeat messages, and the topic of the changes that the query above makes.
 HEARTBEAT_TOPICS = (
     f"__debezium-heartbeat.{RAW_TOPIC_PREFIX}",
     f"{RAW_TOPIC_PREFIX}.{SOURCE_SCHEMA}.{HEARTBEAT_TABLE}",
@@ -153,18 +153,18 @@ HEARTBEAT_TOPICS = (
 #: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them. Those that
 #: PostgreSQL generates stay below 2^53, which browsers still read rightly: see `ADVANCE_IDENTITIES`.
 LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
-#: The function that brings the sequences of generated ids past the ids that rows have brought along.
+#: The function that advances the sequences of generated ids beyond ids that rows were loaded with.
 ADVANCE_IDENTITIES = "advance_identities"
-#: The table of the API's requests that were done already; not published.
+#: The table of idempotency keys of requests that the API has done; it is not published.
 IDEMPOTENCY_TABLE = "idempotency_keys"
 #: The logical replication publication and slot that Debezium reads.
 PUBLICATION = "dataflix"
 SLOT = "dataflix"
 #: The connector's name in Kafka Connect.
 CONNECTOR = "dataflix-postgres"
-#: Messages that the masker refused, described without personal data.
+#: The topic of messages that the masker refused, described without personal data.
 DEAD_LETTER_TOPIC = "masker.dead_letters"
-#: One notice for each column that the contract does not know, when first seen.
+#: The topic with a notice for each column that the contract does not know.
 DRIFT_TOPIC = "masker.drift"
 #: One record for each table that a reconciliation made equal to the source: dead letters of changes up to
 #: its fence need no replay any more.
@@ -174,7 +174,7 @@ RECONCILED_TOPIC = "reconciliation.fences"
 MAX_MESSAGE_BYTES = 8 * 2**20
 #: Consumer group of the masker; ClickHouse's are each table's ``warehouse_group``.
 MASKER_GROUP = "masker"
-#: Header of snapshot records: the WAL position that their ``_version`` is (see docs/decisions).
+#: The header of snapshot records with the WAL position that becomes their ``_version`` (see docs/decisions).
 FENCE_HEADER = "dataflix.fence"
 #: What Debezium writes in place of a large value that PostgreSQL did not log. It begins with NUL,
 #: which no text in PostgreSQL can hold: so nobody can type it, and no value is mistaken for it.

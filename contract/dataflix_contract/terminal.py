@@ -1,7 +1,7 @@
-"""What people read in a terminal.
+"""Make output safe for any terminal, and word messages that all programs share.
 
-Output is for every terminal: what its encoding does not have is written in other characters, and characters
-that it would obey are shown instead. Every program uses one sentence for a server that does not answer.
+Characters that the terminal's encoding does not have are replaced, and control characters are shown instead
+of obeyed. All programs use the same sentence for a server that does not answer.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 import sys
 import unicodedata
 
-#: What a terminal obeys instead of showing it, as in the brackets of a regular expression: control characters
-#: (Unicode's category Cc), and marks that change the direction of the text behind them. Nobody's name and no
-#: title holds such a character: the API refuses them, the importer leaves them out.
+#: Characters that a terminal obeys instead of showing them, for the brackets of a regular expression: control
+#: characters (Unicode's category Cc), and marks that change the direction of the text after them. The API
+#: refuses names and titles with such characters, and the importer leaves them out.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(f"[{CONTROLS}]")
 _ERRORS = "dataflix-alike"
@@ -26,9 +26,9 @@ _ALIKE = str.maketrans({
 
 
 def make_output_safe() -> None:
-    """Let standard output and error take any text, whatever the terminal's encoding.
+    """Let standard output and error take any text, whatever the terminal's encoding is.
 
-    Call it once where a program begins. A character that the encoding does not have is replaced by one
+    Call it once at the start of a program. A character that the encoding does not have is replaced by one
     that looks alike, by its letter without accents, or by a question mark.
     """
     codecs.register_error(_ERRORS, _alike)
@@ -38,12 +38,12 @@ def make_output_safe() -> None:
 
 
 def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
-    """What a program ends with when a server does not answer, or refuses: which one, where, and what to do.
+    """The message with which a program ends if a server does not answer or refuses.
 
     Args:
         server: its name, such as ``Kafka``.
-        address: where it was looked for.
-        fault: what the library raised or said; one line is taken of it.
+        address: its address.
+        fault: the library's exception or message, of which one line is taken.
     """
     reason, *_ = (fault if isinstance(fault, str) else _reason(fault)).strip().splitlines() or ["no answer"]
     return (
@@ -53,13 +53,13 @@ def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
 
 
 def first_line(fault: BaseException) -> str:
-    """An error in one line: the first of its message, or its name where it has none."""
+    """The first line of an error's message, or the name of its class if it has no message."""
     lines = str(fault).strip().splitlines()
     return lines[0] if lines else type(fault).__name__
 
 
 def _reason(fault: BaseException) -> str:
-    """The system's own words, such as "Connection refused", if they are what the library's say at length."""
+    """The operating system's message, such as "Connection refused", if it caused the error."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -69,15 +69,15 @@ def _reason(fault: BaseException) -> str:
 
 
 def visible(text: str) -> str:
-    r"""The text with escapes such as ``\u001b`` in the place of what a terminal obeys; its lines stay lines.
+    r"""The text with control characters escaped, such as ``\u001b``; tabs and line breaks are kept.
 
-    They are JSON's: a document of JSON stays the same document.
+    The escapes are JSON's, so that a JSON document stays the same document.
     """
     return _CONTROL.sub(_escaped, text)
 
 
 def without_controls(text: str) -> str:
-    """The text without what a terminal obeys."""
+    """The text without control characters."""
     return _CONTROL.sub("", text)
 
 

@@ -1,4 +1,4 @@
-"""What the servers that gunicorn runs have in common; only for packages that depend on gunicorn."""
+"""Shared by the servers that gunicorn runs: logs, problem documents, and checks of requests."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, in the shape of everybody's."""
+    """gunicorn's own log lines, in the same form as all others."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave the lines to the root logger."""
+        """Pass the lines to the root logger."""
         del cfg
         self.error_log = logging.getLogger("gunicorn")
         self.error_log.setLevel(logging.INFO)
 
 
 def address(host: str, port: int) -> str:
-    """Host and port, as gunicorn and URLs have them: an IPv6 address in brackets."""
+    """Host and port in the form of gunicorn and of URLs: an IPv6 address is in brackets."""
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def query_is_utf8(query: bytes) -> bool:
-    """Whether a URL's query is UTF-8 once its percent-encoding is undone: other bytes would be guessed at."""
+    """Whether a URL's percent-decoded query is UTF-8; the meaning of other bytes would be a guess."""
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
@@ -35,7 +35,7 @@ def query_is_utf8(query: bytes) -> bool:
     return True
 
 
-#: What a client is told whose query is not.
+#: The message for a query that is not UTF-8.
 NOT_UTF8 = "the query is not UTF-8: percent-encode the bytes of UTF-8 text"
 #: The media type of a problem document.
 PROBLEM = "application/problem+json"
