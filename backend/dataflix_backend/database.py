@@ -41,7 +41,7 @@ _OUTDATED = (errors.FeatureNotSupported, errors.InvalidSqlStatementName, errors.
 
 
 class RowRefusedError(errors.SerializationFailure):
-    """PostgreSQL did not write or delete a row, although nothing shows why.
+    """PostgreSQL did not write or delete a row, and gave no reason.
 
     Either another client changed the row at the same moment: then trying again helps. Or a trigger or a rule
     of the table discards changes of its rows.
