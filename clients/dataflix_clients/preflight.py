@@ -172,11 +172,14 @@ def _judge_publication(facts: SourceFacts) -> Iterator[Finding]:
 
 
 def _make_anew(facts: SourceFacts) -> str:
-    """What to do about a publication that was dropped or renamed: PostgreSQL cannot decode older changes."""
+    """What to do about a publication that was dropped or renamed: PostgreSQL cannot decode older changes.
+
+    It has to belong to the owner of the tables, who alters it in later migrations.
+    """
     options = " WITH (publish_via_partition_root = true)" if _partitioned(facts) else ""
     return (
-        f"if it was dropped after that, CREATE PUBLICATION {PUBLICATION} FOR TABLE"
-        f" {', '.join(published_tables())}{options}, then {RESNAPSHOT_CURE}"
+        f"if it was dropped after that, as the owner of the tables: CREATE PUBLICATION {PUBLICATION}"
+        f" FOR TABLE {', '.join(published_tables())}{options}, then {RESNAPSHOT_CURE}"
     )
 
 
