@@ -21,16 +21,12 @@ from dataflix_clients import clickhouse, kafka, postgres
 from dataflix_clients.connect import read_connector
 from dataflix_clients.preflight import faults
 from dataflix_clients.readiness import probes
-from dataflix_clients.replication_slot import SLOT_SUBJECT
+from dataflix_clients.replication_slot import SLOT_SUBJECT, holds_too_much
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
 from dataflix_contract import Settings, tables
 from dataflix_contract.terminal import first_line
-
-#: The most WAL that the slot may hold. A healthy slot holds little more than was written since Debezium's
-#: last heartbeat.
-MAX_SLOT_BYTES = 256 * 1024 * 1024
 
 #: How long a consumer group may take to commit its offsets; after a restart, it takes long.
 _SETTLE_SECONDS = 60.0
@@ -193,8 +189,8 @@ def _slot(settings: Settings) -> tuple[bool, str]:
     wrong = [finding.text for finding in faults(capture.findings) if finding.subject == SLOT_SUBJECT]
     if wrong or capture.slot is None:
         return False, "; ".join(wrong or capture.faults)
-    held = capture.slot.retained_bytes
-    return held <= MAX_SLOT_BYTES, f"{capture.slot.wal_status}, holds {held / 2**20:.1f} MiB of WAL"
+    held = f"{capture.slot.wal_status}, holds {capture.slot.retained_bytes / 2**20:.1f} MiB of WAL"
+    return not holds_too_much(capture.slot), held
 
 
 def _source(settings: Settings) -> tuple[bool, str]:

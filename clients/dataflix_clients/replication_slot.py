@@ -24,6 +24,8 @@ KEEP_WAL_CURE = (
     "at once, as the superuser: ALTER SYSTEM SET max_slot_wal_keep_size = '<more than it holds now>';"
     " SELECT pg_reload_conf()"
 )
+#: WAL that the slot of an idle stream holds at most: what was written since the last heartbeat or so.
+_IDLE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,15 @@ def slot_health(slot: SlotFacts | None) -> SlotHealth:
         return SlotHealth(SlotState.MISSING, _PROBLEMS[SlotState.MISSING])
     state = _STATES[slot.wal_status, slot.active_pid is not None]
     return SlotHealth(state, _PROBLEMS[state], slot.retained_bytes, slot.lag_bytes)
+
+
+def holds_too_much(slot: SlotFacts) -> bool:
+    """Whether the slot of a stream that has caught up holds more WAL than an idle one has reason to.
+
+    While changes come in, a slot may hold more: what is too much then is for PostgreSQL, whose
+    ``max_slot_wal_keep_size`` :func:`slot_health` reports, and for the alert ``DataflixSlotHoldsWal``.
+    """
+    return slot.retained_bytes > _IDLE_BYTES
 
 
 def read_slot(connection: psycopg.Connection[Any]) -> SlotFacts | None:

@@ -6,7 +6,7 @@ import pytest
 
 from dataflix_clients.connect import ConnectorStatus, Offsets, first_cause, parse_offsets, parse_status
 from dataflix_clients.kafka import Bounds, behind
-from dataflix_clients.replication_slot import SlotFacts, SlotState, slot_health
+from dataflix_clients.replication_slot import SlotFacts, SlotState, holds_too_much, slot_health
 from dataflix_connectors.registration import Situation, decide, fence_of, render_config
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
@@ -54,6 +54,11 @@ def test_the_situation(
 )
 def test_slot_health(slot: SlotFacts | None, state: SlotState) -> None:
     assert slot_health(slot).state is state
+
+
+@pytest.mark.parametrize(("mebibytes", "too_much"), [(256, False), (257, True)])
+def test_a_slot_that_has_caught_up_holds_little(mebibytes: int, too_much: bool) -> None:
+    assert holds_too_much(dataclasses.replace(SLOT, retained_bytes=mebibytes * 2**20)) is too_much
 
 
 def test_offsets_tell_a_snapshot_that_is_under_way() -> None:
