@@ -19,7 +19,6 @@ one another cost more than they bring.
 
 from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
 from dataflix_recommender.diversity import candidates, diversify
-from dataflix_recommender.foldin import Taste, fold_in, predict_stars, stars_deviation
 from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.ranking import (
     Ranking,
@@ -32,6 +31,7 @@ from dataflix_recommender.ranking import (
     similar,
     votes,
 )
+from dataflix_recommender.star_prediction import Taste, fold_in, predict_stars, stars_deviation
 from dataflix_recommender.storage import MODEL_FILE, MODEL_PATH, digest, load, load_unpacked, save, unpack
 
 __all__ = [

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflix_recommender.foldin import fold_in, predict_stars
 from dataflix_recommender.model import Model, ModelError
+from dataflix_recommender.star_prediction import fold_in, predict_stars
 
 #: The model's file, and where MLflow keeps it among the files of a version.
 MODEL_FILE = "model.npz"
