@@ -118,6 +118,16 @@ def ratings(source: psycopg.Connection) -> list[tuple[str, float]]:
     return [(title, float(stars)) for title, stars in found]
 
 
+def dismissed(source: psycopg.Connection) -> list[str]:
+    """What the user of these tests is not interested in, as the page calls it."""
+    found = source.execute(
+        "SELECT concat(title, ' (' || release_year || ')') FROM dismissed_movies JOIN users USING (user_id)"
+        " JOIN movies USING (movie_id) WHERE users.email = %s",
+        [EMAIL],
+    ).fetchall()
+    return sorted(title for (title,) in found)
+
+
 @pytest.mark.usefixtures("nobody")
 def test_somebody_new_finds_a_film_rates_it_and_is_recommended_others(
     watched: Watched, page: Page, source: psycopg.Connection
@@ -181,6 +191,63 @@ def test_watched_films_are_kept_and_can_be_taken_back(page: Page, source: psycop
         "SELECT count(*) FROM watched_movies JOIN users USING (user_id) WHERE email = %s", [EMAIL]
     )
     assert left.fetchone() == (0,)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_film_of_no_interest_makes_room_for_the_next_until_it_is_taken_back(
+    watched: Watched, page: Page, source: psycopg.Connection
+) -> None:
+    create_user(page)
+    films, undo = page.locator("#picks .film"), page.get_by_role("button", name="Undo")
+    expect(films).to_have_count(12)
+    before = titles(page)
+    page.get_by_role("button", name=f"Not interested: {before[3]}").focus()
+    page.keyboard.press("Enter")
+    expect(undo).to_be_focused()
+    expect(undo).to_have_accessible_name(f"Undo: not interested in {before[3]}")
+    assert page.locator("#picks li").nth(3).inner_text().startswith(f"Not interested in {before[3]}")
+    expect(films).to_have_count(12)
+    after = titles(page)
+    assert before[3] not in after
+    assert set(after) >= {*before[:3], *before[4:]}
+    assert dismissed(source) == [before[3]]
+    assert violations(page) == []
+
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name=f"Not interested: {before[3]}")).to_be_focused()
+    expect(undo).to_have_count(0)
+    assert titles(page) == before
+    assert dismissed(source) == []
+
+    for title in (before[0], before[1]):
+        page.get_by_role("button", name=f"Not interested: {title}").click()
+        expect(undo).to_have_accessible_name(f"Undo: not interested in {title}")
+    assert dismissed(source) == sorted(before[:2])
+    page.get_by_role("button", name="Watched", exact=True).click()
+    expect(undo).to_have_count(0)
+    page.get_by_role("button", name="Recommended", exact=True).click()
+    expect(films).to_have_count(12)
+    expect(undo).to_have_count(0)
+    assert set(titles(page)).isdisjoint(before[:2])
+    assert watched.faults == []
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_film_that_could_not_be_dismissed_stays_and_the_page_says_why(page: Page) -> None:
+    create_user(page)
+    expect(page.locator("#picks .film")).to_have_count(12)
+    before = titles(page)
+    page.route("**/dismissed*", lambda route: route.abort())
+    button = page.get_by_role("button", name=f"Not interested: {before[0]}")
+    button.click()
+    message = page.locator("#messages .message", has_text="The API does not answer")
+    expect(message).to_contain_text("bin/dataflix-status")
+    assert titles(page) == before
+    page.unroute("**/dismissed*")
+    button.click()
+    expect(message).to_have_count(0)
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    assert before[0] not in titles(page)
 
 
 def test_an_id_of_many_digits_is_the_same_in_page_and_database(

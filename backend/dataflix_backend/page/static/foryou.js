@@ -5,7 +5,7 @@ import { ago, byId, calmed, counted, element, titled } from "./dom.js";
 import { filmItem } from "./film.js";
 import { announce, guarded, insisted } from "./messages.js";
 import { shownStars } from "./stars.js";
-import { changes, currentUser } from "./store.js";
+import { changes, currentUser, dismiss } from "./store.js";
 
 const COUNT = 12;
 const SETTLE = 60;
@@ -13,22 +13,27 @@ const SETTLE = 60;
 let tab = "recommended";
 let asked = 0;
 let nextWatched = null;
+let undoable = null; // the film dismissed last, and its place in the list
 
 export function startForYou() {
   for (const name of ["recommended", "watched"]) {
     byId(`show-${name}`).addEventListener("click", () => {
       tab = name;
+      undoable = null;
       refresh();
     });
   }
   byId("more-watched").addEventListener("click", () => guarded("for-you", () => showWatched(nextWatched)));
   changes.addEventListener("user", () => {
     byId("picks").replaceChildren();
+    undoable = null;
     refresh();
   });
   const soon = calmed(SETTLE, () => refresh());
   changes.addEventListener("opinion", (event) => {
-    if (event.detail !== null) soon();
+    if (event.detail === null) return;
+    undoable = null;
+    soon();
   });
   refresh();
 }
@@ -53,9 +58,10 @@ async function showRecommended() {
   const found = await get(`/recommendations/${currentUser().user_id}`, { n: COUNT });
   if (mine !== asked) return;
   const before = new Set([...byId("picks").children].map((item) => item.dataset.film));
-  const items = found.items.map((one) => filmItem(one, predicted(one), reason(one), unrated(one)));
+  const items = found.items.map((one) => recommendedItem(one));
   const fresh = items.filter((item) => before.size && !before.has(item.dataset.film));
   for (const item of fresh) item.classList.add("new");
+  if (undoable) items.splice(undoable.place, 0, undoItem(undoable.film));
   replace(items);
   byId("for-you-about").textContent = basis(found);
   announce(fresh.length ? `Recommendations have changed: ${counted(fresh.length, "new film")}.` : "");
@@ -80,9 +86,49 @@ function replace(items) {
   const picks = byId("picks");
   const focused = picks.contains(document.activeElement) ? document.activeElement : null;
   const film = focused?.closest("li").dataset.film;
-  const control = focused?.matches("button") ? "button" : "input";
+  const control = ["input", ".seen", ".dismiss"].find((one) => focused?.matches(one));
   picks.replaceChildren(...items);
-  if (focused) (items.find((item) => item.dataset.film === film) ?? items[0])?.querySelector(control).focus({ preventScroll: true });
+  if (control) (items.find((item) => item.dataset.film === film) ?? items[0])?.querySelector(control).focus({ preventScroll: true });
+}
+
+function recommendedItem(one) {
+  const item = filmItem(one, predicted(one), reason(one), unrated(one));
+  const button = element("button", {
+    type: "button",
+    className: "dismiss",
+    title: "Not interested",
+    attributes: { "aria-label": `Not interested: ${titled(one)}` },
+  });
+  button.addEventListener("click", () => {
+    const place = [...byId("picks").querySelectorAll(".film")].indexOf(item);
+    setDismissed(one, true, { film: one, place });
+  });
+  item.append(button);
+  return item;
+}
+
+/** What stands in the place of a film that was just dismissed. */
+function undoItem(film) {
+  const button = element("button", {
+    type: "button",
+    className: "dismiss",
+    textContent: "Undo",
+    attributes: { "aria-label": `Undo: not interested in ${titled(film)}` },
+  });
+  button.addEventListener("click", () => setDismissed(film, false, null));
+  const text = element("p", {}, "Not interested in ", element("em", { textContent: titled(film) }));
+  return element("li", { className: "dismissed", attributes: { "data-film": String(film.movie_id) } }, text, button);
+}
+
+/** Dismiss a film or take that back; then show the list, and what can be taken back now. */
+function setDismissed(film, dismissed, undo) {
+  const user = currentUser();
+  return guarded("dismissed", async () => {
+    await dismiss(film.movie_id, dismissed);
+    if (user !== currentUser() || tab !== "recommended") return;
+    undoable = undo;
+    refresh();
+  });
 }
 
 function predicted(one) {

@@ -63,6 +63,12 @@ export async function watch(film, watched) {
   tell(film);
 }
 
+/** Dismiss a film, which is then no longer recommended to the user; with `false`, take that back. */
+export async function dismiss(film, dismissed) {
+  if (dismissed) await post("/dismissed", { user_id: user.user_id, movie_id: film });
+  else await remove(`/dismissed/${user.user_id}/${film}`);
+}
+
 /** Send the event `opinion`; `film` is the one that changed, null if all may have. */
 function tell(film) {
   changes.dispatchEvent(new CustomEvent("opinion", { detail: film }));
