@@ -40,6 +40,7 @@ def show() -> Response:
             warnings=serving.warnings,
             model=serving.model,
             not_served=serving.not_served,
+            refusal=serving.refusal,
         )
     )
 
@@ -64,6 +65,7 @@ def ready() -> tuple[Response, int]:
         "warnings": serving.warnings,
         "model": serving.model,
         "not_served": serving.not_served,
+        "refusal": serving.refusal and serving.refusal.model_dump(),
     }
     return jsonify(body), 503 if faults else 200
 

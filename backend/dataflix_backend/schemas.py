@@ -73,6 +73,25 @@ class Page(QueryString):
     cursor: Cursor = None
 
 
+class Refusal(Reply):
+    """Why MLflow's champion is not served."""
+
+    version: Annotated[int, Field(description="The champion that is not served.")]
+    reason: Annotated[
+        Literal["not_fetched", "unusable", "other_catalogue"],
+        Field(
+            description="`not_fetched`: its files could not be had. `unusable`: they are damaged, or it was"
+            " not registered by a training. `other_catalogue`: it was trained with other films."
+        ),
+    ]
+    why: Annotated[str, Field(description="The reason in words, and what to do.")]
+
+    @property
+    def text(self) -> str:
+        """The whole in words, as `not_served` and the warnings have it."""
+        return f"champion version {self.version}, not served: {self.why}"
+
+
 class Health(Reply):
     """Requests can be served."""
 
@@ -80,7 +99,11 @@ class Health(Reply):
     warnings: Annotated[list[str], Field(description="What is not as it should be.")]
     model: Annotated[dict[str, Any] | None, Field(description="The model in service; null: popularity.")]
     not_served: Annotated[
-        str, Field(description="Why MLflow's champion is not served; empty: it is, or there is none.")
+        str, Field(description="`refusal` in words; empty: MLflow's champion is served, or there is none.")
+    ]
+    refusal: Annotated[
+        Refusal | None,
+        Field(description="Why MLflow's champion is not served; null: it is, or there is none."),
     ]
 
 

@@ -92,19 +92,34 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the API does not serve the champion.
+
+    Attributes:
+        version: the champion that the API speaks of.
+        reason: for programs, as the OpenAPI document lists them.
+        why: the same in words.
+    """
+
+    version: int
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What the daily batch did last; each part asked of its own server.
 
     Attributes:
         champion: the champion model's version; 0: no model was registered yet.
-        not_served: why the API does not serve it, in its own words; empty: it does, or there is none.
+        refusal: why the API does not serve it; None: it does, or there is none.
     """
 
     run: LastRun | Unknown
     reconciled: Reconciled | Unknown
     champion: int | Unknown
     outcome: Outcome | Unknown = Outcome()
-    not_served: str | Unknown = ""
+    refusal: Refusal | Unknown | None = None
 
     @property
     def champion_told(self) -> str:
@@ -113,9 +128,12 @@ class Batch:
             return ""
         if not self.champion:
             return "none yet"
-        if isinstance(self.not_served, Unknown):
-            return f"version {self.champion}; whether it is served is not known: {self.not_served.fault}"
-        return self.not_served.removeprefix("champion ") or f"version {self.champion}"
+        if isinstance(self.refusal, Unknown):
+            return f"version {self.champion}; whether it is served is not known: {self.refusal.fault}"
+        # the API may not have seen the newest champion yet: then it speaks of the one before
+        if self.refusal and self.refusal.version == self.champion:
+            return f"version {self.champion}, not served: {self.refusal.why}"
+        return f"version {self.champion}"
 
     @property
     def reason(self) -> str:
@@ -139,7 +157,7 @@ def read_batch(settings: Settings) -> Batch:
         ask(read_reconciled, settings),
         ask(read_champion, settings),
         ask(read_outcome, settings),
-        ask(read_not_served, settings),
+        ask(read_refusal, settings),
     )
 
 
@@ -173,8 +191,8 @@ def read_champion(settings: Settings) -> int:
     return champion.number if champion else 0
 
 
-def read_not_served(settings: Settings) -> str:
-    """Ask the API why it does not serve the champion; empty: it does, or there is none.
+def read_refusal(settings: Settings) -> Refusal | None:
+    """Ask the API why it does not serve the champion; None: it does, or there is none.
 
     Raises:
         httpx.HTTPError: the API is away.
@@ -183,7 +201,8 @@ def read_not_served(settings: Settings) -> str:
     answer = http.get(f"{settings.backend_url}/health/ready")
     if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # its body has the same form
         answer.raise_for_status()
-    return str(parsed(answer)["not_served"])
+    found = parsed(answer)["refusal"]
+    return None if found is None else Refusal(found["version"], found["reason"], found["why"])
 
 
 def read_reconciled(settings: Settings) -> Reconciled:

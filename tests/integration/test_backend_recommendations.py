@@ -447,22 +447,30 @@ def test_a_broken_champion_replaces_no_good_one(
     tracking.client.set_model_version_tag(MODEL, str(other), MODEL_DIGEST_TAG, "0" * 64)
     tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(other))
 
-    def warned() -> str | None:
+    def refusal() -> dict[str, Any] | None:
         with api_client(settings) as client:
             ready = client.get("/health/ready")
         assert ready.status_code == 200
-        return next((one for one in ready.json()["warnings"] if f"version {other}, not served" in one), None)
+        state: dict[str, Any] = ready.json()
+        refused: dict[str, Any] | None = state["refusal"]
+        if refused is None:
+            assert state["not_served"] == ""
+            return None
+        assert state["not_served"] in state["warnings"]
+        assert state["not_served"] == f"champion version {refused['version']}, not served: {refused['why']}"
+        return refused
 
-    warning = wait_until(warned, "the broken version is told of", seconds=60)
-    assert warning
-    assert "digest" in warning
+    told = wait_until(refusal, "the broken version is told of", seconds=60)
+    assert told
+    assert (told["version"], told["reason"]) == (other, "unusable")
+    assert "digest" in told["why"]
     wait_until(lambda: served_by_all(settings) == {(champion, "disk")}, "the good one is served")
     with api_client(settings) as client:
         assert recommended(client, user)["model"]["version"] == champion
     log = (stack.data_dir / "logs" / "backend.log").read_text()
     assert "the champion that the registry names is not served" in log
     serve(settings, tracking, champion)
-    assert warned() is None
+    assert refusal() is None
 
 
 @pytest.mark.disruptive

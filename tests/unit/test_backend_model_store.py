@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
+from dataflix_backend.schemas import Refusal
 from dataflix_recommender import ModelError, digest, save
 from support.recommender import small_model
 
@@ -103,7 +104,8 @@ def test_old_folders_go_when_nobody_uses_them(store: ModelStore, file: Path, tmp
 
 def test_notes_are_read_back_and_a_damaged_one_is_an_empty_one(store: ModelStore, tmp_path: Path) -> None:
     assert store.note() == Note()
-    note = Note(champion=champion(), registry="answers", fault="none")
+    refusal = Refusal(version=2, reason="unusable", why="none")
+    note = Note(champion=champion(), registry="answers", refusal=refusal)
     store.write(note)
     assert store.note() == note
     (tmp_path / "models" / "champion.json").write_text("{")

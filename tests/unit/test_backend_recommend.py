@@ -231,8 +231,10 @@ def test_a_model_of_another_catalogue_is_not_served_and_said_to_be_so() -> None:
     assert combine(films, served, "registry").served is served
     other = combine(renamed(films, title="Another", release_year=2024), served, "registry")
     assert other.served is None
-    assert (
-        "champion version 3, not served: made for another catalogue; popular films are served" in other.unfit
+    assert other.unfit
+    assert (other.unfit.version, other.unfit.reason) == (3, "other_catalogue")
+    assert other.unfit.text.startswith(
+        "champion version 3, not served: made for another catalogue; popular films are served"
     )
     shown = make_reply(other.with_popular([(20, 1.0), (10, 0.5)]), user(1, {10: 5.0}), Query(10))
     assert (ids(shown), shown["strategy"]) == ([20], "popular")

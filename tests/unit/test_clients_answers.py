@@ -4,7 +4,7 @@ import pytest
 
 from dataflix_clients.airflow import newest_run
 from dataflix_clients.answers import Unknown
-from dataflix_clients.batch import Batch, LastRun, Outcome, Reconciled, last_run_of
+from dataflix_clients.batch import Batch, LastRun, Outcome, Reconciled, Refusal, last_run_of
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
 from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, behind
@@ -89,23 +89,24 @@ def test_a_failed_run_s_fault_is_its_reason(
     assert Batch(run, Unknown(""), 0, outcome).fault == fault
 
 
-OTHER = "champion version 3, not served: made for another catalogue; popular films are served until then"
+OTHER = Refusal(3, "other_catalogue", "made for another catalogue; popular films are served until then")
 
 
 @pytest.mark.parametrize(
-    ("champion", "not_served", "told"),
+    ("champion", "refusal", "told"),
     [
-        (3, OTHER, OTHER.removeprefix("champion ")),
-        (3, "", "version 3"),
+        (3, OTHER, f"version 3, not served: {OTHER.why}"),
+        (4, OTHER, "version 4"),
+        (3, None, "version 3"),
         (3, Unknown("refused"), "version 3; whether it is served is not known: refused"),
-        (0, "", "none yet"),
+        (0, None, "none yet"),
         (Unknown("refused"), OTHER, ""),
     ],
 )
 def test_a_champion_that_is_not_served_is_said_to_be_so(
-    champion: int | Unknown, not_served: str | Unknown, told: str
+    champion: int | Unknown, refusal: Refusal | Unknown | None, told: str
 ) -> None:
-    assert Batch(FAILED, Unknown(""), champion, not_served=not_served).champion_told == told
+    assert Batch(FAILED, Unknown(""), champion, refusal=refusal).champion_told == told
 
 
 def test_a_run_without_a_new_champion_says_why_and_is_no_fault() -> None:

@@ -296,13 +296,14 @@ def _say_champion(registry: Registry, *, as_json: bool) -> None:
 def _say_not_served(champion: int | None) -> None:
     """Say why the API does not serve this champion, in its own words."""
     try:
-        told = _api_state()["not_served"]
+        state = _api_state()
+        refusal = state["refusal"]
     except (OSError, ValueError, KeyError):
         typer.echo("the API does not answer: whether it serves the champion is not known")
         return
     # the API may not have seen the newest champion yet: then it speaks of the one before
-    if told.startswith(f"champion version {champion},"):
-        typer.echo(told)
+    if refusal and refusal["version"] == champion:
+        typer.echo(state["not_served"])
 
 
 def _api_state() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import Field
 from dataflix_backend.page.latency import Rate, StageTimes, stages
 from dataflix_backend.recommendations.views import ModelShown
 from dataflix_backend.request_handling import Context
-from dataflix_backend.schemas import Moment, Reply
+from dataflix_backend.schemas import Moment, Refusal, Reply
 from dataflix_clients import batch
 from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.capture import judge_answers
@@ -77,7 +77,8 @@ class ChampionView(Reply):
     """The champion in MLflow: the model that the API should serve."""
 
     version: int
-    not_served: str = Field(description="Why the API does not serve it; empty: it does.")
+    not_served: str = Field(description="`refusal` in words; empty: the API serves it.")
+    refusal: Refusal | None = Field(description="Why the API does not serve it; null: it does.")
 
 
 class Links(Reply):
@@ -173,13 +174,13 @@ class Pipeline:
         self._until = 0.0
         self._view: PipelineView | None = None
 
-    def look(self, host: str, model: ModelShown | None, not_served: str) -> PipelineView:
+    def look(self, host: str, model: ModelShown | None, refusal: Refusal | None) -> PipelineView:
         """The view, at most a second old, or a little older while another thread makes a new one.
 
         Args:
             host: the host name for the links: the one by which the client reached this server.
             model: the model that this process serves.
-            not_served: why that is not the champion; empty: it is.
+            refusal: why that is not the champion; None: it is.
         """
         if self._looking.acquire(blocking=self._view is None):
             try:
@@ -190,8 +191,9 @@ class Pipeline:
                 self._looking.release()
         assert self._view is not None  # noqa: S101 - the first callers wait for the first view
         champion = self._view.champion
-        if champion is not None:
-            champion = champion.model_copy(update={"not_served": not_served})
+        # the API may not have seen the newest champion yet: then it speaks of the one before
+        if champion and refusal and refusal.version == champion.version:
+            champion = champion.model_copy(update={"not_served": refusal.text, "refusal": refusal})
         more = {"links": links(self._settings, host), "model": model, "champion": champion}
         return self._view.model_copy(update=more)
 
@@ -251,7 +253,7 @@ def links(settings: Settings, host: str) -> Links:
 
 
 def _champion(version: int) -> ChampionView | None:
-    return ChampionView(version=version, not_served="") if version else None
+    return ChampionView(version=version, not_served="", refusal=None) if version else None
 
 
 def _slot(found: SlotFacts) -> SlotView:

@@ -75,5 +75,5 @@ def show() -> Response:
     """Show the state of the pipeline right now."""
     view: Pipeline = current_app.extensions[_EXTENSION]
     return reply(
-        view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model(), status().not_served)
+        view.look(urlsplit(f"//{request.host}").hostname or "127.0.0.1", served_model(), status().refusal)
     )

@@ -26,6 +26,7 @@ from dataflix_backend.recommendations.catalogue import Catalogue, read_popularit
 from dataflix_backend.recommendations.model_store import ModelStore, Note
 from dataflix_backend.recommendations.registry_watcher import RegistryWatcher
 from dataflix_backend.recommendations.served_model import Served, Serving, Source, combine
+from dataflix_backend.schemas import Refusal
 from dataflix_contract import Settings
 from dataflix_recommender import ModelError
 
@@ -48,14 +49,19 @@ class Status:
         faults: why no request can be answered; empty: requests can be answered.
         warnings: what is wrong although requests can be answered.
         model: what replies say about the model; None: there is none.
-        not_served: why the registry's champion is not served, which is also one of the warnings; empty: it is
+        refusal: why the registry's champion is not served, which is also one of the warnings; None: it is
             served, or there is none.
     """
 
     faults: list[str]
     warnings: list[str]
     model: dict[str, Any] | None
-    not_served: str = ""
+    refusal: Refusal | None = None
+
+    @property
+    def not_served(self) -> str:
+        """The refusal in words; empty: there is none."""
+        return self.refusal.text if self.refusal else ""
 
 
 class ModelCache:
@@ -104,16 +110,16 @@ class ModelCache:
         now, note = self.current, self._note
         faults = [] if now else ["the catalogue is not read yet"]
         served = now.served if now else None
-        warnings = [note.fault] if note.fault else []
+        warnings = [note.refusal.text] if note.refusal else []
         if note.registry == "silent":
             warnings.append("MLflow does not answer: a newer champion would not be noticed")
         if note.registry == "empty" and self._mapped:
             warnings.append("MLflow names no champion: dataflix-model promote VERSION names one")
         if now and now.unfit:
-            warnings.append(now.unfit)
+            warnings.append(now.unfit.text)
         elif now and not served:
             warnings.append("there is no model yet: the most popular films are shown until one is trained")
-        return Status(faults, warnings, about(now), note.fault or (now.unfit if now else ""))
+        return Status(faults, warnings, about(now), note.refusal or (now.unfit if now else None))
 
     def _keep(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
@@ -229,5 +235,5 @@ def about(serving: Serving | None) -> dict[str, Any] | None:
 
 
 def _source(served: Served | None, note: Note) -> Source:
-    named = served and note.registry == "answers" and not note.fault and served.champion == note.champion
+    named = served and note.registry == "answers" and not note.refusal and served.champion == note.champion
     return "registry" if named else "disk"

@@ -18,6 +18,7 @@ from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dataflix_backend.schemas import Refusal
 from dataflix_recommender import Model, ModelError, digest, load_unpacked, unpack
 
 #: Digits of the digest in a folder's name: enough to distinguish two models with the same version number.
@@ -60,14 +61,14 @@ class Note(BaseModel):
     Attributes:
         champion: the last champion that is complete on the disk; None: there was none yet.
         registry: whether MLflow's registry answers; ``empty``: it answers, and names no champion.
-        fault: why the champion that the registry names is not served; empty: it is.
+        refusal: why the champion that the registry names is not served; None: it is.
     """
 
     model_config = ConfigDict(frozen=True)
 
     champion: Champion | None = None
     registry: Literal["answers", "empty", "silent"] = "silent"
-    fault: str = ""
+    refusal: Refusal | None = None
 
 
 class ModelStore:

@@ -13,6 +13,7 @@ import structlog
 
 from dataflix_backend.api_metrics import ModelMetrics
 from dataflix_backend.recommendations.model_store import Champion, ModelStore, Note
+from dataflix_backend.schemas import Refusal
 from dataflix_clients import mlflow
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL_DIGEST_TAG
@@ -73,7 +74,7 @@ class RegistryWatcher:
             return
         self._unanswered = 0
         if named is None:
-            self._say(before, before.model_copy(update={"registry": "empty", "fault": ""}))
+            self._say(before, before.model_copy(update={"registry": "empty", "refusal": None}))
             return
         self._say(before, self._fetched(client, named, before))
         self._store.tidy(self._store.note().champion)
@@ -88,11 +89,14 @@ class RegistryWatcher:
                 self._fetch(client, named, champion)
         except (httpx.HTTPError, ModelError) as fault:
             self._failed = _Failed(named, time.monotonic() + _AGAIN_SECONDS)
-            self._metrics.failed("fetch" if isinstance(fault, httpx.HTTPError) else "model")
-            why = str(fault) if isinstance(fault, ModelError) else f"it could not be fetched: {fault}"
-            return before.model_copy(
-                update={"registry": "answers", "fault": f"champion version {named.number}, not served: {why}"}
-            )
+            if isinstance(fault, ModelError):
+                self._metrics.failed("model")
+                refusal = Refusal(version=named.number, reason="unusable", why=str(fault))
+            else:
+                self._metrics.failed("fetch")
+                why = f"it could not be fetched: {fault}"
+                refusal = Refusal(version=named.number, reason="not_fetched", why=why)
+            return before.model_copy(update={"registry": "answers", "refusal": refusal})
         self._failed = None
         return Note(champion=champion, registry="answers")
 
@@ -107,8 +111,8 @@ class RegistryWatcher:
         if now == before:
             return
         self._store.write(now)
-        if now.fault and now.fault != before.fault:
-            log.warning("the champion that the registry names is not served", why=now.fault)
+        if now.refusal and now.refusal != before.refusal:
+            log.warning("the champion that the registry names is not served", why=now.refusal.text)
         if now.registry != before.registry:
             log.info("the model registry", state=now.registry, **more)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.model_store import Champion
+from dataflix_backend.schemas import Refusal
 from dataflix_recommender import Fit, Model, fit, identities
 
 #: How many replies are kept; each has about two kilobytes.
@@ -51,7 +52,7 @@ class Serving:
         genres: (I,) for each genre, by its :func:`genre_key`, which of the model's films have it.
         replaced: ids that belong to another film now than when the model was trained, rising.
         rest: ids of the films that the model does not know, the newest first: they follow the model's own.
-        unfit: why the present model is not served; empty: it is served, or there is none.
+        unfit: why the present model is not served; None: it is served, or there is none.
         popular: ids and scores of popular films, best first; used without a model.
         popular_state: a digest of the list of popular films.
         replies: the last reply to each request. If the same request comes again and the entity tag is
@@ -65,7 +66,7 @@ class Serving:
     genres: Mapping[str, NDArray[np.bool_]] | None = None
     replaced: NDArray[np.int64] | None = None
     rest: Sequence[int] = ()
-    unfit: str = ""
+    unfit: Refusal | None = None
     popular: Sequence[tuple[int, float]] = ()
     popular_state: str = ""
     replies: dict[Hashable, Made] = field(default_factory=dict)
@@ -127,13 +128,14 @@ def _identity(films: Films, movie_id: int) -> tuple[str, int | None] | None:
     return None if film is None else (film["title"], film["release_year"])
 
 
-def _unfit(served: Served, found: Fit) -> str:
+def _unfit(served: Served, found: Fit) -> Refusal:
     present = int(found.present.sum())
-    return (
-        f"champion version {served.champion.version}, not served: made for another catalogue; popular films"
-        " are served until the next batch trains a model (bin/dataflix-pipeline run). This catalogue has"
-        f" {present} of its {len(found.present)} films, and {found.share:.0%} of these with their titles"
+    why = (
+        "made for another catalogue; popular films are served until the next batch trains a model"
+        f" (bin/dataflix-pipeline run). This catalogue has {present} of its {len(found.present)} films,"
+        f" and {found.share:.0%} of these with their titles"
     )
+    return Refusal(version=served.champion.version, reason="other_catalogue", why=why)
 
 
 def _newest_first(films: Films, movie_ids: Iterable[int]) -> list[int]:

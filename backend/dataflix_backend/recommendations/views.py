@@ -253,8 +253,10 @@ def model() -> Response:
     if found is None:
         raise HTTPError(
             HTTPStatus.NOT_FOUND,
-            serving.unfit
-            or "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or dataflix-train)",
+            serving.unfit.text
+            if serving.unfit
+            else "there is no model yet: the daily batch trains one (the DAG elt_pipeline, or"
+            " dataflix-train)",
         )
     return _json(found)
 

@@ -58,8 +58,8 @@ function show(view) {
 }
 
 /** A few words on whether the API serves MLflow's champion. */
-function championTold({ not_served: notServed }) {
-  return notServed ? notServed.replace(/^champion version \d+, /, "").split(". ")[0] : "by MLflow";
+function championTold({ refusal }) {
+  return refusal ? `not served: ${refusal.why}` : "by MLflow";
 }
 
 function showFaults(faults) {
