@@ -33,7 +33,7 @@ def test_a_killed_server_interrupts_its_run_and_keeps_the_ones_that_wait(
     stack: Stack, webhook: Webhook, warehouse: Client
 ) -> None:
     key = secrets.token_hex(8)
-    server = stack.pid("dbt-webhook")  # now: looking for it takes as long as building a mart
+    server = stack.pid("dbt-webhook")
     running = webhook.ask(key=key)
     waiting = webhook.ask("stg_users")
     webhook.reaches(running["id"], MIDDLE)

@@ -203,10 +203,8 @@ def test_mlflow_works_again_after_its_database_was_killed(stack: Stack, mlflow: 
 
 
 def _restarted(stack: Stack, killed: dict[str, int]) -> bool:
-    services = {one["service"]: one for one in stack.status()["services"]}
-    return all(
-        services[name]["state"] == "ready" and services[name]["pid"] != pid for name, pid in killed.items()
-    )
+    services = {one.service: one for one in stack.look().services}
+    return all(services[name].state == "ready" and services[name].pid != pid for name, pid in killed.items())
 
 
 def _beats_since(settings: Settings, moment: datetime) -> bool:

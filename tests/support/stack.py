@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,9 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from dataflix_clients.stack_status import StackStatus
 from dataflix_contract import Settings
+from dataflix_contract.console import Console
 from dataflix_contract.settings import read_settings
 from dataflix_contract.settings_file import ENV_PREFIX, FILE_NAMES
+from dataflix_stack import supervision
+from dataflix_stack.paths import layout, postgres_account
+from dataflix_stack.servers import wanted_servers
+from dataflix_stack.stack import Stack as Described
+from dataflix_stack.status import look
 from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,12 +87,28 @@ class Stack:
         answer: dict[str, Any] = json.loads(self.run("bin/dataflix-status", "--json", check=False).stdout)
         return answer
 
+    def look(self) -> StackStatus:
+        """What ``dataflix-status`` shows, asked in this process.
+
+        For tests that ask again and again: a new process for each question would take the processor from
+        the servers that are waited for.
+        """
+        described = Described(
+            self.settings,
+            self.env_file,
+            layout(self.settings),
+            wanted_servers(),
+            postgres_account(),
+            Console(stderr=True),
+        )
+        return look(described)
+
     def wait_ready(self, who: str) -> None:
         """Wait until nothing is missing again; ``who`` is told where something is, and what."""
         faults: list[str] = []
 
         def nothing_is_missing() -> bool:
-            faults[:] = self.status()["faults"]
+            faults[:] = self.look().faults
             return not faults
 
         try:
@@ -94,19 +118,16 @@ class Stack:
 
     def pid(self, service: str) -> int:
         """The service's main process; waits for one while the supervisor starts it again."""
-
-        def found() -> int | None:
-            (one,) = (one for one in self.status()["services"] if one["service"] == service)
-            pid: int | None = one["pid"]
-            return pid
-
-        pid = wait_until(found, f"{service} has a process")
+        run = layout(self.settings).run
+        pid = wait_until(lambda: supervision.recorded(run, service), f"{service} has a process")
         assert pid
         return pid
 
     def kill(self, service: str) -> None:
-        """SIGKILL the service's main process."""
-        os.kill(self.pid(service), signal.SIGKILL)
+        """SIGKILL the service's main process, and wait until the supervisor has noticed its end."""
+        process = psutil.Process(self.pid(service))
+        process.kill()
+        process.wait(timeout=_PATIENCE_SECONDS)
 
 
 @contextmanager
