@@ -25,7 +25,7 @@ from mode.utils.futures import notify
 
 #: How long the broker holds a fetch that has nothing to return. Long enough to be
 #: cheap when idle, short enough to be no stall for the partitions that have data.
-FETCH_MAX_WAIT_MS = 20
+FETCH_MAX_WAIT_MS = 50
 
 Poll = Mapping[TP, list[Any]]
 
