@@ -473,6 +473,9 @@ def test_a_model_is_told_which_films_it_is_of(ratings: Ratings) -> None:
     assert set(named.item_years[1:].tolist()) == {1990}
 
 
+@pytest.mark.timeout(
+    1800
+)  # half a minute alone; beside two stacks, with the lowest priority, many times that
 def test_on_movielens_stars_and_order_beat_surprises_svd(movielens: Path) -> None:
     experiment = run_experiment(movielens_ratings(movielens), films=movielens_films(movielens))
     by_count = {name: experiment.judgements[name].by_count for name in ("dataflix", "popularity")}
