@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
+from threadpoolctl import threadpool_limits
 
 from dataflix_training.ratings import synthetic_ratings
 from dataflix_training.svd import SVD, ArrayTrainset
@@ -48,6 +49,18 @@ def test_parameters_equal_those_of_surprise_bit_by_bit(
         ours = SVD(random_state=5, **options).fit(trainset)
         for name in PARAMETERS:
             assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+def test_the_number_of_threads_changes_no_bit_of_either_mode(shuffled: pd.DataFrame) -> None:
+    fits = {}
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            fits[threads] = [
+                SVD(random_state=5, fast=fast).fit(array_trainset(shuffled)) for fast in (False, True)
+            ]
+    for one, two in zip(fits[1], fits[2], strict=True):
+        for name in PARAMETERS:
+            assert np.array_equal(getattr(one, name), getattr(two, name)), name
 
 
 def test_on_movielens_too(movielens: Path) -> None:

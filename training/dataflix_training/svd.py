@@ -100,7 +100,7 @@ class SVD(surprise.SVD):  # type: ignore[misc]  # no types there
     """``surprise.SVD`` whose stochastic gradient descent is compiled by Numba.
 
     Takes what ``surprise.SVD`` takes. With the same ``random_state``, ``bu``, ``bi``, ``pu`` and ``qi`` are
-    equal to Surprise's bit by bit.
+    equal to Surprise's bit by bit, whatever the number of threads: neither fit uses more than one.
 
     Args:
         fast: let the compiler reorder sums (SIMD): about twice as fast, equal but for rounding (1e-9).
