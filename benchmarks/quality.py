@@ -14,15 +14,27 @@ from dataflix_training.evaluation import holdout_users
 from dataflix_training.experiment import TEST_SHARE, fit_package, run_experiment
 from dataflix_training.films import Film
 from dataflix_training.fitting import Recipe
+from dataflix_training.gate import decide
+from dataflix_training.model_card import render
 from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import SHOWN, Judgement, ranking_scores
 from figures import report
 from support.ratings import movielens_films, movielens_ratings
 
+_INTRODUCTION = """\
+For whoever decides whether Dataflix' recommendations are good enough for a purpose, or wants to know where
+they are weak. This is the card of a training on MovieLens {}, written by
+`benchmarks/quality.py --card docs/model-card.md`. Every training writes one of its own data into its run in
+MLflow, as `model_card.md`, and the description of the version there names the run. [figures.md](figures.md)
+compares the model with other settings."""
+
 
 def main(
     folder: Annotated[Path, typer.Argument(help="With ratings.csv and movies.csv.")],
     as_json: Annotated[bool, typer.Option("--json")] = False,
+    card: Annotated[
+        Path | None, typer.Option(help="Write the model's card here (docs/model-card.md).")
+    ] = None,
 ) -> None:
     """Train with the SVD's stars and with those that validation chooses, and judge both on the same test."""
     ratings, films = movielens_ratings(folder), movielens_films(folder)
@@ -37,6 +49,12 @@ def main(
     report("the same, one place of ten for films without ratings", with_new, as_json=as_json)
     for name in ("surprise_svd", "popularity", "global_mean"):
         report(name, _figures(chosen.judgements[name]), as_json=as_json)
+    if card:
+        decision = decide(chosen.judgements["dataflix"], len(ratings), chosen.judgements, None)
+        text = render(
+            chosen, ratings, f"MovieLens {folder.name}", decision, _INTRODUCTION.format(folder.name)
+        )
+        card.write_text(text, encoding="utf-8")
 
 
 def _figures(judged: Judgement) -> dict[str, float]:

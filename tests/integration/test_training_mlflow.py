@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mlflow.artifacts import download_artifacts
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL
+from dataflix_training.model_card import CARD_FILE
 from dataflix_training.registry import RUN_TAG
 from dataflix_training.tracking import OUTCOME_TAG, RESULT_TAG, Tracking
 from support.stack import ROOT, Stack
@@ -59,8 +61,13 @@ def versions(client: MlflowClient, run_id: str) -> list[int]:
     return [int(one.version) for one in found if one.tags.get(RUN_TAG) == run_id]
 
 
+def description(client: MlflowClient, result: dict[str, Any]) -> str:
+    """What the registry says about the version that a training has registered."""
+    return str(client.get_model_version(MODEL, str(result["model_version"])).description)
+
+
 def test_a_training_is_recorded_and_registered_once(
-    stack: Stack, tracking: Tracking, warehouse: Client, first: dict[str, Any]
+    stack: Stack, tracking: Tracking, warehouse: Client, first: dict[str, Any], tmp_path: Path
 ) -> None:
     rows, newest = warehouse.query("SELECT count(), max(version) FROM analytics.ratings").result_rows[0]
     assert (first["rows"], first["max_version"]) == (rows, newest)
@@ -83,6 +90,12 @@ def test_a_training_is_recorded_and_registered_once(
     assert plots == {
         f"plots/{name}.png" for name in ("learning_curve", "error_by_rating_count", "top_movies")
     }
+
+    card = tracking.client.download_artifacts(first["mlflow_run_id"], CARD_FILE, str(tmp_path))
+    text = Path(card).read_text(encoding="utf-8")
+    assert f"`{first['data_sha256']}`" in text
+    assert f"{first['rmse']:.3f} ± {first['rmse_error']:.3f}" in text
+    assert first["mlflow_run_id"] in description(tracking.client, first)
 
 
 def test_the_registered_model_works_in_a_process_that_knows_nothing_of_us(
@@ -116,8 +129,11 @@ def test_a_retry_finishes_what_was_killed_between_registration_and_alias(
     client.delete_tag(run, RESULT_TAG)
     client.update_run(run, status="RUNNING")
     client.delete_registered_model_alias(MODEL, "champion")
+    described = description(client, first)
+    client.update_model_version(MODEL, str(first["model_version"]), "")
     again = train(stack, FIRST)
     assert again == first
+    assert description(client, first) == described
     assert tracking.registry.aliases()["champion"] == first["model_version"]
     assert client.get_run(run).info.status == "FINISHED"
     assert versions(client, FIRST) == [first["model_version"]]

@@ -207,7 +207,7 @@ def test_new_people_are_in_no_fit_and_judged_by_what_comes_later(ratings: Rating
     assert other
     assert not set(people) & set(other.own.user_ids)
     found = evaluate_new_people(run_experiment(new.others).model, new)
-    assert list(found.by_count) == list(COUNTS)
+    assert [one.least for one in found.groups] == list(COUNTS)
     assert found.gains.cases.max() == len(COUNTS)
     assert leave_out(few := people_with(20, people=30), few, 0) is None, "six people are too few"
 

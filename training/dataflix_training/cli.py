@@ -278,6 +278,9 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     console.print(
         f"{result['rows']:,} ratings, {result['seconds']} s, run {result['run_id']}", highlight=False
     )
+    console.print(
+        f"model card: model_card.md of the run {result['mlflow_run_id']} in MLflow", highlight=False
+    )
 
 
 def _say_champion(registry: Registry, *, as_json: bool) -> None:

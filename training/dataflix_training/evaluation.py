@@ -204,13 +204,14 @@ def leave_out(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | 
 def evaluate_new_people(model: Model, new: NewPeople) -> NewCases:
     """Rankings and stars of a model that was fitted on the others' ratings, as serving makes them."""
     people = len(np.unique(new.own.user_ids))
-    squares, cases = np.zeros(people), np.zeros(people)
+    stars = [ByPerson(np.zeros(people), np.zeros(people)) for _ in COUNTS]
     for case in _cases(new):
         taste = fold_in(model, model.profile_of(case.user, case.known, case.known_stars))
         off = predict_stars(model, taste, case.later) - case.later_stars
-        squares[case.place] += off @ off
-        cases[case.place] += len(off)
-    return NewCases(COUNTS, rank_new_people(model, new), ByPerson(squares, cases))
+        squares = stars[COUNTS.index(case.count)]
+        squares.sums[case.place] = off @ off
+        squares.cases[case.place] = len(off)
+    return NewCases(COUNTS, rank_new_people(model, new), stars)
 
 
 def rank_new_people(model: Model, new: NewPeople) -> Floats:

@@ -30,6 +30,7 @@ from dataflix_training.fitting import (
     fit_vbmf,
     with_svd,
 )
+from dataflix_training.groups import Groups, by_group
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.scores import Judgement, Scores
 from dataflix_training.tuning import VALIDATION_SHARE, Progress, Tuned, tune
@@ -54,7 +55,7 @@ class _Judged:
     judgements: dict[str, Judgement]
     champion: Judgement | None
     tuning: Tuned
-    error_by_count: list[tuple[int, int, float]]
+    groups: Groups
     parts: dict[str, int]
 
     @property
@@ -71,7 +72,7 @@ class Experiment(_Judged):
         judgements: by name; ``dataflix`` is the tuned recipe, fitted on what precedes the test.
         champion: the champion's recipe, judged on the same parts; None without a champion.
         tuning: how the recipe was chosen.
-        error_by_count: rows of (least ratings of the film, held-out ratings, RMSE).
+        groups: the figures of ``dataflix`` by people's and films' number of ratings, and by films' year.
         parts: how many ratings and people trained, tuned and tested.
         model: fitted on all ratings with the tuned recipe: what is deployed.
     """
@@ -142,9 +143,7 @@ def run_experiment(
     model = assemble(ratings, stars, ranker, item_ids, rmse**2, tuned.watched)
     if stars is not svd:
         model = with_svd(replace(model, calibration=judged.tuning.calibration), svd)
-    return Experiment(
-        judged.judgements, judged.champion, judged.tuning, judged.error_by_count, judged.parts, model
-    )
+    return Experiment(judged.judgements, judged.champion, judged.tuning, judged.groups, judged.parts, model)
 
 
 def fit_package(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
@@ -175,7 +174,8 @@ def _judged(
     judgements = {"dataflix": judge.package(tuned, factors, model)}
     progress("judging Surprise's SVD and the baselines", 0.7)
     judgements |= judge.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
-    by_count = _error_by_count(factors, rest, test)
+    groups = by_group(factors.predict(test.user_ids, test.movie_ids), rest, test, films)
+    groups = groups.with_rankings(rest, holdout.user_ids, judgements["dataflix"].people["ndcg_at_10"])
     del factors, model
     progress("judging the champion's recipe", 0.8)
     champion_judged = judgements["dataflix"] if champion else None
@@ -189,7 +189,7 @@ def _judged(
         "people_tuned": tuning.people[0],
         "people_ranked": len(holdout.user_ids),
     }
-    return _Judged(judgements, champion_judged, tuning, by_count, parts)
+    return _Judged(judgements, champion_judged, tuning, groups, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +219,3 @@ class _Judge:
             "popularity": evaluation.evaluate_popularity(model, self.rest, self.holdout, self.test, cases),
             "global_mean": evaluation.evaluate_mean(self.rest, self.test),
         }
-
-
-def _error_by_count(factors: Factors, rest: Ratings, test: Ratings) -> list[tuple[int, int, float]]:
-    """The stars' RMSE for films by how often they had been rated before."""
-    known, counts = np.unique(rest.movie_ids, return_counts=True)
-    places = np.minimum(np.searchsorted(known, test.movie_ids), len(known) - 1)
-    seen = np.where(known[places] == test.movie_ids, counts[places], 0)
-    off = factors.predict(test.user_ids, test.movie_ids) - test.stars
-    edges = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]
-    bins = np.digitize(seen, edges) - 1
-    return [
-        (edge, int(inside.sum()), float(np.sqrt(np.mean(off[inside] ** 2))))
-        for number, edge in enumerate(edges)
-        if (inside := bins == number).any()
-    ]

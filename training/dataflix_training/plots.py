@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from dataflix_training.experiment import Experiment
+from dataflix_training.scores import Group
 from dataflix_training.tuning import Curve
 
 _TOP = 20
@@ -30,7 +31,7 @@ def draw(experiment: Experiment, titles: Mapping[int, str], folder: Path) -> Non
         folder: must exist.
     """
     _learning_curve(experiment.tuning.curves).savefig(folder / "learning_curve.png")
-    _error_by_count(experiment.error_by_count).savefig(folder / "error_by_rating_count.png")
+    _error_by_count(experiment.groups.popularity).savefig(folder / "error_by_rating_count.png")
     _top_movies(experiment, titles).savefig(folder / "top_movies.png")
 
 
@@ -57,12 +58,12 @@ def _learning_curve(curves: list[Curve]) -> Figure:
     return figure
 
 
-def _error_by_count(rows: list[tuple[int, int, float]]) -> Figure:
+def _error_by_count(groups: Sequence[Group]) -> Figure:
     figure = _figure("Error by how often a film had been rated")
     axes = figure.subplots()
-    names = [f"{least}+" if least else "never" for least, _, _ in rows]
-    bars = axes.bar(names, [rmse for _, _, rmse in rows])
-    axes.bar_label(bars, [f"n={count:,}" for _, count, _ in rows], fontsize=7)
+    names = [f"{one.least}+" if one.least else "never" for one in groups]
+    bars = axes.bar(names, [one.rmse.value for one in groups if one.rmse])
+    axes.bar_label(bars, [f"n={one.ratings:,}" for one in groups], fontsize=7)
     axes.set_xlabel("ratings of the film before the test")
     axes.set_ylabel("RMSE of held-out stars")
     return figure

@@ -97,6 +97,10 @@ class Registry:
         if aliases.get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(MODEL, CHALLENGER)
 
+    def describe(self, version: int, text: str) -> None:
+        """Set a version's description."""
+        self._client.update_model_version(MODEL, str(version), text)
+
     def rollback(self) -> tuple[int, int]:
         """Put the previous champion in service again; returns (from, to). Repeating it goes one further back.
 

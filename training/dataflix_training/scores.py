@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ class Scores:
         rmse: root of the mean squared error of the stars.
         mae: mean absolute error of the stars.
         ndcg_at_10: normalised discounted cumulative gain of the first ten, mean over people.
+        precision_at_10: share of the first ten that are liked later, mean over people.
         recall_at_10: share of the films liked later that are among the first ten, mean over people.
         coverage: share of the catalogue that is among somebody's first ten.
         new_rmse: as ``rmse``, for people of whom the model knows the first few ratings only.
@@ -83,6 +84,7 @@ class Scores:
     rmse: float | None = None
     mae: float | None = None
     ndcg_at_10: float | None = None
+    precision_at_10: float | None = None
     recall_at_10: float | None = None
     coverage: float | None = None
     new_rmse: float | None = None
@@ -105,11 +107,34 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Rankings of people who are known to the model: nDCG@10 by person, Recall@10 and coverage."""
+    """Rankings of people who are known to the model: nDCG@10 by person, the other figures over all."""
 
     gains: ByPerson
+    precision: float
     recall: float
     coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How good a model is for some people, or for some films.
+
+    Attributes:
+        least: where the group begins: a number of ratings, or the first year of a decade. Of decades, 0 is
+            the films whose year is unknown.
+        people: whose held-out ratings it is judged by.
+        ratings: how many of these there are.
+        rmse: of the stars; None: none are predicted.
+        ranked: how many people the ranking is judged by; only those who liked a held-out film can be.
+        ndcg_at_10: of these; None: there are none, or the group is of films, which have no ranking each.
+    """
+
+    least: int
+    people: int
+    ratings: int
+    rmse: Estimate | None = None
+    ranked: int = 0
+    ndcg_at_10: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +144,20 @@ class NewCases:
     Attributes:
         counts: (C,) the numbers of ratings.
         table: (P, C) nDCG@10; not a number where someone has too few ratings.
-        squares: squared errors of stars; None: none are predicted.
+        stars: for each of the numbers the squared errors of stars; empty: none are predicted.
     """
 
     counts: tuple[int, ...]
     table: Floats
-    squares: ByPerson | None = None
+    stars: Sequence[ByPerson] = ()
+
+    @property
+    def squares(self) -> ByPerson:
+        """Squared errors of stars over all numbers of ratings."""
+        return ByPerson(
+            np.sum([one.sums for one in self.stars], axis=0),
+            np.sum([one.cases for one in self.stars], axis=0),
+        )
 
     @property
     def gains(self) -> ByPerson:
@@ -132,10 +165,30 @@ class NewCases:
         return ByPerson(np.nansum(self.table, axis=1), np.isfinite(self.table).sum(axis=1).astype(float))
 
     @property
-    def by_count(self) -> dict[int, float]:
-        """Mean nDCG@10 by the number of ratings, for the numbers that anybody has."""
-        columns = zip(self.counts, self.table.T, strict=True)
-        return {count: float(np.nanmean(column)) for count, column in columns if np.isfinite(column).any()}
+    def groups(self) -> list[Group]:
+        """The figures by the number of ratings, for the numbers that anybody has."""
+        found = []
+        for place, (count, column) in enumerate(zip(self.counts, self.table.T, strict=True)):
+            gains = column[np.isfinite(column)]
+            if not len(gains):
+                continue
+            group = Group(
+                count,
+                people=len(gains),
+                ratings=0,
+                ranked=len(gains),
+                ndcg_at_10=ByPerson(gains, np.ones(len(gains))).estimate(),
+            )
+            if self.stars:
+                squares = self.stars[place]
+                group = replace(
+                    group,
+                    people=int(np.count_nonzero(squares.cases)),
+                    ratings=int(squares.cases.sum()),
+                    rmse=root(squares.estimate()),
+                )
+            found.append(group)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +198,17 @@ class Judgement:
     Attributes:
         scores: the figures.
         people: by the name of the score. Of ``rmse`` and ``new_rmse`` these are squared errors.
-        by_count: nDCG@10 of new people after so many ratings.
+        new_people: the figures of new people, by how many ratings of theirs the model knows.
     """
 
     scores: Scores
     people: dict[str, ByPerson]
-    by_count: dict[int, float] = field(default_factory=dict)
+    new_people: Sequence[Group] = ()
+
+    @property
+    def by_count(self) -> dict[int, float]:
+        """nDCG@10 of new people after so many ratings."""
+        return {one.least: one.ndcg_at_10.value for one in self.new_people if one.ndcg_at_10}
 
 
 def judgement(
@@ -167,7 +225,7 @@ def judgement(
     people = {"rmse": squares}
     if ranking:
         people["ndcg_at_10"] = ranking.gains
-    if new and new.squares:
+    if new and new.stars:
         people["new_rmse"] = new.squares
     if new:
         people["new_ndcg_at_10"] = new.gains
@@ -176,8 +234,13 @@ def judgement(
         estimate = cases.estimate()
         estimate = root(estimate) if name.endswith("rmse") else estimate
         known |= {name: estimate.value, f"{name}_error": estimate.error}
-    known |= {"recall_at_10": ranking.recall, "coverage": ranking.coverage} if ranking else {}
-    return Judgement(Scores(mae=mae, **known), people, new.by_count if new else {})
+    if ranking:
+        known |= {
+            "precision_at_10": ranking.precision,
+            "recall_at_10": ranking.recall,
+            "coverage": ranking.coverage,
+        }
+    return Judgement(Scores(mae=mae, **known), people, new.groups if new else ())
 
 
 def root(squares: Estimate) -> Estimate:
@@ -213,7 +276,7 @@ def gain(shown: Ints, liked: Ints) -> float:
 
 
 def ranking_scores(shown: Sequence[Ints], liked: Sequence[Ints], catalogue: int) -> Ranked:
-    """nDCG@10, Recall@10 and coverage.
+    """nDCG@10, Precision@10, Recall@10 and coverage.
 
     Args:
         shown: for each person the films shown, best first.
@@ -222,6 +285,8 @@ def ranking_scores(shown: Sequence[Ints], liked: Sequence[Ints], catalogue: int)
     """
     pairs = list(zip(shown, liked, strict=True))
     gains = np.asarray([gain(first, wanted) for first, wanted in pairs])
-    recalls = [np.isin(first[:SHOWN], wanted).sum() / len(wanted) for first, wanted in pairs]
+    hits = np.asarray([np.isin(first[:SHOWN], wanted).sum() for first, wanted in pairs])
+    recall = float(np.mean(hits / [len(wanted) for wanted in liked]))
     seen = np.unique(np.concatenate([first[:SHOWN] for first in shown]))
-    return Ranked(ByPerson(gains, np.ones(len(gains))), float(np.mean(recalls)), len(seen) / catalogue)
+    everybody = ByPerson(gains, np.ones(len(gains)))
+    return Ranked(everybody, float(hits.mean()) / SHOWN, recall, len(seen) / catalogue)

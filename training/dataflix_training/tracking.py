@@ -37,6 +37,7 @@ from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
 from dataflix_training.experiment import Experiment
 from dataflix_training.gate import Alias, Decision
+from dataflix_training.model_card import CARD_FILE, summary
 from dataflix_training.plots import draw
 from dataflix_training.ratings import Ratings
 from dataflix_training.registry import (
@@ -132,6 +133,10 @@ class Tracking:
             draw(experiment, titles, Path(folder))
             mlflow.log_artifacts(folder, "plots")
 
+    def record_card(self, mlflow_run: str, card: str) -> None:
+        """Write the model's card, as Markdown."""
+        self.client.log_text(mlflow_run, card, CARD_FILE)
+
     def upload(self, mlflow_run: str, model: Model) -> str:
         """Upload the model, read it back, compare, and return MLflow's id of it.
 
@@ -182,6 +187,7 @@ class Tracking:
             raise Fault("another attempt of the same run id has taken over: let it finish")
         outcome = _parsed(run.data.tags[OUTCOME_TAG])
         registered = self.registry.of_run(outcome["run_id"]) or self._register(outcome, run.data.tags)
+        self.registry.describe(registered, summary(outcome))
         alias = self._place(registered, outcome["alias"])
         result = outcome | {"model_version": registered, "alias": alias}
         self.client.set_tag(mlflow_run, RESULT_TAG, json.dumps(result))

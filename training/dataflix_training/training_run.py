@@ -25,6 +25,7 @@ from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.films import Film, title_digests, with_films
 from dataflix_training.fitting import SVD_STARS, Recipe
 from dataflix_training.gate import Champion, decide, same_data, sample
+from dataflix_training.model_card import render
 from dataflix_training.ratings import Ratings, in_order
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tracking import Tracking, outcome
@@ -39,6 +40,10 @@ ORDER BY user_id, rated_at, movie_id
 """
 #: A training of 25 million ratings takes 20 to 40 minutes on two cores, one of 100,000 half a minute.
 _SECONDS_ALLOWED, _SECONDS_OF_A_MILLION = 1200, 192
+_INTRODUCTION = (
+    "The card of the training `{}`: for whoever chooses which version of the recommender serves, or wants to"
+    " know how far its stars and rankings can be trusted."
+)
 _FILMS = "SELECT movie_id, title, release_year, genres FROM analytics.movies"
 
 
@@ -144,6 +149,10 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
         progress("uploading", 0.85)
         titles = {movie_id: film[0] for movie_id, film in films.items()}
         tracking.record(mlflow_run, ratings, experiment, titles, _source(settings))
+        card = render(
+            experiment, ratings, "`analytics.ratings` in ClickHouse", decision, _INTRODUCTION.format(run_id)
+        )
+        tracking.record_card(mlflow_run, card)
         model_id = tracking.upload(mlflow_run, experiment.model)
         progress("registering", 0.97)
         seconds = time.monotonic() - started
