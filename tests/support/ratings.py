@@ -29,7 +29,7 @@ def movielens_ratings(folder: Path) -> Ratings:
     users, movies, stars, at = (
         frame[name].to_numpy() for name in ("userId", "movieId", "rating", "timestamp")
     )
-    return in_order(users, movies, stars, at, 1)
+    return in_order(users, movies, stars, 1_000_000 * at, 1)
 
 
 def movielens_films(folder: Path) -> dict[int, Film]:

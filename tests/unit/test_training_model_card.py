@@ -194,6 +194,6 @@ def test_a_versions_description_says_where_the_card_is() -> None:
     }
     assert summary(outcome) == (
         "Trained with 12,000 ratings. On held-out ratings: RMSE 0.8500, nDCG@10 0.1280, coverage 0.0560."
-        " champion when it was registered: there was none before."
+        " The gate made it the champion: there was none before."
         " The model card is the artifact model_card.md of the run abc."
     )

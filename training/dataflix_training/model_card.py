@@ -71,7 +71,7 @@ def render(
         "By a film's number of ratings": _films("ratings of the film", groups.popularity, _count),
         "By the year of release": _films("released", groups.decades, _decade),
         "Weaknesses": _list(_weaknesses(experiment)),
-        "The gate": f"{decision.alias.capitalize()}: {'; '.join(decision.reasons)}.",
+        "The gate": f"It made this model the {decision.alias}: {'; '.join(decision.reasons)}.",
         "Making it again, and going back": _AGAIN,
     }
     parts = [f"# Model card\n\n{introduction}"]
@@ -84,7 +84,7 @@ def summary(outcome: Mapping[str, Any]) -> str:
     return (
         f"Trained with {outcome['rows']:,} ratings. On held-out ratings: RMSE {outcome['rmse']:.4f},"
         f" nDCG@10 {outcome['ndcg_at_10']:.4f}, coverage {outcome['coverage']:.4f}."
-        f" {outcome['alias']} when it was registered: {'; '.join(outcome['reasons'])}."
+        f" The gate made it the {outcome['alias']}: {'; '.join(outcome['reasons'])}."
         f" The model card is the artifact {CARD_FILE} of the run {outcome['mlflow_run_id']}."
     )
 
