@@ -114,6 +114,8 @@ COPY reconciliation reconciliation
 COPY recommender recommender
 COPY training training
 COPY airflow airflow
+# with `spark`, Spark and a Java are installed too
+ARG DATAFLIX_TRAINER=numba
 RUN --mount=type=cache,target=/root/.cache/uv scripts/envs batch:airflow services:reconciliation,training \
     && scripts/slim .dataflix/envs
 

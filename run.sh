@@ -56,6 +56,7 @@ make_settings() {
     export DATAFLIX_ENV_FILE
     profile=$("$root/scripts/settings" "$DATAFLIX_ENV_FILE" DATAFLIX_PROFILE) ||
         die "the settings cannot be used: see above"
+    trainer=$("$root/scripts/settings" "$DATAFLIX_ENV_FILE" DATAFLIX_TRAINER)
 }
 
 # --- Containers
@@ -108,5 +109,5 @@ CHECK
 
 make_settings
 
-DATAFLIX_PROFILE=$profile "$root/scripts/envs"
+DATAFLIX_PROFILE=$profile DATAFLIX_TRAINER=$trainer "$root/scripts/envs"
 exec "$root/bin/dataflix-stack" up

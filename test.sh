@@ -19,7 +19,7 @@ step lint
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/shellcheck" ./*.sh .ci/run scripts/envs scripts/settings scripts/lock scripts/browser scripts/generate scripts/compose scripts/contained \
-    bin/_exec
+    bin/_exec training/dataflix_training/java/bin/java
 
 step types
 "$envs/types/bin/mypy" --python-executable "$bin/python" contract clients postgres connectors stream_processors clickhouse stack checker \

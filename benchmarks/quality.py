@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,9 @@ compares the model with other settings."""
 
 def main(
     folder: Annotated[Path, typer.Argument(help="With ratings.csv and movies.csv.")],
+    with_spark: Annotated[
+        bool, typer.Option("--spark", help="Train on Spark too, in two threads of this machine.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
     card: Annotated[
         Path | None, typer.Option(help="Write the model's card here (docs/model-card.md).")
@@ -46,6 +50,14 @@ def main(
     report(
         f"stars of {chosen.recipe.stars}, chosen", _figures(chosen.judgements["dataflix"]), as_json=as_json
     )
+    if with_spark:
+        from dataflix_training.spark import spark  # noqa: PLC0415 - Java: seconds
+
+        began = time.monotonic()
+        with threadpool_limits(1), spark("local[2]", "") as factorise:
+            als = run_experiment(ratings, films=films, factorise=factorise)
+        seconds = {"seconds": time.monotonic() - began}
+        report("stars of ALS on Spark", _figures(als.judgements["dataflix"]) | seconds, as_json=as_json)
     report("the same, one place of ten for films without ratings", with_new, as_json=as_json)
     for name in ("surprise_svd", "popularity", "global_mean"):
         report(name, _figures(chosen.judgements[name]), as_json=as_json)

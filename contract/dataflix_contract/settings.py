@@ -182,6 +182,20 @@ class Settings(BaseSettings):
             "SVD (svd)."
         ),
     )
+    trainer: Literal["numba", "spark"] = Field(
+        "numba",
+        description=(
+            "What fits the stars: compiled code on this machine (numba), or Spark's ALS, which may have a\n"
+            "cluster (spark). See docs/decisions/spark.md."
+        ),
+    )
+    spark_master: str = Field(
+        "local[2]",
+        description="Where Spark computes: threads of this machine, or a cluster: spark://HOST:PORT.",
+    )
+    spark_secret: SecretStr = Field(
+        SecretStr(""), description="What the cluster's spark.authenticate.secret is; empty: it asks for none."
+    )
     airflow_host: str = Field("127.0.0.1", description="Where clients find Airflow.")
     airflow_port: int = Field(8080, description="Airflow's pages and API.")
     airflow_user: str = Field("admin", description="Airflow's login.")

@@ -67,7 +67,7 @@ def conflicts(given: Mapping[str, Given]) -> list[str]:
     Args:
         given: every setting by its field; each value is one that its rule takes.
     """
-    return [*shared_names(given), *_ports(given), *_counts(given), *_kafka_login(given)]
+    return [*shared_names(given), *_ports(given), *_counts(given), *_kafka_login(given), *_trainer(given)]
 
 
 def _equals(values: Sequence[Given]) -> Iterator[tuple[Given, Given]]:
@@ -107,3 +107,12 @@ def _kafka_login(given: Mapping[str, Given]) -> Iterator[str]:
     user, password = given["kafka_user"], given["kafka_password"]
     if bool(user.text) != bool(password.text):
         yield f"{user.origin} and {password.origin}: one is empty: set both, or neither"
+
+
+def _trainer(given: Mapping[str, Given]) -> Iterator[str]:
+    trainer, stars = given["trainer"], given["stars_model"]
+    if trainer.text == "spark" and stars.text == "svd":
+        yield (
+            f"{trainer.origin} has Spark's ALS predict the stars, and {stars.origin} Surprise's SVD: set one"
+            " of them only"
+        )

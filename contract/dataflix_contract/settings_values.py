@@ -262,6 +262,14 @@ RULES: Mapping[str, Rule] = {
     "backend_token": _optional(_TOKEN),
     "backend_rate_limit": _number(0, 1_000_000_000),
     "stars_model": _one_of("chosen", "svd"),
+    "trainer": _one_of("numba", "spark"),
+    "spark_master": _text(
+        r"local(\[([1-9][0-9]*|\*)\])?|spark://[A-Za-z0-9.-]+:[0-9]+",
+        "must be local[N], N threads of this machine, or spark://HOST:PORT of a Spark master",
+    ),
+    "spark_secret": _optional(
+        _text(r"[A-Za-z0-9._~+/=-]+", "must be letters, digits and any of . _ ~ + / = -")
+    ),
     "flask_env": _one_of("development", "production"),
     "flask_debug": _yes_or_no,
     "kafka_ui_host": _host,

@@ -15,7 +15,7 @@ from support.stack import ROOT
 DOCUMENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = DOCUMENT["project"]["optional-dependencies"]
 GROUPS = DOCUMENT["dependency-groups"]
-SETS = {"core", "services", "batch"}
+SETS = {"core", "services", "batch", "spark"}
 PINNED = re.compile(r"([\w.-]+)(?:\[\w+\])?==(\S+)")
 
 
@@ -55,11 +55,13 @@ def test_what_is_built_on_another_folder_has_that_ones_too() -> None:
     ("lock", "name", "groups"),
     [
         ("requirements.lock", "services", ("build", "go", "tests")),
+        ("requirements.lock", "spark", ()),
         ("requirements-separate.lock", "batch", ("types",)),
     ],
 )
 def test_the_locks_have_what_the_project_names(lock: str, name: str, groups: tuple[str, ...]) -> None:
-    named = pins(DOCUMENT["project"]["dependencies"], *in_set(name), *(GROUPS[group] for group in groups))
+    own = DOCUMENT["project"]["dependencies"], EXTRAS[name]
+    named = pins(*own, *in_set(name), *(GROUPS[group] for group in groups))
     assert named - locked(lock) == set(), "scripts/lock was forgotten"
 
 

@@ -87,6 +87,10 @@ BAD = [
     ("raw_retention_hours", "9" * 12, "from 1 to"),
     ("profile", "Full", "core or full"),
     ("stars_model", "vbmf", "chosen or svd"),
+    ("trainer", "Spark", "numba or spark"),
+    ("spark_master", "yarn", "must be local"),
+    ("spark_master", "spark://host", "must be local"),
+    ("spark_secret", "two words", "letters, digits"),
     ("flask_env", "prod", "development or production"),
     ("flask_debug", "perhaps", "1 or 0"),
     ("masking_key", "short", "16 characters"),
@@ -288,6 +292,7 @@ def test_who_makes_roles_or_starts_all_servers_asks_by_the_same_rule() -> None:
         ("DATAFLIX_BATCH_SCHEDULE=61 25 * * *", "line 2: DATAFLIX_BATCH_SCHEDULE: must be a cron expression"),
         ("POSTGRES_USER=postgres", "line 2: POSTGRES_USER name one role"),
         ("DATAFLIX_DBT_PORT=8080", "line 2: DATAFLIX_DBT_PORT"),
+        ("DATAFLIX_TRAINER=spark\nDATAFLIX_STARS_MODEL=svd", "Surprise's SVD: set one of them only"),
     ],
 )
 def test_the_script_refuses_what_programs_refuse_with_the_same_words(file: Path, line: str, why: str) -> None:

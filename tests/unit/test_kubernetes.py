@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ from dataflix_connectors.topics import wanted_topics
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 from dataflix_contract.settings import ENV_PREFIX
+from dataflix_training.spark import BLOCK_PORT, DRIVER_PORT
 from support.dockerfiles import images
 from support.kubernetes import FOLDER, Resource, build, containers, faults, of_kind
 from support.stack import ROOT
@@ -24,6 +26,8 @@ from support.stack import ROOT
 OVERLAYS = ("small", "ha")
 DEFAULTS = Settings()
 RESOURCES = {overlay: build(overlay) for overlay in OVERLAYS}
+#: Applied beside one of these.
+SPARK = build("spark")
 SECRET_FIELDS = {
     f"{ENV_PREFIX}{name.upper()}"
     for name, field in Settings.model_fields.items()
@@ -359,12 +363,34 @@ def _secret_keys(resources: list[Resource]) -> Iterator[tuple[str, str]]:
 
 def test_the_page_names_every_key_of_the_secret() -> None:
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    keys = {key for name, key in _secret_keys(RESOURCES["ha"]) if name == "dataflix"}
+    keys = {key for name, key in _secret_keys([*RESOURCES["ha"], *SPARK]) if name == "dataflix"}
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 
 def test_no_secret_has_a_value_here() -> None:
-    assert not [one for overlay in OVERLAYS for one in of_kind(RESOURCES[overlay], "Secret")]
+    assert not [one for built in (*RESOURCES.values(), SPARK) for one in of_kind(built, "Secret")]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(one["kind"], one["metadata"]["name"]) for one in SPARK])
+def test_every_resource_of_spark_is_valid(kind: str, name: str) -> None:
+    assert faults(of_kind(SPARK, kind)[name]) == []
+
+
+def test_sparks_pods_are_hardened_and_of_the_release_that_the_training_has() -> None:
+    assert hardening_faults(SPARK) == []
+    assert {one["image"] for _, _, one in containers(SPARK)} == {f"apache/spark:{version('pyspark')}"}
+
+
+def test_spark_and_the_training_may_reach_the_ports_that_they_listen_on() -> None:
+    policies = of_kind(SPARK, "NetworkPolicy")
+    [pods], [driver] = (policies[name]["spec"]["ingress"] for name in ("spark", "spark-driver"))
+    master = of_kind(SPARK, "Service")["spark"]["spec"]["ports"][0]["port"]
+    listened = {
+        port["containerPort"] for _, _, one in containers(SPARK) for port in one["ports"]
+    }  # the worker has the driver's port, and the executor that of the blocks
+    assert listened == {master, DRIVER_PORT, BLOCK_PORT}
+    assert pods["ports"] == [{"protocol": "TCP", "port": master, "endPort": BLOCK_PORT}]
+    assert driver["ports"] == [{"protocol": "TCP", "port": DRIVER_PORT, "endPort": BLOCK_PORT}]
 
 
 def test_airflow_runs_the_image_and_finds_the_secret() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from dataflix_contract.faults import Fault
 from dataflix_recommender import Model
 from dataflix_training import evaluation
+from dataflix_training.als import Factorise
 from dataflix_training.evaluation import (
     HoldoutUsers,
     NewPeople,
@@ -20,14 +21,13 @@ from dataflix_training.evaluation import (
 )
 from dataflix_training.films import Film, catalogue_ids
 from dataflix_training.fitting import (
-    VBMF_STARS,
+    SVD_STARS,
     Factors,
     Recipe,
     assemble,
     fit_ranker,
     fit_stars,
     fit_svd,
-    fit_vbmf,
     with_svd,
 )
 from dataflix_training.groups import Groups, by_group
@@ -110,11 +110,12 @@ def why_not(ratings: Ratings) -> str:
     return ""
 
 
-def run_experiment(
+def run_experiment(  # noqa: PLR0913 - what all of a training is given
     ratings: Ratings,
     champion: Recipe | None = None,
     progress: Progress = lambda _text, _share: None,
     films: Mapping[int, Film] = MappingProxyType({}),
+    factorise: Factorise | None = None,
     *,
     pin_svd: bool = False,
 ) -> Experiment:
@@ -125,6 +126,8 @@ def run_experiment(
         champion: the recipe of the model in service: tried first, and judged on the same parts.
         progress: told what goes on.
         films: the catalogue: genres and years say something about films that few have rated.
+        factorise: let ALS predict the stars, and factorise with this; None: choose between the SVD and VB-MF.
+            The champion's recipe may have ALS only where this is given.
         pin_svd: let Surprise's SVD predict the stars, whatever is better.
 
     Raises:
@@ -132,43 +135,48 @@ def run_experiment(
     """
     if why := why_not(ratings):
         raise Fault(why)
-    judged = _judged(ratings, champion, progress, films, pin_svd=pin_svd)
+    judged = _judged(ratings, champion, progress, films, factorise, pin_svd=pin_svd)
     tuned = judged.recipe
     progress("fitting the SVD on all ratings", 0.9)
     svd = fit_svd(ratings, tuned)
-    progress("fitting VB-MF and the ranker on all ratings", 0.95)
-    stars = fit_vbmf(ratings, tuned, films) if tuned.stars == VBMF_STARS else svd
+    progress("fitting the stars and the ranker on all ratings", 0.95)
+    stars = svd if tuned.stars == SVD_STARS else fit_stars(ratings, tuned, films, factorise)
     item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, tuned, films)
     rmse = judged.judgements["dataflix"].scores.rmse or 1.0
     model = assemble(ratings, stars, ranker, item_ids, rmse**2, tuned.watched)
+    if stars.uncertain:
+        model = replace(model, calibration=judged.tuning.calibration)
     if stars is not svd:
-        model = with_svd(replace(model, calibration=judged.tuning.calibration), svd)
+        model = with_svd(model, svd)
     return Experiment(judged.judgements, judged.champion, judged.tuning, judged.groups, judged.parts, model)
 
 
-def fit_package(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> tuple[Factors, Model]:
+def fit_package(
+    ratings: Ratings, recipe: Recipe, films: Mapping[int, Film], factorise: Factorise | None = None
+) -> tuple[Factors, Model]:
     """Fit a recipe: what predicts stars, and the whole model, for the whole catalogue."""
-    factors = fit_stars(ratings, recipe, films)
+    factors = fit_stars(ratings, recipe, films, factorise)
     item_ids, ranker = catalogue_ids(ratings.movie_ids, films), fit_ranker(ratings, recipe, films)
     return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
 
 
-def _judged(
+def _judged(  # noqa: PLR0913 - as above
     ratings: Ratings,
     champion: Recipe | None,
     progress: Progress,
     films: Mapping[int, Film],
+    factorise: Factorise | None,
     *,
     pin_svd: bool,
 ) -> _Judged:
     """Tune and judge; models that are no longer needed are released before the next one is fitted."""
     rest, test = split_latest(ratings, TEST_SHARE)
-    tuning = tune(rest, champion, progress, films, pin_svd=pin_svd)
+    tuning = tune(rest, champion, progress, films, factorise, pin_svd=pin_svd)
     tuned = tuning.recipe
     progress("judging", 0.6)
     holdout = evaluation.holdout_users(rest, test)
-    judge = _Judge(rest, test, holdout, leave_out(rest, ratings, _TEST_DRAW), films)
-    factors, model = fit_package(rest, tuned, films)
+    judge = _Judge(rest, test, holdout, leave_out(rest, ratings, _TEST_DRAW), films, factorise)
+    factors, model = fit_package(rest, tuned, films, factorise)
     if factors.uncertain:
         model = replace(model, calibration=tuning.calibration)
     judgements = {"dataflix": judge.package(tuned, factors, model)}
@@ -180,7 +188,7 @@ def _judged(
     progress("judging the champion's recipe", 0.8)
     champion_judged = judgements["dataflix"] if champion else None
     if champion and champion != tuned:
-        champion_judged = judge.package(champion, *fit_package(rest, champion, films))
+        champion_judged = judge.package(champion, *fit_package(rest, champion, films, factorise))
     parts = {
         "rows_trained": len(rest),
         "rows_tested": len(test),
@@ -201,14 +209,14 @@ class _Judge:
     holdout: HoldoutUsers
     new: NewPeople | None
     films: Mapping[int, Film]
+    factorise: Factorise | None
 
     def package(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
         """Judge a recipe: what was fitted with it on ``rest``, and a fit without the new people."""
-        cases = (
-            evaluate_new_people(fit_package(self.new.others, recipe, self.films)[1], self.new)
-            if self.new
-            else None
-        )
+        cases = None
+        if self.new:
+            _, without = fit_package(self.new.others, recipe, self.films, self.factorise)
+            cases = evaluate_new_people(without, self.new)
         return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 
     def baselines(self, svd: Factors, model: Model) -> dict[str, Judgement]:

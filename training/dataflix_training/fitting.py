@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_recommender import Model, places, popularity
+from dataflix_training.als import AlsSettings, Factorise, residuals
 from dataflix_training.ease import RankerData, SparseRows, no_rows
 from dataflix_training.films import Film, catalogue_ids, film_features
 from dataflix_training.ratings import Ratings
@@ -26,7 +27,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 AfterEpoch = Callable[["Factors", int], bool]
 #: What predicts stars.
-SVD_STARS, VBMF_STARS = "svd", "vbmf"
+SVD_STARS, VBMF_STARS, ALS_STARS = "svd", "vbmf", "als"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,19 @@ class Recipe:
         epochs: of the SVD.
         learning_rate: of all parameters of the SVD.
         penalty: regularisation of all parameters of the SVD.
-        stars: what predicts them, :data:`VBMF_STARS` or :data:`SVD_STARS`.
+        stars: what predicts them: :data:`VBMF_STARS`, :data:`SVD_STARS` or :data:`ALS_STARS`.
         vbmf_factors: of VB-MF.
         vbmf_epochs: its sweeps.
+        als_factors: of ALS.
+        als_penalty: its regularisation.
+        als_epochs: its iterations.
         ranker_penalty: regularisation of the ranker (EASE's lambda).
         ranker_self: how much of itself a film may explain (RLAE's xi); more lifts films that few have rated.
         watched: how much a rating equal to someone's own mean speaks for similar films, in stars.
         ranker_fewest: the item-item matrix does not cover films with fewer ratings.
         ranker_most: the matrix covers this many films at most, the most rated ones: its cost is cubic.
         ranker_row: how many weights of each film are kept.
-        seed: of the factors that the SVD and VB-MF begin with.
+        seed: of the factors that the SVD, VB-MF and ALS begin with.
     """
 
     factors: int = 100
@@ -57,6 +61,9 @@ class Recipe:
     stars: str = SVD_STARS
     vbmf_factors: int = 12
     vbmf_epochs: int = 20
+    als_factors: int = 32
+    als_penalty: float = 0.15
+    als_epochs: int = 10
     ranker_penalty: float = 200.0
     ranker_self: float = 0.2
     watched: float = 0.5
@@ -99,7 +106,7 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What predicts stars: a fitted SVD, or VB-MF, which also says how uncertain it is; ids rise.
+    """What predicts stars: a fitted SVD or ALS, or VB-MF, which also says how uncertain it is; ids rise.
 
     Attributes:
         user_ids: (U,).
@@ -109,7 +116,7 @@ class Factors:
         item_bias: (I,).
         user_factors: (U, F).
         item_factors: (I, F).
-        uncertain: what VB-MF says beyond that; None: it is an SVD.
+        uncertain: what VB-MF says beyond that; None: it is another.
     """
 
     user_ids: Ints
@@ -225,8 +232,23 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
     )
 
 
-def fit_stars(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Factors:
-    """Fit what the recipe predicts stars with."""
+def fit_als(ratings: Ratings, recipe: Recipe, factorise: Factorise) -> Factors:
+    """Fit biases here, and have what they leave factorised."""
+    left = residuals(ratings)
+    settings = AlsSettings(recipe.als_factors, recipe.als_penalty, recipe.als_epochs, recipe.seed)
+    return Factors(
+        left.user_ids, left.item_ids, left.mean, left.user_bias, left.item_bias, *factorise(left, settings)
+    )
+
+
+def fit_stars(
+    ratings: Ratings, recipe: Recipe, films: Mapping[int, Film], factorise: Factorise | None = None
+) -> Factors:
+    """Fit what the recipe predicts stars with; ALS needs ``factorise``."""
+    if recipe.stars == ALS_STARS:
+        if factorise is None:
+            raise ValueError("a recipe with ALS needs what factorises")
+        return fit_als(ratings, recipe, factorise)
     return fit_vbmf(ratings, recipe, films) if recipe.stars == VBMF_STARS else fit_svd(ratings, recipe)
 
 
@@ -250,7 +272,7 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
         factors: what predicts stars.
         ranker: its rows, one for each film.
         item_ids: of all films, rising; those that nobody has rated too.
-        noise: variance of a held-out rating around an SVD's prediction, in stars squared.
+        noise: variance of a held-out rating around the prediction, in stars squared; VB-MF has its own.
         watched: the recipe's.
     """
     if not np.array_equal(factors.item_ids, item_ids):
@@ -289,7 +311,7 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
 
 
 def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
-    """The fields of a model that only VB-MF gives, and its own ridge; none for an SVD."""
+    """The fields of a model that only VB-MF gives, and its own ridge; none for the others."""
     if uncertain is None:
         return {}
     return {

@@ -6,8 +6,9 @@ import json
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -21,9 +22,10 @@ from dataflix_clients import clickhouse
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import first_line
+from dataflix_training.als import Factorise
 from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.films import Film, title_digests, with_films
-from dataflix_training.fitting import SVD_STARS, Recipe
+from dataflix_training.fitting import ALS_STARS, SVD_STARS, Recipe
 from dataflix_training.gate import Champion, decide, same_data, sample
 from dataflix_training.model_card import render
 from dataflix_training.ratings import Ratings, in_order
@@ -131,13 +133,15 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
         pin_svd = settings.stars_model == SVD_STARS
         if pin_svd:
             rival = _with_svd(rival)
-        experiment = run_experiment(
-            ratings,
-            rival.recipe,
-            lambda text, share: progress(text, 0.05 + 0.8 * share),
-            films,
-            pin_svd=pin_svd,
-        )
+        with _factorising(settings) as factorise:
+            experiment = run_experiment(
+                ratings,
+                rival.recipe if factorise else _without_als(rival.recipe),
+                lambda text, share: progress(text, 0.05 + 0.8 * share),
+                films,
+                factorise,
+                pin_svd=pin_svd,
+            )
         experiment = replace(experiment, model=with_films(experiment.model, films))
         judged = experiment.judgements
         champion = None
@@ -220,6 +224,32 @@ def _with_svd(rival: _Rival) -> _Rival:
         return rival
     recorded = {name: value for name, value in rival.recorded.items() if name not in {"rmse", "new_rmse"}}
     return replace(rival, recipe=replace(rival.recipe, stars=SVD_STARS), recorded=recorded)
+
+
+def _without_als(recipe: Recipe | None) -> Recipe | None:
+    """The recipe, if it can be made again without Spark; else what it recorded is compared with alone."""
+    if recipe is None or recipe.stars != ALS_STARS:
+        return recipe
+    log.warning("the champion's stars need Spark: its recipe is not made again (DATAFLIX_TRAINER=numba)")
+    return None
+
+
+def _factorising(settings: Settings) -> AbstractContextManager[Factorise | None]:
+    """What factorises for ALS, where Spark is to train; it begins with the block and ends with it.
+
+    Raises:
+        Fault: Spark is not installed, or cannot be started.
+    """
+    if settings.trainer != "spark":
+        return nullcontext()
+    if find_spec("pyspark") is None:
+        raise Fault(
+            "DATAFLIX_TRAINER=spark, and Spark is not installed: ./run.sh installs it or, in containers,"
+            " builds the image with it; by hand, DATAFLIX_TRAINER=spark scripts/envs"
+        )
+    from dataflix_training.spark import spark  # noqa: PLC0415 - not installed unless asked for
+
+    return spark(settings.spark_master, settings.spark_secret.get_secret_value())
 
 
 def _source(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from dataflix_recommender import Model
+from dataflix_training.als import Factorise
 from dataflix_training.ease import RankerData, SparseRows, no_rows
 from dataflix_training.evaluation import (
     evaluate_ranker,
@@ -19,11 +20,13 @@ from dataflix_training.evaluation import (
 )
 from dataflix_training.films import Film
 from dataflix_training.fitting import (
+    ALS_STARS,
     SVD_STARS,
     VBMF_STARS,
     Factors,
     Recipe,
     assemble,
+    fit_als,
     fit_svd,
     fit_vbmf,
     stars_alone,
@@ -36,6 +39,8 @@ from dataflix_training.scores import ByPerson, errors, squared_errors
 VALIDATION_SHARE = 0.125
 #: What is tried beside the champion's recipe: factors, learning rate, penalty.
 SVD_GRID = ((100, 0.03, 0.1), (100, 0.02, 0.05), (50, 0.03, 0.1))
+#: As above, of ALS: factors, penalty.
+ALS_GRID = ((32, 0.15), (64, 0.1), (16, 0.2))
 #: The share of a normal distribution within one standard deviation.
 WITHIN_ONE = 0.6827
 #: Recipes are chosen by so many ratings at most: all ratings of some people, who are chosen at random.
@@ -96,7 +101,7 @@ class Tuned:
     Attributes:
         recipe: the best one, or the one that was tried first where no other is better beyond noise.
         curves: of the SVD's candidates, the chosen one first.
-        vbmf_rmse: VB-MF's on the validation; None: the SVD is pinned.
+        other_rmse: on the validation, that of VB-MF or, where there is Spark, ALS; None: the SVD is pinned.
         calibration: of VB-MF's standard deviations, as :class:`~dataflix_recommender.Model` has it.
         people: how many it was chosen by, and of how many.
         rows: how many ratings they have.
@@ -104,14 +109,20 @@ class Tuned:
 
     recipe: Recipe
     curves: list[Curve]
-    vbmf_rmse: float | None
+    other_rmse: float | None
     calibration: float
     people: tuple[int, int]
     rows: int
 
 
-def tune(
-    rest: Ratings, champion: Recipe | None, progress: Progress, films: Mapping[int, Film], *, pin_svd: bool
+def tune(  # noqa: PLR0913 - what all of a training is given
+    rest: Ratings,
+    champion: Recipe | None,
+    progress: Progress,
+    films: Mapping[int, Film],
+    factorise: Factorise | None,
+    *,
+    pin_svd: bool,
 ) -> Tuned:
     """Choose the best recipe on the validation part: the SVD's settings by RMSE, the ranker's by nDCG@10.
 
@@ -123,6 +134,7 @@ def tune(
         champion: the recipe of the model in service; None: there is none.
         progress: told what goes on.
         films: the catalogue.
+        factorise: let ALS predict the stars, and factorise with this; None: choose between the SVD and VB-MF.
         pin_svd: let Surprise's SVD predict the stars, whatever is better.
     """
     some = some_people(rest, MOST_RATINGS)
@@ -141,24 +153,24 @@ def tune(
     if not curves[0].own.less(best.best).estimate().beyond_noise():
         best, tuned = curves[0], base
     curves.sort(key=lambda curve: curve is not best)
-    vbmf_rmse, calibration = None, 1.0
+    other_rmse, calibration = None, 1.0
     if pin_svd:
         tuned = replace(tuned, stars=SVD_STARS)
+    elif factorise:
+        progress("tuning ALS", 0.38)
+        tuned, other_rmse = _tune_als(train, validation, replace(tuned, stars=ALS_STARS), factorise)
     else:
         progress("fitting VB-MF", 0.38)
         vbmf = fit_vbmf(train, tuned, films)
-        pairs = _sample(validation, _VALIDATION_PAIRS)
-        predicted = vbmf.predict(pairs.user_ids, pairs.movie_ids)
-        squares = squared_errors(predicted, pairs.stars, pairs.user_ids)
+        squares, other_rmse = _judge_stars(vbmf, validation)
         svd = curves[0].own if tuned.epochs == curves[0].recipe.epochs else curves[0].best
         tuned = replace(tuned, stars=_better(tuned.stars, svd, squares))
-        vbmf_rmse = errors(predicted, pairs.stars)[0]
         apart = in_deviations(stars_alone(train, vbmf), validation)
         calibration = float(np.quantile(apart, WITHIN_ONE)) if apart is not None else 1.0
     tuned = tune_ranker(
         train, validation, tuned, lambda share: progress("tuning the ranker", 0.4 + 0.2 * share)
     )
-    return Tuned(tuned, curves, vbmf_rmse, calibration, people, len(some))
+    return Tuned(tuned, curves, other_rmse, calibration, people, len(some))
 
 
 def tune_ranker(
@@ -184,6 +196,26 @@ def tune_ranker(
     chosen = judge.best(base, matrices, lambda done: progress(done / total))
     scorings = [replace(chosen, watched=watched) for watched in WATCHED]
     return judge.best(chosen, scorings, lambda done: progress(done / total))
+
+
+def _tune_als(
+    train: Ratings, validation: Ratings, base: Recipe, factorise: Factorise
+) -> tuple[Recipe, float]:
+    """The base, or the recipe of the grid that is better than it beyond noise; and its RMSE."""
+    grid = [replace(base, als_factors=factors, als_penalty=penalty) for factors, penalty in ALS_GRID]
+    recipes = list(dict.fromkeys([base, *grid]))
+    judged = [_judge_stars(fit_als(train, recipe, factorise), validation) for recipe in recipes]
+    best = min(range(len(recipes)), key=lambda place: judged[place][1])
+    if not judged[0][0].less(judged[best][0]).estimate().beyond_noise():
+        best = 0
+    return recipes[best], judged[best][1]
+
+
+def _judge_stars(factors: Factors, validation: Ratings) -> tuple[ByPerson, float]:
+    """Squared errors and RMSE on the validation, or an even part of it."""
+    pairs = _sample(validation, _VALIDATION_PAIRS)
+    predicted = factors.predict(pairs.user_ids, pairs.movie_ids)
+    return squared_errors(predicted, pairs.stars, pairs.user_ids), errors(predicted, pairs.stars)[0]
 
 
 def _better(now: str, svd: ByPerson, vbmf: ByPerson) -> str:
