@@ -155,10 +155,18 @@ def test_what_keeps_spark_from_starting_is_said_with_advice(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(Fault, match=f"JAVA_HOME is {tmp_path}, where there is no bin/java"):
         _start("local[1]")
+
+
+# PySpark leaves the pipe to a Java that has ended to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_java_that_cannot_start_spark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     java.symlink_to("/bin/false")
-    with pytest.raises(Fault, match="Java could not start Spark"):
+    with pytest.raises(Fault, match=f"Java could not start Spark .{java}"):
         _start("local[1]")
 
 
