@@ -75,9 +75,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         del req, addr
         status = _status(exc)
         self.log.warning("refused a request: %s", type(exc).__name__)
-        body = json.dumps(
-            problem_document(status, f"this is no request that can be served: {status.description}")
-        )
+        body = json.dumps(problem_document(status, f"the request cannot be served: {status.description}"))
         try:
             util.write_nonblock(client, _response(status, body))
         except OSError:

@@ -26,7 +26,7 @@ def _whole(value: Any) -> Any:
 _Whole = BeforeValidator(_whole)
 #: The id of a user or a film.
 Id = Annotated[int, Field(ge=LEAST_ID, le=MOST_ID), _Whole]
-Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="Items in one reply.")]
+Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="The most items that one reply has.")]
 Cursor = Annotated[
     str | None,
     Field(max_length=2000, pattern=CURSOR, description="`next` of the reply before this one."),
@@ -36,11 +36,12 @@ Genre = Annotated[str, Field(max_length=100, pattern=TEXT)]
 #: A time in UTC, to the microsecond, as PostgreSQL stores it.
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Stars = Annotated[
-    float, Field(ge=0.5, le=5, multiple_of=0.5, description="0.5 to 5, in halves.", examples=[4.5])
+    float,
+    Field(ge=0.5, le=5, multiple_of=0.5, description="Stars from 0.5 to 5, in half stars.", examples=[4.5]),
 ]
 _Place = Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT)]
-_UserId = Annotated[Id, Field(description="Who.", examples=[1])]
-_MovieId = Annotated[Id, Field(description="Which film.", examples=[1])]
+_UserId = Annotated[Id, Field(description="The user's id.", examples=[1])]
+_MovieId = Annotated[Id, Field(description="The film's id.", examples=[1])]
 
 
 def _with_everything(schema: dict[str, Any]) -> None:
@@ -96,7 +97,7 @@ class Health(Reply):
     """Requests can be served."""
 
     status: Literal["ok"]
-    warnings: Annotated[list[str], Field(description="What is not as it should be.")]
+    warnings: Annotated[list[str], Field(description="What is wrong although requests can be answered.")]
     model: Annotated[dict[str, Any] | None, Field(description="The model in service; null: popularity.")]
     not_served: Annotated[
         str, Field(description="`refusal` in words; empty: MLflow's champion is served, or there is none.")
@@ -171,7 +172,8 @@ class UserSearch(Page):
     """Whom to list."""
 
     name: Annotated[
-        str | None, Field(max_length=200, pattern=TEXT, description="Part of the name, in any case.")
+        str | None,
+        Field(max_length=200, pattern=TEXT, description="Part of the user's name, in upper or lower case."),
     ] = None
 
 
@@ -183,8 +185,10 @@ class Movie(Reply):
     release_year: int | None
     genres: list[str]
     overview: str | None
-    rating_count: Annotated[int, Field(description="How many users have rated it.", ge=0)]
-    rating_mean: Annotated[float | None, Field(description="Mean of their stars; null without any.")]
+    rating_count: Annotated[int, Field(description="How many users have rated the film.", ge=0)]
+    rating_mean: Annotated[
+        float | None, Field(description="The mean of these ratings, in stars; null without ratings.")
+    ]
 
 
 class MoviePage(Reply):
@@ -201,9 +205,16 @@ class MovieSearch(Page):
         str | None,
         Field(max_length=200, pattern=TEXT, description="Words of the title; typos are forgiven."),
     ] = None
-    genre: Annotated[Genre | None, Field(description="In any case; GET /genres lists them.")] = None
-    year_from: Annotated[int | None, Field(ge=0, le=9999, description="Released then or later.")] = None
-    year_to: Annotated[int | None, Field(ge=0, le=9999, description="Released then or earlier.")] = None
+    genre: Annotated[
+        Genre | None,
+        Field(description="A genre of the film, in upper or lower case; GET /genres lists all genres."),
+    ] = None
+    year_from: Annotated[
+        int | None, Field(ge=0, le=9999, description="Films released in this year or later.")
+    ] = None
+    year_to: Annotated[
+        int | None, Field(ge=0, le=9999, description="Films released in this year or earlier.")
+    ] = None
     sort: Annotated[
         Literal["relevance", "title", "year", "rating", "popular"] | None,
         Field(
@@ -217,7 +228,7 @@ class GenreCount(Reply):
     """A genre."""
 
     genre: str
-    movies: Annotated[int, Field(description="How many films are of it.")]
+    movies: Annotated[int, Field(description="How many films have this genre.")]
 
 
 class Genres(Reply):
@@ -274,7 +285,7 @@ class Rating(Reply):
     updated_at: Moment
     watched: Annotated[
         Literal["already", "now"],
-        Field(description="Whether it was marked as watched before, or by this rating."),
+        Field(description="Whether the film was marked as watched before this rating, or by it."),
     ]
 
 
@@ -283,7 +294,10 @@ class WatchedMovie(Reply):
 
     movie: Movie
     watched_at: Moment
-    rating: Annotated[float | None, Field(description="Null when not rated.")]
+    rating: Annotated[
+        float | None,
+        Field(description="The user's rating, in stars; null if the user has not rated the film."),
+    ]
 
 
 class WatchedPage(Reply):

@@ -140,7 +140,7 @@ def _stack_file() -> Mapping[str, str]:
         path = settings_file.chosen_file()
         content = settings_file.read(path, settings_file.template()) if path else settings_file.Content()
     except settings_file.SettingsError as fault:
-        raise UsageFault(str(fault), "repair the stack's settings file") from fault
+        raise UsageFault(str(fault), "correct the stack's settings file") from fault
     stack = {f"{ENV_PREFIX}{name.upper()}": value for name, value in content.values.items()}
     return {**stack, **content.others}
 

@@ -418,7 +418,7 @@ def test_the_token_is_asked_for_where_there_is_one(browser: Browser, tmp_path: P
                 dialog.get_by_label("Token").fill(token)
                 dialog.get_by_role("button", name="Use it").click()
                 if token == "a guess":
-                    expect(dialog.get_by_role("alert")).to_have_text("That was not it.")
+                    expect(dialog.get_by_role("alert")).to_have_text("This token is wrong.")
             expect(watched.page.locator("#list li").first).to_be_visible()
             expect(dialog).to_be_hidden()
     finally:

@@ -42,9 +42,10 @@ _CACHE = "private, no-cache"
 class Wanted(QueryString):
     """Which recommendations."""
 
-    n: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
+    n: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="The most films that the reply has.")] = 10
     genre: Annotated[
-        Genre | None, Field(description="Only of this genre, in any case.", examples=["Drama"])
+        Genre | None,
+        Field(description="Only films of this genre, in upper or lower case.", examples=["Drama"]),
     ] = None
     exclude_watched: Annotated[bool, Field(description="Leave out what the user has watched.")] = True
     exclude: Annotated[
@@ -71,21 +72,21 @@ class Wanted(QueryString):
 class WantedSimilar(QueryString):
     """Which similar films."""
 
-    limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="How many at most.")] = 10
+    limit: Annotated[int, Field(ge=1, le=MOST_ITEMS, description="The most films that the reply has.")] = 10
     user_id: Annotated[Id | None, Field(description="Leave out what this user watched or dismissed.")] = None
 
 
 class ModelAbout(Reply):
     """The model that a reply was made from."""
 
-    version: Annotated[int, Field(description="Its number in MLflow's registry.")]
+    version: Annotated[int, Field(description="The model's version in MLflow's registry.")]
     trained_at: datetime
     age_seconds: Annotated[int, Field(ge=0)]
     source: Annotated[
         Literal["registry", "disk"],
         Field(description="`disk`: the last good one, while the registry does not answer or names another."),
     ]
-    run_id: Annotated[str, Field(description="The MLflow run that made it.")]
+    run_id: Annotated[str, Field(description="The MLflow run that made the model.")]
 
 
 class ModelShown(ModelAbout):
@@ -110,7 +111,9 @@ class Recommendation(Reply):
     genres: list[str]
     stars: Annotated[
         float | None,
-        Field(description="What the user would give; null for a film that no model knows."),
+        Field(
+            description="The stars that the user would give; null for a film that the model does not know."
+        ),
     ]
     stars_deviation: Annotated[
         float | None,
@@ -148,8 +151,8 @@ class Recommendation(Reply):
 class BasedOn(Reply):
     """The ratings that a reply rests on."""
 
-    ratings: Annotated[int, Field(ge=0, description="The user's ratings now.")]
-    fresh_ratings: Annotated[int, Field(ge=0, description="Those that the model was not trained with.")]
+    ratings: Annotated[int, Field(ge=0, description="How many ratings the user has now.")]
+    fresh_ratings: Annotated[int, Field(ge=0, description="How many of them the model was not trained with.")]
 
 
 class Recommendations(Reply):
@@ -171,7 +174,10 @@ class Recommendations(Reply):
 class Similar(Movie):
     """A film like another one."""
 
-    score: Annotated[float, Field(description="How much a liking of the other speaks for this one.")]
+    score: Annotated[
+        float,
+        Field(description="How strongly somebody who likes the given film can be expected to like this one."),
+    ]
 
 
 class SimilarMovies(Reply):

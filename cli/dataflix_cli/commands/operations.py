@@ -105,7 +105,7 @@ def _address(run: Runtime, page: Page) -> str:
     try:
         settings = load_settings()
     except SettingsError as fault:
-        raise UsageFault(str(fault), "repair the stack's .env") from fault
+        raise UsageFault(str(fault), "correct the stack's .env") from fault
     return {
         Page.AIRFLOW: settings.airflow_url,
         Page.MLFLOW: settings.mlflow_url,

@@ -188,7 +188,7 @@ def _settings() -> Iterator[Settings]:
     try:
         settings = load_settings()
     except SettingsError as fault:
-        raise UsageFault(str(fault), "repair the stack's .env") from fault
+        raise UsageFault(str(fault), "correct the stack's .env") from fault
     try:
         yield settings
     except KafkaException as fault:

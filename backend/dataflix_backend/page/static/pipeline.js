@@ -48,7 +48,7 @@ function show(view) {
     figure("Changes a second", view.events_per_second === null ? null : rate(view.events_per_second), "through the masker", sparkline()),
     figure("Lag", view.lag && counted(sum(view.lag), "record"), laggards(view.lag)),
     figure("Dead letters", view.dead_letters?.toLocaleString("en"), lettersTold(view.dead_letters)),
-    figure("Slot", view.slot && (view.slot.active ? "read" : "nobody reads it"), view.slot && `holds ${size(view.slot.held_bytes)} of WAL`),
+    figure("Slot", view.slot && (view.slot.active ? "read" : "not being read"), view.slot && `holds ${size(view.slot.held_bytes)} of WAL`),
     figure("Last reconcile", view.last_reconcile && ago(view.last_reconcile.at), found(view.last_reconcile)),
     figure("Daily batch", view.last_run?.state, runTold(view.last_run)),
     figure("Champion", view.champion && `version ${view.champion.version}`, view.champion && championTold(view.champion)),

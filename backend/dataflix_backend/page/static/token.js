@@ -22,7 +22,7 @@ export function startToken() {
 function ask(wrong) {
   const dialog = byId("token");
   const form = byId("token-form");
-  byId("token-fault").textContent = wrong ? "That was not it." : "";
+  byId("token-fault").textContent = wrong ? "This token is wrong." : "";
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
