@@ -188,10 +188,13 @@ def nobody_serves(tracking: Tracking) -> None:
 
 
 @pytest.mark.usefixtures("marts", "nobody_serves")
-def test_dataflix_train_on_spark_gives_a_champion_that_a_training_without_spark_can_follow(
+def test_dataflix_train_on_spark_follows_a_champion_without_it_and_is_followed_by_one(
     stack: Stack, tmp_path: Path
 ) -> None:
+    before = train(stack, "test-before-spark")
+    assert before["alias"] == "champion", before["reasons"]
     result = train_on_spark(stack, "test-spark")
+    assert result["rmse"] > before["rmse"], "the settings ask for ALS, and not for the better stars"
     assert json.loads(result["recipe"])["stars"] == ALS_STARS
     assert result["alias"] == "champion", result["reasons"]
     assert result["rmse"] < result["baselines"]["global_mean"]["rmse"]

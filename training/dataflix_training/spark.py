@@ -7,6 +7,7 @@ Spark's own code only.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -57,6 +58,8 @@ _Result = TypeVar("_Result")
 
 # nothing here hands pandas' frames to it
 warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+# at the end it reports each connection to Java that it closes
+logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -131,8 +131,8 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
     with tracking.run(run_id) as mlflow_run:
         rival = _rival(tracking, hashes)
         pin_svd = settings.stars_model == SVD_STARS
-        if pin_svd:
-            rival = _with_svd(rival)
+        if pin_svd or settings.trainer == "spark":
+            rival = _with_stars(rival, SVD_STARS if pin_svd else ALS_STARS)
         with _factorising(settings) as factorise:
             experiment = run_experiment(
                 ratings,
@@ -218,12 +218,16 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
     return _Rival(recipe, int(version.version), rows, recorded_scores(tags))
 
 
-def _with_svd(rival: _Rival) -> _Rival:
-    """The rival as if Surprise's SVD predicted its stars: where that is pinned, better stars do not count."""
-    if rival.recipe is None or rival.recipe.stars == SVD_STARS:
+def _with_stars(rival: _Rival, stars: str) -> _Rival:
+    """The rival as if its stars came from the model that the settings ask for.
+
+    Where they ask for one, a champion whose stars come from another model and are better does not stay in
+    service because of them.
+    """
+    if rival.recipe is None or rival.recipe.stars == stars:
         return rival
     recorded = {name: value for name, value in rival.recorded.items() if name not in {"rmse", "new_rmse"}}
-    return replace(rival, recipe=replace(rival.recipe, stars=SVD_STARS), recorded=recorded)
+    return replace(rival, recipe=replace(rival.recipe, stars=stars), recorded=recorded)
 
 
 def _without_als(recipe: Recipe | None) -> Recipe | None:
