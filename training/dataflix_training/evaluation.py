@@ -15,6 +15,7 @@ from dataflix_recommender import (
     damped_means,
     diversify,
     fold_in,
+    places,
     popularity,
     predict_stars,
     rank,
@@ -172,9 +173,8 @@ def evaluate_popularity(
     items = np.searchsorted(holdout.catalogue, known.movie_ids)
     counts, sums = rating_sums(items, known.stars, len(holdout.catalogue))
     means = damped_means(counts, sums, known.mean(), _BASELINE_PRIOR)
-    places = np.minimum(np.searchsorted(holdout.catalogue, held_out.movie_ids), len(means) - 1)
-    is_known = holdout.catalogue[places] == held_out.movie_ids
-    stars = np.where(is_known, means[places], known.mean())
+    at = places(holdout.catalogue, held_out.movie_ids)
+    stars = np.where(at >= 0, means[at], known.mean())
     return _judged(stars, held_out, ranking_scores(shown, holdout.liked, len(holdout.catalogue)), new)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_recommender import places
 from dataflix_training.films import Film
 from dataflix_training.ratings import Ratings
 from dataflix_training.scores import ByPerson, Group, root, squared_errors
@@ -81,8 +82,8 @@ def _errors(begin: Ints, predicted: Floats, held_out: Ratings) -> list[Group]:
 def _counts(known: Ints, wanted: Ints) -> Ints:
     """How often each of the wanted ids is among the known ones."""
     ids, counts = np.unique(known, return_counts=True)
-    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[places] == wanted, counts[places], 0)
+    at = places(ids, wanted)
+    return np.where(at >= 0, counts[at], 0)
 
 
 def _begins(counts: Ints) -> Ints:
