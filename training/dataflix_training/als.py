@@ -1,7 +1,7 @@
 """Stars from alternating least squares (ALS), whose factors may be fitted on several machines. No I/O.
 
-Here the mean and the biases are taken from the ratings (Koren, Bell and Volinsky 2009); what is left is
-factorised by whatever the caller has for that: ``dataflix_training.spark`` has Spark.
+This module subtracts the mean and the biases from the ratings (Koren, Bell and Volinsky 2009). The caller
+passes the function that factorises these residuals; ``dataflix_training.spark`` has one that uses Spark.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILM_PRIOR, _PERSON_PRIOR = 5.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """What is left of the ratings without mean and biases, and these.
+    """The ratings less their mean and biases, and the mean and biases themselves.
 
     Attributes:
         user_ids: (U,) rising.
@@ -50,13 +50,13 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True)
 class AlsSettings:
-    """What an ALS is fitted with.
+    """The hyperparameters of a fit.
 
     Attributes:
         rank: how many factors.
         penalty: regularisation; Spark multiplies it by the number of ratings of the person or film.
-        iterations: how often both sides are solved.
-        seed: of the factors that it begins with.
+        iterations: how often the people's and the films' factors are each solved for.
+        seed: of the initial factors.
     """
 
     rank: int
@@ -70,7 +70,7 @@ Factorise = Callable[[Residuals, AlsSettings], tuple[Floats, Floats]]
 
 
 def residuals(ratings: Ratings) -> Residuals:
-    """Take mean and damped biases from ratings: first the films', then the people's of what is left."""
+    """Subtract from ratings the mean, then the films' damped biases, then the people's."""
     user_ids, users = np.unique(ratings.user_ids, return_inverse=True)
     item_ids, items = np.unique(ratings.movie_ids, return_inverse=True)
     mean = ratings.mean()

@@ -126,7 +126,7 @@ def run_experiment(  # noqa: PLR0913 - what all of a training is given
         champion: the recipe of the model in service: tried first, and judged on the same parts.
         progress: told what goes on.
         films: the catalogue: genres and years say something about films that few have rated.
-        factorise: let ALS predict the stars, and factorise with this; None: choose between the SVD and VB-MF.
+        factorise: fits ALS, which then predicts the stars; None: choose between the SVD and VB-MF.
             The champion's recipe may have ALS only where this is given.
         pin_svd: let Surprise's SVD predict the stars, whatever is better.
 

@@ -116,7 +116,7 @@ class Factors:
         item_bias: (I,).
         user_factors: (U, F).
         item_factors: (I, F).
-        uncertain: what VB-MF says beyond that; None: it is another.
+        uncertain: what VB-MF says beyond that; None: it is the SVD or ALS.
     """
 
     user_ids: Ints
@@ -233,7 +233,7 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
 
 
 def fit_als(ratings: Ratings, recipe: Recipe, factorise: Factorise) -> Factors:
-    """Fit biases here, and have what they leave factorised."""
+    """Fit ALS: the mean and the biases here, the factors by ``factorise``."""
     left = residuals(ratings)
     settings = AlsSettings(recipe.als_factors, recipe.als_penalty, recipe.als_epochs, recipe.seed)
     return Factors(

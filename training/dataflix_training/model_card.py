@@ -72,7 +72,7 @@ def render(
         "By the year of release": _films("released", groups.decades, _decade),
         "Weaknesses": _list(_weaknesses(experiment)),
         "The gate": f"It made this model the {decision.alias}: {'; '.join(decision.reasons)}.",
-        "Making it again, and going back": _AGAIN,
+        "Reproducing it, and rolling back": _AGAIN,
     }
     parts = [f"# Model card\n\n{introduction}"]
     parts += [f"## {title}\n\n{text}" for title, text in sections.items()]

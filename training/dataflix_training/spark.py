@@ -56,22 +56,22 @@ logger.hadoop.level = error
 
 _Result = TypeVar("_Result")
 
-# nothing here hands pandas' frames to it
+# no pandas frames are passed to Spark here
 warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-# at the end it reports each connection to Java that it closes
+# Py4J reports each connection to Java that it closes
 logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager
 def spark(master: str, secret: str) -> Iterator[Factorise]:
-    """What factorises on Spark, for as long as the block lasts; afterwards no process of it is left.
+    """Start Spark, and give the function that factorises residuals; at the end of the block Spark ends too.
 
-    Spark's calls are made in another thread: signals are heard here meanwhile, and whatever is raised here
-    ends Spark. If this process is killed, Java sees the end of its input and ends too.
+    Spark is called from another thread, so that this one can handle signals meanwhile; an exception raised in
+    the block ends Spark. If this process is killed, Java notices the end of its standard input and ends too.
 
     Args:
         master: ``local[2]``, or the address of a cluster's master, ``spark://host:7077``.
-        secret: that the cluster asks for; empty: it asks for none.
+        secret: the cluster's ``spark.authenticate.secret``; empty: the cluster has none.
 
     Raises:
         Fault: Spark cannot be started, the master does not answer or has no workers, or Spark fails.
@@ -88,7 +88,7 @@ def spark(master: str, secret: str) -> Iterator[Factorise]:
 
 
 def _address(master: str) -> str:
-    """The address of this machine that workers reach: the one that it talks to the master from."""
+    """The address at which workers reach this machine: that of its connection to the master."""
     if master.startswith("local"):
         return "127.0.0.1"
     place = urlsplit(master)
@@ -102,7 +102,7 @@ def _address(master: str) -> str:
 
 
 def _launch(master: str, secret: str, address: str) -> Any:
-    """Start Java, with settings in a folder that nobody else can read, and that is gone afterwards."""
+    """Start Java, with the settings in a folder that nobody else can read and that is deleted afterwards."""
     options = {
         "spark.app.name": "dataflix-train",
         "spark.master": master,
@@ -165,7 +165,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _connect(gateway: Any) -> SparkSession:
-    """A session whose workers have done something."""
+    """A session in which a worker has completed a first task."""
     session = SparkSession(SparkContext(gateway=gateway))
     session.range(1).count()
     return session
@@ -207,7 +207,7 @@ def _started(future: Future[SparkSession], master: str) -> SparkSession:
 
 
 def _done(future: Future[_Result], seconds: float | None = None) -> _Result:
-    """The result of a call of Spark's.
+    """The result of a call to Spark.
 
     Raises:
         Fault: it failed.

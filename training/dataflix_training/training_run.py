@@ -231,7 +231,7 @@ def _with_stars(rival: _Rival, stars: str) -> _Rival:
 
 
 def _without_als(recipe: Recipe | None) -> Recipe | None:
-    """The recipe, if it can be made again without Spark; else what it recorded is compared with alone."""
+    """The recipe, unless it needs Spark: then only the scores that the champion recorded are compared."""
     if recipe is None or recipe.stars != ALS_STARS:
         return recipe
     log.warning("the champion's stars need Spark: its recipe is not made again (DATAFLIX_TRAINER=numba)")
@@ -239,7 +239,7 @@ def _without_als(recipe: Recipe | None) -> Recipe | None:
 
 
 def _factorising(settings: Settings) -> AbstractContextManager[Factorise | None]:
-    """What factorises for ALS, where Spark is to train; it begins with the block and ends with it.
+    """The function that factorises residuals for ALS, if Spark is to train; Spark runs during the block.
 
     Raises:
         Fault: Spark is not installed, or cannot be started.

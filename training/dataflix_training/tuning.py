@@ -134,7 +134,7 @@ def tune(  # noqa: PLR0913 - what all of a training is given
         champion: the recipe of the model in service; None: there is none.
         progress: told what goes on.
         films: the catalogue.
-        factorise: let ALS predict the stars, and factorise with this; None: choose between the SVD and VB-MF.
+        factorise: fits ALS, which then predicts the stars; None: choose between the SVD and VB-MF.
         pin_svd: let Surprise's SVD predict the stars, whatever is better.
     """
     some = some_people(rest, MOST_RATINGS)
