@@ -12,7 +12,7 @@ from dataflix_backend.database import Pool, make_pool
 from dataflix_backend.recommendations.catalogue import Catalogue, catalogue_version
 from dataflix_contract import Settings
 from dataflix_postgres.database import connect_owner
-from support.backend import Api, running_backend
+from support.backend import Api, problem, running_backend
 from support.waiting import wait_until
 
 FILMS = "INSERT INTO movies (movie_id, title) SELECT n, 'Film ' || n FROM generate_series(1, %s) AS n"
@@ -97,7 +97,17 @@ def test_a_film_that_is_gone_is_in_no_reply_not_even_in_the_next_one(
             for tag in tags:  # nor is a reply that names it still good
                 again = api.http.get(path, params={"n": 10}, headers={"If-None-Match": tag})
                 assert again.status_code == 200
-            assert api.http.get(f"/movies/{first}/similar").status_code in (200, 404)
+            problem(api.http.get(f"/movies/{first}/similar"), 404)
+
+
+def test_films_like_one_that_is_new_are_asked_for_at_once(
+    migrated: Settings, empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    with running_backend(migrated, tmp_path) as backend:
+        api = Api(backend.settings.backend_url)
+        for new in range(20):  # each process learns of it by itself, in its own time
+            empty.execute("INSERT INTO movies (movie_id, title) VALUES (%s, 'New')", [new])
+            assert api.get(f"/movies/{new}/similar") == {"items": [], "model": None}
 
 
 def test_what_somebody_did_with_films_that_are_gone_ends_no_list(

@@ -231,16 +231,14 @@ def recommend(user_id: int, wanted: Wanted) -> Response:
 def alike(movie_id: int, wanted: WantedSimilar) -> Response:
     """List films like another one."""
     serving = current_serving()
-    if movie_id not in serving.films.by_id:
-        raise no_movie()
-    if serving.served is None:
-        return _json({"items": [], "model": None})
+    scores: dict[int, float] = {}
     with context().pool.connection() as connection:
         hidden = _hidden(connection, wanted.user_id)
-        scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, hidden)
+        if serving.served is not None:
+            scores = _scores_alike(serving, serving.served.model, movie_id, wanted.limit, hidden)
         movies = read_movies(connection, [movie_id, *scores])
-    if movie_id not in movies:
-        raise no_movie()  # deleted since the catalogue was read
+    if movie_id not in movies:  # PostgreSQL knows a new film before this process does
+        raise no_movie()
     items = [
         {**movies[one].model_dump(mode="json"), "score": score}
         for one, score in scores.items()
