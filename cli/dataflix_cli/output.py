@@ -20,6 +20,7 @@ from dataflix_contract.terminal import visible
 #: The width if the output is no terminal: wide enough that nothing is cut.
 _PIPED_WIDTH = 200
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_NO_MODEL = "no model of these films is served yet: dataflix status"
 
 
 def console() -> Console:
@@ -120,7 +121,8 @@ def similar(screen: Console, document: Mapping[str, Any]) -> None:
     rows = table("id", "film", "genres", "likeness", right=["id", "likeness"])
     for one in document["items"]:
         rows.add_row(str(one["movie_id"]), escape(titled(one)), _genres(one), f"{one['score']:.3f}")
-    _print_list(screen, rows, document, "nothing is known to be like it: nobody has rated it yet")
+    none = _NO_MODEL if document["model"] is None else "the model knows no film like it"
+    _print_list(screen, rows, document, none)
 
 
 def genres(screen: Console, document: Mapping[str, Any]) -> None:
@@ -199,7 +201,7 @@ def basis(document: Mapping[str, Any]) -> str:
     else:
         words = "what is popular: rate a film and this becomes yours"
     if model is None:
-        return f"{words}; no model of these films is served yet: dataflix status"
+        return f"{words}; {_NO_MODEL}"
     kept = " (from this machine's copy: MLflow is away)" if model["source"] == "disk" else ""
     return f"{words}; model {model['version']}, {duration(model['age_seconds'])} old{kept}"
 

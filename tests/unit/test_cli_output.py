@@ -74,6 +74,9 @@ def test_without_a_model_that_is_said() -> None:
     told = drawn(output.recommendations, document)
     assert "what is popular" in told
     assert "no model of these films is served yet" in told
+    told = drawn(output.similar, {"items": [], "model": None})
+    assert told.strip() == "no model of these films is served yet: dataflix status"
+    assert "knows no film like it" in drawn(output.similar, {"items": [], "model": answer()["model"]})
 
 
 def test_a_model_from_this_machine_is_told_of() -> None:
@@ -111,7 +114,7 @@ def test_titles_and_names_are_text_whatever_they_hold() -> None:
     told = {
         output.movie: film,
         output.movies: {"items": [film]},
-        output.similar: {"items": [film]},
+        output.similar: {"items": [film], "model": None},
         output.genres: {"items": [{"genre": HOSTILE, "movies": 1}]},
         output.rated: {"items": [{"movie": film, "watched_at": "", "rating": 4.0}]},
         output.recommendations: answer(items=[{**recommendation(1, HOSTILE), "title": HOSTILE}]),
