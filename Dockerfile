@@ -1,6 +1,6 @@
-# All images of ours, a target for each: docker build --target backend -t dataflix/backend:0.1.0 .
-# A build stage makes the environments that an image needs, as the native way does, from the folders that it needs; the
-# target takes what was made. What all build stages and what all images have in common is in the first two stages.
+# Dataflix's images, a target for each: docker build --target backend -t dataflix/backend:0.1.0 .
+# For each image, a build stage makes its environments, as the native way does, from the folders that it needs, and the
+# target copies them. The first two stages hold what all build stages, and what all images, have in common.
 
 FROM python:3.11.15-slim-bookworm AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy

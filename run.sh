@@ -76,7 +76,7 @@ if [ "$mode" = compose ]; then
     said=$(mktemp)
     trap 'rm -f "$said"' EXIT
     compose build 2>&1 | tee "$said" || explain "an image could not be built: see above"
-    # what another profile started, and this one has not, ends; its data stays
+    # stop services that only another profile has; their data is kept
     mapfile -t surplus < <(comm -13 <(compose config --services | sort) <(COMPOSE_PROFILES=core,full compose config --services | sort))
     if [ ${#surplus[@]} -gt 0 ]; then COMPOSE_PROFILES=core,full compose rm --stop --force "${surplus[@]}"; fi
     if ! compose up --detach --wait --remove-orphans 2>&1 | tee "$said"; then

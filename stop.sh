@@ -45,7 +45,7 @@ elif [ "$settings" != "$root/.env" ]; then
 fi
 export DATAFLIX_ENV_FILE
 
-# --- Containers, if there are any of this stack, and what they kept
+# --- Containers of this stack, and their volumes, if there are any
 compose() { "$root/scripts/compose" --env-file "$DATAFLIX_ENV_FILE" "$@"; }
 containers='' volumes=''
 if [ -e "$settings" ] && compose answers >/dev/null; then
@@ -63,13 +63,13 @@ if [ -n "$containers$volumes" ]; then
         fi
     fi
     COMPOSE_PROFILES=core,full,cli compose "${down[@]}"
-    # volumes alone: the stack may have been started as processes since
+    # with volumes and no containers, the stack may be running as processes by now
     [ -z "$containers" ] || exit 0
 fi
 
 envs=${DATAFLIX_HOME:-$root/.dataflix}/envs
 stack=$envs/services/bin/dataflix-stack
-# a release with an environment for each package started the stack: only a new environment can stop it with the new code
+# an older release, with an environment for each package, started the stack: this code needs a new one to stop it
 if [ ! -x "$stack" ] && [ -d "$envs/stack" ]; then "$root/scripts/envs" services:stack; fi
 if [ ! -x "$stack" ]; then
     [ -n "$volumes" ] || echo "nothing was ever started here"

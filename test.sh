@@ -28,7 +28,7 @@ step types
 if [ "${1:-}" = --containers ]; then
     step "the containers"
     "$bin/pytest" --containers tests/e2e/test_containers.py "${@:2}"
-    # the note is committed with what was tested; ./test.sh looks at it
+    # commit this note of what was tested: ./test.sh reads it
     if [ $# = 1 ]; then PYTHONPATH=tests "$bin/python" -m containers.decision --passed; fi
     exit
 fi
@@ -42,7 +42,7 @@ fi
 beside=$(mktemp -d)
 pids=()
 trap 'rm -rf "$beside"' EXIT
-set -m # else they would not hear Ctrl-C, and leave a stack behind
+set -m # otherwise Ctrl-C would not reach them, and they would leave a stack behind
 nice -n 10 "$bin/pytest" tests/unit >"$beside/unit" 2>&1 </dev/null &
 pids+=("$!")
 "$bin/pytest" -m disruptive >"$beside/disruptive" 2>&1 </dev/null &

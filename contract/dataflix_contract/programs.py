@@ -1,10 +1,11 @@
-"""Our programs: which there are, where they are, and processes that do not outlive the one that started them.
+"""Dataflix's programs: their names, how to find their files, and how to make a process end with its parent.
 
-``pyproject.toml`` says which folders each extra is built on, and which programs it has::
+``pyproject.toml`` lists the programs, and the folders that each extra needs. As a program, this module prints
+the names of the programs that an environment cannot run::
 
-    python -m dataflix_contract.programs EXTRA...      # print the programs that these extras do not have
+    python -m dataflix_contract.programs EXTRA...      # the extras that are installed
 
-``scripts/envs`` runs this to remove them from an environment: there they could not import what they need.
+``scripts/envs`` removes these programs from an environment: they could not import their packages there.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def folders(extras: Iterable[str], root: Path = ROOT) -> set[str]:
-    """The folders that programs of these extras run code of.
+    """Return the folders whose code the programs of these extras run.
 
     Args:
-        extras: by the names of their folders or, where one stands for several, by its own.
-        root: the checkout.
+        extras: the names of the extras; an extra for one folder has the name of that folder.
+        root: the folder of the checkout.
     """
     named = _project(root)["optional-dependencies"]
     found: set[str] = set()
@@ -52,12 +53,12 @@ def folders(extras: Iterable[str], root: Path = ROOT) -> set[str]:
 
 
 def programs(root: Path = ROOT) -> dict[str, str]:
-    """Where each program starts, as ``module:function``, by its name."""
+    """Return the function that each program starts, as ``module:function``, by the program's name."""
     return dict(_project(root)["scripts"])
 
 
 def folder_of(target: str) -> str:
-    """The folder of a program that starts at ``dataflix_backend.api_server:main``: ``backend``."""
+    """Return a program's folder: for a start at ``dataflix_backend.api_server:main`` it is ``backend``."""
     return target.partition(".")[0].removeprefix("dataflix_")
 
 
@@ -67,12 +68,12 @@ def _project(root: Path) -> dict[str, Any]:
 
 
 def find_program(name: str, home: Path, path: str = "") -> str | None:
-    """The program's file in one of the environments below ``home``, or on ``path``; None: nowhere.
+    """Return the program's file in an environment below ``home``, or else on ``path``; None if there is none.
 
     Args:
-        name: such as ``dataflix-train``.
-        home: what ``run.sh`` makes, with the folder ``envs`` in it.
-        path: further folders, as in ``$PATH``.
+        name: the program's name, such as ``dataflix-train``.
+        home: the folder that ``run.sh`` makes, which contains the folder ``envs``.
+        path: further folders, separated as in ``$PATH``.
     """
     folders = [str(home / "envs" / environment / "bin") for environment in ENVIRONMENTS]
     return shutil.which(name, path=os.pathsep.join([*folders, path]))
@@ -81,10 +82,10 @@ def find_program(name: str, home: Path, path: str = "") -> str | None:
 def die_with_parent(parent: int | None = None) -> None:
     """Have the kernel kill this process when the thread that started it ends. Linux only.
 
-    The signal is SIGKILL, so that the next process that does this work never meets this one still at it.
+    The signal is SIGKILL, so that this process has ended before another one starts the same work.
 
     Args:
-        parent: the process that is expected to be the parent; if it is gone already, this process ends now.
+        parent: the id of the expected parent; if that process has ended already, this one ends at once.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
@@ -92,7 +93,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def main(extras: Sequence[str]) -> None:
-    """Print the programs that these extras do not have."""
+    """Print the names of the programs that cannot run with these extras alone."""
     installed = folders(extras)
     sys.stdout.writelines(
         f"{name}\n" for name, target in programs().items() if folder_of(target) not in installed
