@@ -19,7 +19,7 @@ from dataflix_contract import Settings
 from dataflix_stack import data_folder, server_config
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import wanted_servers
-from dataflix_stack.services import Surroundings, services
+from dataflix_stack.services import ServiceContext, services
 
 _START_SECONDS = 60
 
@@ -39,7 +39,7 @@ def lone_kafka() -> Iterator[str]:
         data_folder.write_files(server_config.server_files(settings, layout)["kafka"])
         installed = wanted_servers()
         data_folder.prepare_kafka(layout, installed)
-        around = Surroundings(settings, layout, installed, None, Path, {})
+        around = ServiceContext(settings, layout, installed, None, Path, {})
         service = next(one for one in services(around) if one.name == "kafka")
         with (layout.logs / "kafka.log").open("wb") as log:
             process = subprocess.Popen(service.argv, cwd=service.cwd, stdout=log, stderr=log, env=os.environ)

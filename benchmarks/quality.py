@@ -13,10 +13,10 @@ from dataflix_backend.recommendations.recommend import NEW_EVERY
 from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
 from dataflix_training.experiment import TEST_SHARE, fit_package, run_experiment
-from dataflix_training.films import Film
+from dataflix_training.film_features import Film
 from dataflix_training.fitting import Recipe
-from dataflix_training.gate import decide
 from dataflix_training.model_card import render
+from dataflix_training.promotion_gate import decide
 from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import SHOWN, Judgement, ranking_scores
 from figures import report

@@ -88,7 +88,7 @@ def main(  # noqa: PLR0913, PLR0917 - options
     with tempfile.TemporaryDirectory() as folder, _database(load_settings()) as settings:
         import_release(settings, movielens)
         own = settings.model_copy(update={"data_dir": Path(folder), "backend_rate_limit": 0})
-        champion = _shelve(own, model or _train(movielens, Path(folder, "model.npz")))
+        champion = _store_model(own, model or _train(movielens, Path(folder, "model.npz")))
         users = _rate_freshly(own, champion)
         report("compute", _compute(own, champion, users), as_json=as_json)
         with _serve(own, anew=anew) as port:
@@ -153,7 +153,7 @@ def _train(movielens: Path, path: Path) -> Path:
     return path
 
 
-def _shelve(settings: Settings, path: Path) -> Champion:
+def _store_model(settings: Settings, path: Path) -> Champion:
     """Put the model where the backend finds it when the registry is away."""
     champion = Champion(
         version=1, digest=digest(load(path)), run_id="benchmark", trained_at=datetime.now(UTC), metrics={}
@@ -302,7 +302,7 @@ def _closed(port: int, paths: Sequence[str], seconds: float) -> float:
     """Requests a second of a few processes, each with a few connections, as fast as they are answered."""
     with get_context("spawn").Pool(_CLIENTS) as pool:
         pool.map(_no_work, range(_CLIENTS))
-        counts = pool.starmap(_hurried, [(port, paths, seconds)] * _CLIENTS, chunksize=1)
+        counts = pool.starmap(_requests_at_full_speed, [(port, paths, seconds)] * _CLIENTS, chunksize=1)
     return sum(counts) / seconds
 
 
@@ -345,7 +345,7 @@ class Connection:
         return part
 
 
-def _hurried(port: int, paths: Sequence[str], seconds: float) -> int:
+def _requests_at_full_speed(port: int, paths: Sequence[str], seconds: float) -> int:
     """How many requests a few connections of one process could make."""
     done = [0] * _CONNECTIONS
     end = time.monotonic() + seconds

@@ -74,7 +74,7 @@ def _measure(stack: Stack, name: str) -> dict[str, float]:
     bare = _bare_copy(stack.settings, tables()[name])
     load = _reconcile(stack, name)
     equal = _reconcile(stack, name)
-    _damage(stack.settings, tables()[name])
+    _alter_rows(stack.settings, tables()[name])
     repair = _reconcile(stack, name)
     assert equal.repaired == 0, equal.report
     assert repair.repaired > 0, repair.report
@@ -167,7 +167,7 @@ def _execute(settings: Settings, *queries: LiteralString, **parameters: int) -> 
             source.execute(query, parameters if "%(" in query else None)
 
 
-def _damage(settings: Settings, table: Table) -> None:
+def _alter_rows(settings: Settings, table: Table) -> None:
     """Alter one row in a hundred behind the stream's back."""
     value = {"users": "'vandal' AS city", "ratings": "0.5 AS rating"}[table.name]
     clickhouse.connect(settings).command(

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from dataflix_backend.recommendations.recommend import NEW_EVERY
 from dataflix_recommender import Model, fold_in, predict_stars, rank, reasons, stars_deviation, votes
 from dataflix_training.experiment import run_experiment
-from dataflix_training.films import Film
+from dataflix_training.film_features import Film
 from dataflix_training.fitting import Recipe
 from dataflix_training.ratings import Ratings, synthetic_ratings
 from dataflix_training.svd import SVD, ArrayTrainset

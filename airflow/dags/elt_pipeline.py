@@ -44,7 +44,7 @@ FAILURE = "failure"
 
 
 @contextmanager
-def _telling_why(part: str) -> Iterator[None]:
+def _with_failure_reason(part: str) -> Iterator[None]:
     """Pass the reason of a failure to the summary, so that people need not look for it in the task's log."""
     try:
         yield
@@ -83,7 +83,7 @@ def elt_pipeline() -> None:
         @task(map_index_template="{{ task.op_kwargs['table'] }}", max_active_tis_per_dagrun=2)
         def table(table: str, batch: str) -> dict[str, Any]:
             """Compare one table with the source and repair it."""
-            with _telling_why(f"reconcile {table}"):
+            with _with_failure_reason(f"reconcile {table}"):
                 return dag_tasks.reconcile(table, batch)
 
         return table.partial(batch="{{ run_id }}").expand(table=list(tables()))
@@ -95,7 +95,7 @@ def elt_pipeline() -> None:
             """Ask the dbt webhook for a run, and wait until it has ended."""
             full_refresh = bool(get_current_context()["params"]["full_refresh"])
             try:
-                with _telling_why("dbt"):
+                with _with_failure_reason("dbt"):
                     return dag_tasks.transform(batch, full_refresh=full_refresh)
             except DbtTestsFailedError as fault:
                 raise AirflowFailException(str(fault)) from fault  # the data is wrong: no retry
@@ -108,7 +108,7 @@ def elt_pipeline() -> None:
         @task(execution_timeout=timedelta(hours=2))
         def run(batch: str) -> dict[str, Any]:
             """Train a model on the marts, measure it, and register it."""
-            with _telling_why("train"):
+            with _with_failure_reason("train"):
                 return dag_tasks.train(batch)
 
         return run("{{ run_id }}")

@@ -158,7 +158,7 @@ def session_warnings(connection: Connection[TupleRow]) -> list[str]:
     ]
 
 
-def unlike_the_contract(connection: Connection[TupleRow]) -> list[str]:
+def columns_of_other_types(connection: Connection[TupleRow]) -> list[str]:
     """Say which columns have another type than in the contract. No row is read.
 
     Raises:

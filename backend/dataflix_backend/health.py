@@ -14,7 +14,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg_pool import PoolTimeout
 
 from dataflix_backend import api_metrics
-from dataflix_backend.database import blocked_tables, session_warnings, unlike_the_contract
+from dataflix_backend.database import blocked_tables, columns_of_other_types, session_warnings
 from dataflix_backend.problems import RETRY_SECONDS, of_tables
 from dataflix_backend.recommendations.model_cache import Status, status
 from dataflix_backend.request_handling import context, public, reply
@@ -85,7 +85,7 @@ def _look() -> tuple[Status, list[str]]:
         with context().pool.connection() as connection:
             warnings += session_warnings(connection)
             try:
-                warnings += unlike_the_contract(connection)
+                warnings += columns_of_other_types(connection)
             except LockNotAvailable:
                 faults += blocked_tables(connection) or ["a table was locked for a second: ask again"]
     except (PoolTimeout, OperationalError):

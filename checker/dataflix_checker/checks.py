@@ -21,7 +21,7 @@ from dataflix_clients import clickhouse, kafka, postgres
 from dataflix_clients.connect import read_connector
 from dataflix_clients.preflight import faults
 from dataflix_clients.readiness import probes
-from dataflix_clients.replication_slot import SLOT_SUBJECT, holds_too_much
+from dataflix_clients.replication_slot import SLOT_SUBJECT, exceeds_idle_wal
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
@@ -94,7 +94,7 @@ def check_stream(settings: Settings) -> Iterator[CheckResult]:
         since = list(kafka.end_positions(consumer, MASKED_TOPICS))
         dead_letters = kafka.read_backlog(settings).dead_letters
         errors = _count_ingest_errors(settings)
-        yield from _story(settings, canary)
+        yield from _check_canary(settings, canary)
         yield guarded("privacy", lambda: _no_leaks(settings, canary, consumer, since))
         yield guarded("lag", lambda: _lag(settings))
         yield guarded("dead letters", lambda: _dead_letters(settings, dead_letters))
@@ -141,7 +141,7 @@ def _clickhouse(settings: Settings) -> tuple[bool, str]:
     return True, f"{warehouse.server_version}: {int(str(rows)):,} ratings"
 
 
-def _story(settings: Settings, canary: Canary) -> Iterator[CheckResult]:
+def _check_canary(settings: Settings, canary: Canary) -> Iterator[CheckResult]:
     title = "user inserted"
     try:
         with postgres.connect(settings, settings.postgres_owner) as source:
@@ -190,7 +190,7 @@ def _slot(settings: Settings) -> tuple[bool, str]:
     if wrong or capture.slot is None:
         return False, "; ".join(wrong or capture.faults)
     held = f"{capture.slot.wal_status}, holds {capture.slot.retained_bytes / 2**20:.1f} MiB of WAL"
-    return not holds_too_much(capture.slot), held
+    return not exceeds_idle_wal(capture.slot), held
 
 
 def _source(settings: Settings) -> tuple[bool, str]:

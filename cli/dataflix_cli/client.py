@@ -165,19 +165,19 @@ def fault_of(answer: httpx.Response) -> Fault:
     }
     kind = kinds.get(answer.status_code, Fault)
     hint = "set DATAFLIX_BACKEND_TOKEN, or dataflix config set token" if kind is RefusedFault else ""
-    complaints = "".join(f"\n  {line}" for line in complaints_of(problem.get("errors")))
+    complaints = "".join(f"\n  {line}" for line in validation_errors(problem.get("errors")))
     return kind(f"{detail}{complaints}", hint, status=answer.status_code)
 
 
-def complaints_of(errors: object, where: str = "") -> Iterator[str]:
+def validation_errors(errors: object, where: str = "") -> Iterator[str]:
     """The API's validation errors, a line each: ``rating: must be ...``."""
     if isinstance(errors, Mapping):
         for name, inner in errors.items():
             place = where if name in {"json", "query", "path"} else f"{where}.{name}".strip(".")
-            yield from complaints_of(inner, place)
+            yield from validation_errors(inner, place)
     elif isinstance(errors, list):
         for inner in errors:
-            yield from complaints_of(inner, where)
+            yield from validation_errors(inner, where)
     elif errors is not None:
         yield f"{where}: {errors}" if where else str(errors)
 

@@ -122,7 +122,7 @@ class Batch:
     refusal: Refusal | Unknown | None = None
 
     @property
-    def champion_told(self) -> str:
+    def describe_champion(self) -> str:
         """The champion for people; empty: it is not known."""
         if isinstance(self.champion, Unknown):
             return ""

@@ -158,7 +158,7 @@ class ConnectClient:
             if isinstance(answer, httpx.Response) and not _passing(answer, missing_ok=missing_ok):
                 return self._read(answer, missing_ok=missing_ok)
             if time.monotonic() > deadline:
-                raise Fault(cannot_use("Kafka Connect", self._url, _excuse(answer)))
+                raise Fault(cannot_use("Kafka Connect", self._url, _refusal_reason(answer)))
             time.sleep(_POLL_S)
 
     def _try(
@@ -173,7 +173,7 @@ class ConnectClient:
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if answer.is_error:
-            raise Fault(f"Kafka Connect refuses: {_excuse(answer)}")
+            raise Fault(f"Kafka Connect refuses: {_refusal_reason(answer)}")
         return parsed(answer) if answer.content else {}
 
 
@@ -250,11 +250,11 @@ def _exists(answer: httpx.Response | httpx.TransportError) -> bool:
     return (
         isinstance(answer, httpx.Response)
         and answer.status_code == httpx.codes.CONFLICT
-        and "already exists" in _excuse(answer)
+        and "already exists" in _refusal_reason(answer)
     )
 
 
-def _excuse(answer: httpx.Response | httpx.TransportError) -> str:
+def _refusal_reason(answer: httpx.Response | httpx.TransportError) -> str:
     if isinstance(answer, httpx.TransportError):
         return str(answer) or type(answer).__name__
     try:

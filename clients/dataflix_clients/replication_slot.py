@@ -111,7 +111,7 @@ def slot_health(slot: SlotFacts | None) -> SlotHealth:
     return SlotHealth(state, _PROBLEMS[state], slot.retained_bytes, slot.lag_bytes)
 
 
-def holds_too_much(slot: SlotFacts) -> bool:
+def exceeds_idle_wal(slot: SlotFacts) -> bool:
     """Whether the slot of a stream that has caught up holds more WAL than an idle one has reason to.
 
     While changes come in, a slot may hold more: what is too much then is for PostgreSQL, whose

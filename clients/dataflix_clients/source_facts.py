@@ -50,7 +50,7 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class AlikeTable:
+class SimilarTable:
     """A table with all columns of one that is missing; both names are quoted where SQL needs that."""
 
     schema: str
@@ -72,7 +72,7 @@ class MissingFacts:
     """
 
     instead: str = ""
-    alike: tuple[AlikeTable, ...] = ()
+    alike: tuple[SimilarTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _missing(cursor: Cursor, name: str, columns: Mapping[str, list[str]]) -> Mis
     published = [one for one in alike if one["published"]]
     return MissingFacts(
         instead["kind"] if instead else "",
-        tuple(AlikeTable(one["schema"], one["name"]) for one in published or alike),
+        tuple(SimilarTable(one["schema"], one["name"]) for one in published or alike),
     )
 
 

@@ -171,7 +171,7 @@ def _batch_lines(batch: Batch) -> Iterable[str]:
         found = batch.reconciled
         counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"
         yield f"reconciled    {f'{found.rows:,} rows, {counts}' if found.run_id else 'never yet'}"
-    if told := batch.champion_told:
+    if told := batch.describe_champion:
         yield f"champion      {told}"
 
 

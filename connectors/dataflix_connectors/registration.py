@@ -49,7 +49,7 @@ _DECODING_PATIENCE = "5s"
 _FENCE_OPTION = "transforms.fence.value.literal"
 
 
-class Situation(enum.Enum):
+class CaptureState(enum.Enum):
     """The state of the capture that a registration finds."""
 
     FRESH = "no snapshot has been finished: begin with one"
@@ -57,15 +57,15 @@ class Situation(enum.Enum):
     LOST = "the connector knows its place, and the slot can no longer give what follows"
 
 
-def decide(slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus) -> Situation:
+def decide(slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus) -> CaptureState:
     """Decide how to start, from the states of slot, offsets and connector.
 
     A running snapshot counts as established: it goes on with the fence that it has.
     """
     usable = slot_health(slot).state not in (SlotState.MISSING, SlotState.LOST)
     if offsets.settled:
-        return Situation.ESTABLISHED if usable else Situation.LOST
-    return Situation.ESTABLISHED if usable and status.running else Situation.FRESH
+        return CaptureState.ESTABLISHED if usable else CaptureState.LOST
+    return CaptureState.ESTABLISHED if usable and status.running else CaptureState.FRESH
 
 
 def register(
@@ -81,9 +81,9 @@ def register(
         connect.create_stopped(render_config(settings, fence=0))
     with postgres.connect(settings, settings.postgres_debezium) as source:
         situation = decide(read_slot(source), connect.offsets(), connect.status())
-        if situation is Situation.LOST:
+        if situation is CaptureState.LOST:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
-        if situation is Situation.FRESH:
+        if situation is CaptureState.FRESH:
             start_afresh(settings, connect, fence_timeout_s, report)
         else:
             _keep_up(settings, connect, current or {}, report)

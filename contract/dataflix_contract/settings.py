@@ -462,8 +462,8 @@ def conflicts(settings: Settings) -> list[str]:
     return settings_conflicts.conflicts(_given(settings, Settings.model_fields))
 
 
-def _given(settings: Settings, fields: Iterable[str]) -> dict[str, settings_values.Given]:
-    return {name: settings_values.Given(_text(getattr(settings, name)), name_of(name)) for name in fields}
+def _given(settings: Settings, fields: Iterable[str]) -> dict[str, settings_values.RawValue]:
+    return {name: settings_values.RawValue(_text(getattr(settings, name)), name_of(name)) for name in fields}
 
 
 @functools.cache

@@ -32,7 +32,7 @@ from dataflix_contract.settings_file import (
     template,
     variable,
 )
-from dataflix_contract.settings_values import RULES, TEMPLATE, Given
+from dataflix_contract.settings_values import RULES, TEMPLATE, RawValue
 
 #: The settings that the address of Airflow's database holds.
 _IN_AIRFLOW_ADDRESS = tuple(field for field, name in FILE_NAMES.items() if name == AIRFLOW_ADDRESS)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _judged(content: Content, defaults: Mapping[str, str], file: Path) -> Mapping[str, Given]:
+def _judged(content: Content, defaults: Mapping[str, str], file: Path) -> Mapping[str, RawValue]:
     try:
         given = effective(content, defaults)
         judge(given, together=True)
@@ -78,7 +78,7 @@ def _defaults(names: Mapping[str, str]) -> dict[str, str]:
     return {field: found.get(field, "") for field in RULES}
 
 
-def _printed(name: str, content: Content, given: Mapping[str, Given]) -> str:
+def _printed(name: str, content: Content, given: Mapping[str, RawValue]) -> str:
     """A setting by its name in the file, today's or a former one.
 
     Raises:
@@ -98,7 +98,7 @@ def _printed(name: str, content: Content, given: Mapping[str, Given]) -> str:
     return given[fields[name]].text
 
 
-def _airflow_address(content: Content, given: Mapping[str, Given]) -> str:
+def _airflow_address(content: Content, given: Mapping[str, RawValue]) -> str:
     """As the file has it, unless the file or the environment says otherwise elsewhere."""
     from_file = all(given[field].origin == content.origins.get(field) for field in _IN_AIRFLOW_ADDRESS)
     if from_file and AIRFLOW_ADDRESS in content.written:
@@ -107,7 +107,7 @@ def _airflow_address(content: Content, given: Mapping[str, Given]) -> str:
     return f"postgresql+psycopg2://{user}:{password}@airflow-db:5432/{database}"
 
 
-def _exports(content: Content, given: Mapping[str, Given]) -> Iterator[str]:
+def _exports(content: Content, given: Mapping[str, RawValue]) -> Iterator[str]:
     """Commands for a shell, each with a setting of the file that the environment does not have already."""
     for field, value in content.values.items():
         if given[field].origin == content.origins[field]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dataflix_contract.settings_values import Given
+from dataflix_contract.settings_values import RawValue
 
 #: Roles of PostgreSQL: each has rights of its own, and a password.
 ROLES = (
@@ -47,7 +47,7 @@ _OTHER_PORTS = (
 _LAST_PORT = 65_535
 
 
-def shared_names(given: Mapping[str, Given]) -> list[str]:
+def shared_names(given: Mapping[str, RawValue]) -> list[str]:
     """A sentence for each name that settings give to two roles, two databases or two users."""
     groups = {
         "name one role of PostgreSQL: they must be different roles": ROLES,
@@ -61,7 +61,7 @@ def shared_names(given: Mapping[str, Given]) -> list[str]:
     ]
 
 
-def conflicts(given: Mapping[str, Given]) -> list[str]:
+def conflicts(given: Mapping[str, RawValue]) -> list[str]:
     """A sentence for each two values that do not fit each other.
 
     Args:
@@ -70,21 +70,21 @@ def conflicts(given: Mapping[str, Given]) -> list[str]:
     return [*shared_names(given), *_ports(given), *_counts(given), *_kafka_login(given), *_trainer(given)]
 
 
-def _equals(values: Sequence[Given]) -> Iterator[tuple[Given, Given]]:
+def _equals(values: Sequence[RawValue]) -> Iterator[tuple[RawValue, RawValue]]:
     """The pairs of settings that have one value: the first that has it, and each other."""
-    first: dict[str, Given] = {}
+    first: dict[str, RawValue] = {}
     for one in values:
         before = first.setdefault(one.text, one)
         if before is not one:
             yield before, one
 
 
-def _ports(given: Mapping[str, Given]) -> Iterator[str]:
+def _ports(given: Mapping[str, RawValue]) -> Iterator[str]:
     masker = given["masker_port"]
     last = int(masker.text) + int(given["masker_workers"].text) - 1
     started = _STREAM_PORTS if given["profile"].text == "core" else _STREAM_PORTS + _OTHER_PORTS
     maskers = [
-        Given(str(port), f"{masker.origin} of worker {port - int(masker.text)}")
+        RawValue(str(port), f"{masker.origin} of worker {port - int(masker.text)}")
         for port in range(int(masker.text) + 1, last + 1)
     ]
     taken = [*(given[field] for field in started), masker, *maskers]
@@ -94,7 +94,7 @@ def _ports(given: Mapping[str, Given]) -> Iterator[str]:
         yield f"{masker.origin}: worker n of the masker has this port + n, which must not exceed {_LAST_PORT}"
 
 
-def _counts(given: Mapping[str, Given]) -> Iterator[str]:
+def _counts(given: Mapping[str, RawValue]) -> Iterator[str]:
     workers, partitions = given["masker_workers"], given["kafka_partitions"]
     if int(workers.text) > int(partitions.text):
         yield (
@@ -103,13 +103,13 @@ def _counts(given: Mapping[str, Given]) -> Iterator[str]:
         )
 
 
-def _kafka_login(given: Mapping[str, Given]) -> Iterator[str]:
+def _kafka_login(given: Mapping[str, RawValue]) -> Iterator[str]:
     user, password = given["kafka_user"], given["kafka_password"]
     if bool(user.text) != bool(password.text):
         yield f"{user.origin} and {password.origin}: one is empty: set both, or neither"
 
 
-def _trainer(given: Mapping[str, Given]) -> Iterator[str]:
+def _trainer(given: Mapping[str, RawValue]) -> Iterator[str]:
     trainer, stars = given["trainer"], given["stars_model"]
     if trainer.text == "spark" and stars.text == "svd":
         yield (

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from dataflix_contract import settings_conflicts, settings_values
-from dataflix_contract.settings_values import TEMPLATE, Given
+from dataflix_contract.settings_values import TEMPLATE, RawValue
 
 ENV_PREFIX = "DATAFLIX_"
 ENV_FILE_VARIABLE = "DATAFLIX_ENV_FILE"
@@ -404,7 +404,7 @@ def name_of(setting: str) -> str:
     return FILE_NAMES.get(setting, variable(setting))
 
 
-def effective(content: Content, defaults: Mapping[str, str]) -> dict[str, Given]:
+def effective(content: Content, defaults: Mapping[str, str]) -> dict[str, RawValue]:
     """What each setting is: what the environment says, else the file, else the default.
 
     Args:
@@ -423,15 +423,15 @@ def effective(content: Content, defaults: Mapping[str, str]) -> dict[str, Given]
     found = {}
     for setting, default in defaults.items():
         if inside := environment.get(variable(setting)):
-            found[setting] = Given(inside, f"{variable(setting)} in the environment")
+            found[setting] = RawValue(inside, f"{variable(setting)} in the environment")
         elif setting in content.values:
-            found[setting] = Given(content.values[setting], content.origins[setting])
+            found[setting] = RawValue(content.values[setting], content.origins[setting])
         else:
-            found[setting] = Given(default, f"{name_of(setting)} (its default)")
+            found[setting] = RawValue(default, f"{name_of(setting)} (its default)")
     return found
 
 
-def judge(given: Mapping[str, Given], *, together: bool) -> None:
+def judge(given: Mapping[str, RawValue], *, together: bool) -> None:
     """Refuse settings whose values cannot be used.
 
     Args:

@@ -33,7 +33,7 @@ Rule = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawValue:
     """A setting's value.
 
     Attributes:
@@ -282,7 +282,7 @@ RULES: Mapping[str, Rule] = {
 SECRETS = tuple(field for field, rule in RULES.items() if rule in {_password, _key, _KEY_IN_A_HEADER})
 
 
-def faults(given: Mapping[str, Given]) -> list[str]:
+def faults(given: Mapping[str, RawValue]) -> list[str]:
     """A sentence for each value that its rule refuses, by the values' fields."""
     return [
         f"{value.origin}: {wanted}" for field, value in given.items() if (wanted := RULES[field](value.text))

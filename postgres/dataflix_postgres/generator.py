@@ -96,7 +96,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class _World:
+class _FilmTraits:
     """The properties of the films that do not depend on users; one element or row for each film."""
 
     movie_ids: tuple[int, ...]
@@ -117,16 +117,16 @@ def histories(films: Sequence[Film], users: int, ratings_per_user: int, seed: in
         seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    world = _make_world(films, rng)
+    world = _make_film_traits(films, rng)
     for first in range(1, users + 1, _USERS_AT_ONCE):
         count = min(_USERS_AT_ONCE, users + 1 - first)
         yield from _some_histories(world, first, count, ratings_per_user, rng)
 
 
-def _make_world(films: Sequence[Film], rng: np.random.Generator) -> _World:
+def _make_film_traits(films: Sequence[Film], rng: np.random.Generator) -> _FilmTraits:
     appeal = _standardised(np.array([film.appeal for film in films], dtype=np.float64))
     fame_rank = np.argsort(np.argsort(-(appeal + rng.normal(size=len(films)))))
-    return _World(
+    return _FilmTraits(
         movie_ids=tuple(film.movie_id for film in films),
         factors=_standardised(_genre_matrix(films) @ rng.normal(size=(_genre_count(films), _FACTORS))),
         era=_standardised(np.array([film.release_year for film in films], dtype=np.float64)),
@@ -137,7 +137,7 @@ def _make_world(films: Sequence[Film], rng: np.random.Generator) -> _World:
 
 
 def _some_histories(
-    world: _World, first_user: int, users: int, ratings_per_user: int, rng: np.random.Generator
+    world: _FilmTraits, first_user: int, users: int, ratings_per_user: int, rng: np.random.Generator
 ) -> Iterator[History]:
     taste = rng.normal(size=(users, _FACTORS)) @ world.factors.T / np.sqrt(_FACTORS)
     era = rng.normal(size=(users, 1)) * world.era
@@ -155,7 +155,7 @@ def _some_histories(
 
 
 def _history(
-    world: _World,
+    world: _FilmTraits,
     user_id: int,
     chosen: npt.NDArray[np.intp],
     ratings: Floats,

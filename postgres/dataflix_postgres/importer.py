@@ -116,7 +116,7 @@ def import_release(
         release = recognise(*choose(folders), named)
         console.print(str(release), highlight=False, markup=False)
         recorded = recorded_digests(connection)
-        if replace and (recorded or _hold_rows(connection)):
+        if replace and (recorded or _have_rows(connection)):
             reports = _replace(connection, release, rejects, console)
         else:
             resume = _claim(connection, release.digests, recorded)
@@ -130,7 +130,7 @@ def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded:
     """Record that these files are being loaded; return whether this continues an earlier import of them."""
     if recorded == digests:
         return True
-    if recorded or _hold_rows(connection):
+    if recorded or _have_rows(connection):
         held = "another MovieLens release, or another version of it" if recorded else "other data"
         raise Fault(
             f"the tables hold {held}, whose ids would collide with those of the import."
@@ -141,7 +141,7 @@ def _claim(connection: psycopg.Connection, digests: Mapping[str, str], recorded:
     return False
 
 
-def _hold_rows(connection: psycopg.Connection) -> bool:
+def _have_rows(connection: psycopg.Connection) -> bool:
     parts = [sql.SQL("(SELECT 1 FROM {} LIMIT 1)").format(sql.Identifier(name)) for name in tables()]
     return connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchone() is not None
 

@@ -17,13 +17,14 @@ one another cost more than they bring.
     why = reasons(model, profile, best.item_ids)
 """
 
-from dataflix_recommender.catalogue import NO_TITLE, NO_YEAR, Fit, fit, identities
-from dataflix_recommender.diversity import candidates, diversify
+from dataflix_recommender.catalogue_match import NO_TITLE, NO_YEAR, Fit, fit, identities
 from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.ranking import (
     Ranking,
     Votes,
+    candidates,
     damped_means,
+    diversify,
     popularity,
     rank,
     reasons,

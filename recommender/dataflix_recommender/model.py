@@ -66,7 +66,7 @@ class Model:
         max_version: the newest change among the ratings that it was trained with (an LSN): ratings with a
             greater version are fresh.
         item_titles: (I,) int64, digests of the films' titles; None in models made before these were kept. See
-            :mod:`dataflix_recommender.catalogue`.
+            :mod:`dataflix_recommender.catalogue_match`.
         item_years: (I,) int16, the films' years of release; None as above.
         svd_user_bias: (U,) float32; Surprise's SVD, where it is not what predicts the stars; else None.
         svd_item_bias: (I,) float32; as above.

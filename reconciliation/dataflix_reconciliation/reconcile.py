@@ -79,12 +79,12 @@ class _Attempt:
         began = dt.datetime.now(dt.UTC)
         catch_up(self.client, self.settings, "ops.reconciliations")
         killed = warehouse_staging.unfinished(self.client, self.run_id, self.table)
-        last_shape = warehouse_staging.last_shape(self.client, self.table)
+        last_source_shape = warehouse_staging.last_source_shape(self.client, self.table)
         fence = take_fence(self.source, self.timeouts.fence_s, self.progress.tell)
         with source_snapshot.take_snapshot(self.settings, self.table) as snapshot:
             rows = self._load(snapshot)
         verdict = self._judge(fence, snapshot)
-        altered = snapshot.shape != last_shape if last_shape else snapshot.reshaped
+        altered = snapshot.shape != last_source_shape if last_source_shape else snapshot.reshaped
         if altered and verdict.stream is Stream.PASSED:
             verdict = replace(verdict, stream=Stream.ALTERED)
         report = Report(

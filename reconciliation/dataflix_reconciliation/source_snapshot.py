@@ -232,20 +232,20 @@ class Masker:
         if isinstance(values, pa.ExtensionArray):  # a numeric comes as its text
             values = values.storage
         if not _FITTING[column.type](values.type):
-            raise self._misfit(column)
+            raise self._type_fault(column)
         try:
             if mask is not None:
                 return pa.array(_masked(mask, values.to_pylist()), wanted)
             exact = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, AttributeError):
             # The error is not chained: it may quote a value.
-            raise self._misfit(column) from None
+            raise self._type_fault(column) from None
         if column.type is ColumnType.TEXT_ARRAY and exact.null_count:
             # The warehouse has no NULL for an array: the stream delivers an empty one.
             return pc.coalesce(exact, pa.scalar([], wanted))
         return exact
 
-    def _misfit(self, column: Column) -> Fault:
+    def _type_fault(self, column: Column) -> Fault:
         return Fault(
             f"{self._table}.{column.name} in PostgreSQL does not fit the contract's"
             f" {column.type.value}: dataflix-connector preflight tells how they differ"

@@ -242,7 +242,7 @@ def unfinished(client: Client, run_id: str, table: Table) -> tuple[Counts, Strea
     return (Counts(*map(int, rows[0][:3])), Stream(rows[0][3])) if rows else None
 
 
-def last_shape(client: Client, table: Table) -> str:
+def last_source_shape(client: Client, table: Table) -> str:
     """The source's shape as the table's last finished reconciliation saw it; empty if none tells."""
     return str(
         client.command(
@@ -255,7 +255,7 @@ def last_shape(client: Client, table: Table) -> str:
 
 def _arrow_stream(schema: pa.Schema, blocks: Iterable[pa.RecordBatch]) -> Generator[bytes, None, None]:
     """Arrow's streaming format, a piece for each block."""
-    sink = _Pieces()
+    sink = _ChunkBuffer()
     with pa.ipc.new_stream(sink, schema) as writer:
         yield sink.take()
         for block in blocks:
@@ -264,7 +264,7 @@ def _arrow_stream(schema: pa.Schema, blocks: Iterable[pa.RecordBatch]) -> Genera
     yield sink.take()
 
 
-class _Pieces:
+class _ChunkBuffer:
     """A file that hands out what was written to it since the last time."""
 
     closed = False

@@ -15,21 +15,21 @@ from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_stack.clickhouse_server import render_container_config
 from dataflix_stack.paths import Layout
-from dataflix_stack.server_config import Inside, server_files
+from dataflix_stack.server_config import InContainers, server_files
 
 #: Where each server's container has its own part of what is rendered.
 INSIDE = Layout(Path("/var/lib/dataflix"))
 
 
-def render(settings: Settings, inside: Inside) -> dict[str, dict[Path, str]]:
+def render(settings: Settings, inside: InContainers) -> dict[str, dict[Path, str]]:
     """Each server's configuration: text by path in its container, by service.
 
     Raises:
         Fault: a setting cannot be used in containers.
     """
-    if inside.kafka_door in {settings.kafka_port, settings.kafka_controller_port}:
+    if inside.kafka_published_port in {settings.kafka_port, settings.kafka_controller_port}:
         raise Fault(
-            f"port {inside.kafka_door} is taken inside Kafka's container: set DATAFLIX_KAFKA_PORT"
+            f"port {inside.kafka_published_port} is taken inside Kafka's container: set DATAFLIX_KAFKA_PORT"
             " or DATAFLIX_KAFKA_CONTROLLER_PORT to another one"
         )
     return {
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         return 2
     folder, kafka_host = arguments
     try:
-        write(render(load_settings(), Inside(kafka_host)), Path(folder))
+        write(render(load_settings(), InContainers(kafka_host)), Path(folder))
     except (Fault, SettingsError, OSError) as fault:
         sys.stderr.write(f"config: {fault}\n")
         return 1

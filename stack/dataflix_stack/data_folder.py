@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_stack.paths import Account, Layout, make_passable
+from dataflix_stack.paths import Account, Layout, make_traversable
 from dataflix_stack.server_config import kafka_log_dir
 from dataflix_stack.servers import Servers
 
@@ -144,7 +144,7 @@ def make_folders(layout: Layout, account: Account | None) -> None:
 
 
 def _make_data_folder(folder: Path) -> None:
-    make_passable(folder)
+    make_traversable(folder)
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "no permission to write", str(folder))
 

@@ -30,7 +30,7 @@ from jgo.maven import MavenContext
 
 from dataflix_contract.console import Console, Progress, progress
 from dataflix_contract.faults import Fault
-from dataflix_stack.paths import make_passable
+from dataflix_stack.paths import make_traversable
 from dataflix_stack.servers import (
     LOCK_FILE,
     POSTGRES_ARTEFACTS,
@@ -63,7 +63,7 @@ def install(progress: Progress) -> Servers:
     if servers.installed:
         return servers
     try:
-        make_passable(servers.root.parent)
+        make_traversable(servers.root.parent)
         with FileLock(servers.root.parent / "install.lock"):
             if not servers.installed:
                 _check_space(servers.root.parent)

@@ -103,7 +103,7 @@ def _signal_family(mark: str, number: signal.Signals) -> None:
             continue
 
 
-def make_way(pid: int, nice: int) -> None:
+def lower_priority(pid: int, nice: int) -> None:
     """Lower the priority of a process that was just started, by ``nice`` below this process's."""
     if nice:
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + nice)

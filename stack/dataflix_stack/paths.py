@@ -185,7 +185,7 @@ def postgres_account() -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def make_passable(folder: Path) -> None:
+def make_traversable(folder: Path) -> None:
     """Make the folder so that PostgreSQL's account may pass through it, whatever the umask is."""
     for part in reversed((folder, *folder.parents)):
         if not part.exists():

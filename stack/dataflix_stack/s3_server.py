@@ -23,8 +23,8 @@ from filelock import FileLock
 from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import paths
-from dataflix_stack.launch import make_way
-from dataflix_stack.paths import Layout, make_passable
+from dataflix_stack.launch import lower_priority
+from dataflix_stack.paths import Layout, make_traversable
 
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 _POLL_SECONDS = 0.1
@@ -122,7 +122,7 @@ def build(log: Path, abandoned: threading.Event) -> None:
     home = target.parent
     partial = home.with_suffix(".partial")
     try:
-        make_passable(home.parent)
+        make_traversable(home.parent)
         with FileLock(home.parent / "versitygw.lock"):
             if target.exists():
                 return
@@ -188,7 +188,7 @@ def _go_build(go: Path, folder: Path, log: Path, abandoned: threading.Event) -> 
             env={**os.environ, **_environment(go, folder)},
             process_group=0,
         )
-        make_way(process.pid, _NICE)
+        lower_priority(process.pid, _NICE)
         while process.poll() is None:
             if abandoned.wait(_POLL_SECONDS):
                 os.killpg(process.pid, signal.SIGTERM)

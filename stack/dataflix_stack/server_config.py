@@ -42,26 +42,26 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class InContainers:
     """The differences in the configuration of servers in containers.
 
     Attributes:
         kafka_host: the host at which clients outside the containers find Kafka.
-        kafka_door: the port inside the container at which such clients arrive.
+        kafka_published_port: the port inside the container at which such clients arrive.
         kafka_logs: the image's folder for Kafka's segments.
         plugin_path: the image's folder of Kafka Connect's plugins.
         postgres_socket: the folder of the socket by which the image makes the cluster.
     """
 
     kafka_host: str
-    kafka_door: int = 19092
+    kafka_published_port: int = 19092
     kafka_logs: str = "/var/lib/kafka/data/logs"
     plugin_path: str = "/kafka/connect"
     postgres_socket: str = "/var/run/postgresql"
 
 
 def server_files(
-    settings: Settings, layout: Layout, inside: Inside | None = None
+    settings: Settings, layout: Layout, inside: InContainers | None = None
 ) -> dict[str, dict[Path, str]]:
     """Render each server's configuration files: text by path, by service.
 

@@ -69,7 +69,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ServiceContext:
     """The values from which every service is described.
 
     Attributes:
@@ -90,7 +90,7 @@ def masker_names(settings: Settings) -> list[str]:
     return [f"masker-{worker}" for worker in range(settings.masker_workers)]
 
 
-def services(around: Surroundings) -> list[Service]:
+def services(around: ServiceContext) -> list[Service]:
     """Every server of the stack, in the order in which they are shown."""
     maskers = [_masker(around, worker) for worker in range(around.settings.masker_workers)]
     stream = [_postgres(around), _kafka(around), _clickhouse(around), _connect(around), *maskers]
@@ -100,7 +100,7 @@ def services(around: Surroundings) -> list[Service]:
     return [*stream, _backend(around), _kafka_ui(around), *(replace(one, nice=BATCH_NICE) for one in batch)]
 
 
-def _postgres(around: Surroundings) -> Service:
+def _postgres(around: ServiceContext) -> Service:
     layout = around.layout
     config = layout.conf / "postgresql.conf"
     return Service(
@@ -121,7 +121,7 @@ def _postgres(around: Surroundings) -> Service:
     )
 
 
-def _kafka(around: Surroundings) -> Service:
+def _kafka(around: ServiceContext) -> Service:
     settings = around.settings
     return Service(
         name="kafka",
@@ -139,7 +139,7 @@ def _kafka(around: Surroundings) -> Service:
     )
 
 
-def _clickhouse(around: Surroundings) -> Service:
+def _clickhouse(around: ServiceContext) -> Service:
     settings = around.settings
     return Service(
         name="clickhouse",
@@ -155,7 +155,7 @@ def _clickhouse(around: Surroundings) -> Service:
     )
 
 
-def _connect(around: Surroundings) -> Service:
+def _connect(around: ServiceContext) -> Service:
     settings = around.settings
     return Service(
         name="connect",
@@ -172,7 +172,7 @@ def _connect(around: Surroundings) -> Service:
     )
 
 
-def _masker(around: Surroundings, worker: int) -> Service:
+def _masker(around: ServiceContext, worker: int) -> Service:
     return Service(
         name=f"masker-{worker}",
         argv=[str(around.program("dataflix-masker")), "--worker", str(worker)],
@@ -185,7 +185,7 @@ def _masker(around: Surroundings, worker: int) -> Service:
     )
 
 
-def _s3(around: Surroundings) -> Service:
+def _s3(around: ServiceContext) -> Service:
     settings = around.settings
     return Service(
         name="s3",
@@ -201,7 +201,7 @@ def _s3(around: Surroundings) -> Service:
     )
 
 
-def _mlflow(around: Surroundings) -> Service:
+def _mlflow(around: ServiceContext) -> Service:
     return Service(
         name="mlflow",
         argv=[str(around.program("dataflix-mlflow"))],
@@ -215,7 +215,7 @@ def _mlflow(around: Surroundings) -> Service:
     )
 
 
-def _dbt_webhook(around: Surroundings) -> Service:
+def _dbt_webhook(around: ServiceContext) -> Service:
     return Service(
         name="dbt-webhook",
         argv=[str(around.program("dataflix-dbt-webhook"))],
@@ -230,7 +230,7 @@ def _dbt_webhook(around: Surroundings) -> Service:
     )
 
 
-def _backend(around: Surroundings) -> Service:
+def _backend(around: ServiceContext) -> Service:
     return Service(
         name="backend",
         argv=[str(around.program("dataflix-backend"))],
@@ -244,7 +244,7 @@ def _backend(around: Surroundings) -> Service:
     )
 
 
-def _kafka_ui(around: Surroundings) -> Service:
+def _kafka_ui(around: ServiceContext) -> Service:
     return Service(
         name="kafka-ui",
         argv=[str(around.program("dataflix-kafka-ui"))],
@@ -257,7 +257,7 @@ def _kafka_ui(around: Surroundings) -> Service:
     )
 
 
-def _airflow(around: Surroundings) -> list[Service]:
+def _airflow(around: ServiceContext) -> list[Service]:
     """Airflow's three parts; the scheduler runs the tasks."""
     ports = {"airflow-api": [Port(around.settings.airflow_port, "DATAFLIX_AIRFLOW_PORT")]}
     parts = {
@@ -282,7 +282,7 @@ def _airflow(around: Surroundings) -> list[Service]:
     ]
 
 
-def _java(around: Surroundings, heap: str) -> list[str]:
+def _java(around: ServiceContext, heap: str) -> list[str]:
     return [
         str(around.servers.java),
         heap,

@@ -27,8 +27,8 @@ from dataflix_stack import data_folder, port_conflicts, s3_server, server_config
 from dataflix_stack.launch import end_family
 from dataflix_stack.paths import Account, Layout, console_script, home, layout, postgres_account, repo_root
 from dataflix_stack.servers import Servers, wanted_servers
-from dataflix_stack.services import Service, Surroundings, services
-from dataflix_stack.steps import Board, Step, run_set_up, run_steps, set_ups, tail
+from dataflix_stack.services import Service, ServiceContext, services
+from dataflix_stack.steps import Step, StepTable, run_set_up, run_steps, set_ups, tail
 from dataflix_stack.supervision import Supervisor
 
 _DEATHS_TOLERATED = 3
@@ -72,7 +72,7 @@ class Stack:
     def services(self) -> list[Service]:
         """Every server of the stack."""
         return services(
-            Surroundings(
+            ServiceContext(
                 self.settings,
                 self.layout,
                 self.servers,
@@ -116,7 +116,7 @@ def up(stack: Stack) -> None:
     with _alone(stack):
         _supervise(stack, described)
         steps = _steps(stack, described)
-        with Board(stack.console, [step.name for step in steps], "ready") as board:
+        with StepTable(stack.console, [step.name for step in steps], "ready") as board:
             run_steps(steps, board)
 
 
@@ -131,7 +131,7 @@ def down(stack: Stack) -> bool:
             supervision.stop_recorded(stack.layout.run, stack.console.print)
             return orphans
         steps = _stop_steps(supervisor, stack.layout.run)
-        with Board(stack.console, [step.name for step in steps], "stopped") as board:
+        with StepTable(stack.console, [step.name for step in steps], "stopped") as board:
             run_steps(steps, board)
         supervisor.stop()
     return True

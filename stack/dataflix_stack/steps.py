@@ -24,7 +24,7 @@ from rich.table import Table
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
-from dataflix_stack.launch import make_way
+from dataflix_stack.launch import lower_priority
 from dataflix_stack.paths import console_script
 from dataflix_stack.services import BATCH_NICE, masker_names
 
@@ -33,7 +33,7 @@ _MARKS = {"waiting": "[dim]", "working": "[yellow]", "done": "[green]", "failed"
 
 
 class StepListener(Protocol):
-    """Is told of each step's progress, such as :class:`Board`."""
+    """Is told of each step's progress, such as :class:`StepTable`."""
 
     def begin(self, name: str) -> None:
         """The step has begun."""
@@ -138,7 +138,7 @@ def run_set_up(one: SetUp, environment: Mapping[str, str], logs: Path, abandoned
             stderr=output,
             env={**os.environ, **environment},
         )
-        make_way(process.pid, one.nice)
+        lower_priority(process.pid, one.nice)
         while process.poll() is None:
             if abandoned.wait(_POLL_SECONDS):
                 process.terminate()
@@ -168,7 +168,7 @@ class _Row:
         return f"{(self.ended or time.monotonic()) - self.began:.1f} s"
 
 
-class Board(AbstractContextManager["Board"]):
+class StepTable(AbstractContextManager["StepTable"]):
     """The live table with a row for each step; any thread may report to it."""
 
     def __init__(self, console: Console, steps: Sequence[str], finished: str) -> None:

@@ -94,7 +94,7 @@ class PollConsumer(driver.Consumer):
             return
         poll = await self._continuous(records or {})
         if poll:
-            await self.wait_first(self.callback(self._carrier(poll)), self.suspend_flow.wait())
+            await self.wait_first(self.callback(self._as_message(poll)), self.suspend_flow.wait())
 
     async def _continuous(self, records: Mapping[TP, list[Any]]) -> Poll:
         """The records, without those that do not directly follow what was read before.
@@ -128,7 +128,7 @@ class PollConsumer(driver.Consumer):
             return False
         return True
 
-    def _carrier(self, poll: Poll) -> ConsumerMessage:
+    def _as_message(self, poll: Poll) -> ConsumerMessage:
         tp, batch = next(iter(poll.items()))
         last = batch[-1]
         return ConsumerMessage(

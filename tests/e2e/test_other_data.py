@@ -9,8 +9,8 @@ from clickhouse_connect.driver.client import Client
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION
+from dataflix_training.mlflow_run import Tracking
 from dataflix_training.ratings import synthetic_ratings
-from dataflix_training.tracking import Tracking
 from support.api import api_client, recommended
 from support.batch import run_batch
 from support.champion import from_all, served_by_all

@@ -12,7 +12,7 @@ from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION
 from dataflix_postgres.database import connect_admin, connect_owner
 from dataflix_postgres.migrations import set_up
-from dataflix_training.tracking import Tracking
+from dataflix_training.mlflow_run import Tracking
 from support.champion import serve
 from support.stack import Stack
 from support.training import build_marts, train

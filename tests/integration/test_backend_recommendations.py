@@ -20,7 +20,7 @@ from dataflix_clients import mlflow
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import digest, load, save
-from dataflix_training.tracking import Tracking
+from dataflix_training.mlflow_run import Tracking
 from support.api import api_client, recommended
 from support.champion import from_all, serve, served_by_all
 from support.stack import Stack

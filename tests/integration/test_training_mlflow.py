@@ -17,9 +17,9 @@ from mlflow.artifacts import download_artifacts
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL
+from dataflix_training.mlflow_run import OUTCOME_TAG, RESULT_TAG, Tracking
 from dataflix_training.model_card import CARD_FILE
 from dataflix_training.registry import RUN_TAG
-from dataflix_training.tracking import OUTCOME_TAG, RESULT_TAG, Tracking
 from support.stack import ROOT, Stack
 from support.training import build_marts, train
 

@@ -25,10 +25,10 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.schema import MODEL
 from dataflix_recommender import MODEL_PATH, load, rank
 from dataflix_training.fitting import ALS_STARS, Factors, Recipe, fit_als
+from dataflix_training.mlflow_run import Tracking
 from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import errors
 from dataflix_training.spark import spark
-from dataflix_training.tracking import Tracking
 from support import als, kubernetes
 from support.stack import ROOT, Stack
 from support.training import build_marts, train

@@ -4,7 +4,7 @@ from typing import Any
 
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION, MODEL
-from dataflix_training.tracking import Tracking
+from dataflix_training.mlflow_run import Tracking
 from support.api import api_client
 from support.waiting import wait_until
 

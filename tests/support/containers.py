@@ -21,7 +21,7 @@ from dataflix_contract.settings import ENV_PREFIX
 from dataflix_stack import s3_server, servers
 from dataflix_stack.paths import Layout
 from dataflix_stack.servers import Servers
-from dataflix_stack.services import Service, Surroundings, services
+from dataflix_stack.services import Service, ServiceContext, services
 from dataflix_stack.steps import SetUp, set_ups
 from support.stack import ROOT
 
@@ -183,7 +183,7 @@ def _image_versions(compose: Compose) -> Facts:
 
 def native_services(settings: Settings) -> list[Service]:
     """The services as the native way describes them, with a container's folders."""
-    around = Surroundings(settings, INSIDE, Servers(Path("/servers")), None, Path("/bin").joinpath, {})
+    around = ServiceContext(settings, INSIDE, Servers(Path("/servers")), None, Path("/bin").joinpath, {})
     return services(around)
 
 

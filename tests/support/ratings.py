@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dataflix_postgres.generator import catalogue, histories
-from dataflix_training.films import Film
+from dataflix_training.film_features import Film
 from dataflix_training.ratings import Ints, Ratings, in_order
 
 

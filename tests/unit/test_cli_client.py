@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dataflix_cli import config
-from dataflix_cli.client import Api, complaints_of, fault_of, retry_after
+from dataflix_cli.client import Api, fault_of, retry_after, validation_errors
 from dataflix_cli.command_faults import AwayFault, ExitCode, NotFoundFault, RefusedFault, UsageFault
 
 _BACKEND = Path(__file__).resolve().parents[2] / "backend" / "dataflix_backend"
@@ -172,8 +172,8 @@ def test_a_refused_token_says_where_to_set_it() -> None:
 
 def test_validation_errors_are_a_line_each() -> None:
     errors = {"json": {"rating": ["too much", "odd"], "a": {"b": ["c"]}}, "query": {"n": ["d"]}}
-    assert list(complaints_of(errors)) == ["rating: too much", "rating: odd", "a.b: c", "n: d"]
-    assert list(complaints_of(None)) == []
+    assert list(validation_errors(errors)) == ["rating: too much", "rating: odd", "a.b: c", "n: d"]
+    assert list(validation_errors(None)) == []
 
 
 @pytest.mark.parametrize(

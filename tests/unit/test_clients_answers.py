@@ -106,7 +106,7 @@ OTHER = Refusal(3, "other_catalogue", "made for another catalogue; popular films
 def test_a_champion_that_is_not_served_is_said_to_be_so(
     champion: int | Unknown, refusal: Refusal | Unknown | None, told: str
 ) -> None:
-    assert Batch(FAILED, Unknown(""), champion, refusal=refusal).champion_told == told
+    assert Batch(FAILED, Unknown(""), champion, refusal=refusal).describe_champion == told
 
 
 def test_a_run_without_a_new_champion_says_why_and_is_no_fault() -> None:

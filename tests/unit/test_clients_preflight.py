@@ -5,7 +5,13 @@ import dataclasses
 import pytest
 
 from dataflix_clients.preflight import Finding, Level, faults, judge
-from dataflix_clients.source_facts import AlikeTable, ColumnFacts, MissingFacts, PublicationFacts, SourceFacts
+from dataflix_clients.source_facts import (
+    ColumnFacts,
+    MissingFacts,
+    PublicationFacts,
+    SimilarTable,
+    SourceFacts,
+)
 from dataflix_contract import Settings
 from support.source_facts import (
     ALL,
@@ -153,17 +159,17 @@ def test_a_column_that_may_have_been_renamed_is_named_with_its_way_back() -> Non
     ("missing", "problem", "cure"),
     [
         (
-            MissingFacts(alike=(AlikeTable("public", "ratings2"),)),
+            MissingFacts(alike=(SimilarTable("public", "ratings2"),)),
             "does not exist",
             "ALTER TABLE public.ratings2 RENAME TO ratings,",
         ),
         (
-            MissingFacts(alike=(AlikeTable("old", "ratings"),)),
+            MissingFacts(alike=(SimilarTable("old", "ratings"),)),
             "does not exist",
             "ALTER TABLE old.ratings SET SCHEMA public,",
         ),
         (
-            MissingFacts("VIEW", (AlikeTable('"Old"', '"R"'),)),
+            MissingFacts("VIEW", (SimilarTable('"Old"', '"R"'),)),
             "is a view and no table",
             (
                 'DROP VIEW public.ratings; ALTER TABLE "Old"."R" SET SCHEMA public;'

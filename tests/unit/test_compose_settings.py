@@ -8,7 +8,7 @@ import pytest
 from dataflix_contract import Settings
 from dataflix_contract.settings import ENV_PREFIX
 from dataflix_stack import compose as rendering
-from dataflix_stack.server_config import Inside
+from dataflix_stack.server_config import InContainers
 from support.containers import COMPOSE_FILE, Compose, command_of, environment, references, variable
 from support.readers import programs, settings_read
 from support.stack import ROOT
@@ -90,7 +90,7 @@ def read_by(service: str) -> set[str]:
     """The settings that a service's programs read."""
     if service == "config":
         recorder = _RecordingSettings(Settings(bind="0.0.0.0"))
-        rendering.render(recorder, Inside("127.0.0.1"))  # type: ignore[arg-type]
+        rendering.render(recorder, InContainers("127.0.0.1"))  # type: ignore[arg-type]
         return recorder.read
     if service == "cli":
         return OF_THE_CLI

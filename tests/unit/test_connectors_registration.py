@@ -6,8 +6,8 @@ import pytest
 
 from dataflix_clients.connect import ConnectorStatus, Offsets, first_cause, parse_offsets, parse_status
 from dataflix_clients.kafka import Bounds, behind
-from dataflix_clients.replication_slot import SlotFacts, SlotState, holds_too_much, slot_health
-from dataflix_connectors.registration import Situation, decide, fence_of, render_config
+from dataflix_clients.replication_slot import SlotFacts, SlotState, exceeds_idle_wal, slot_health
+from dataflix_connectors.registration import CaptureState, decide, fence_of, render_config
 from dataflix_contract import Settings, tables
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
 
@@ -24,20 +24,20 @@ SETTLED = Offsets(stored=True, snapshotting=False)
 @pytest.mark.parametrize(
     ("slot", "offsets", "status", "situation"),
     [
-        (None, NOTHING, STOPPED, Situation.FRESH),
-        (None, HALFWAY, RUNNING, Situation.FRESH),
-        (SLOT, NOTHING, STOPPED, Situation.FRESH),
-        (SLOT, HALFWAY, RUNNING, Situation.ESTABLISHED),
-        (SLOT, NOTHING, RUNNING, Situation.ESTABLISHED),
-        (SLOT, SETTLED, RUNNING, Situation.ESTABLISHED),
-        (SLOT, SETTLED, STOPPED, Situation.ESTABLISHED),
-        (None, SETTLED, RUNNING, Situation.LOST),
-        (LOST, SETTLED, RUNNING, Situation.LOST),
-        (LOST, HALFWAY, RUNNING, Situation.FRESH),
+        (None, NOTHING, STOPPED, CaptureState.FRESH),
+        (None, HALFWAY, RUNNING, CaptureState.FRESH),
+        (SLOT, NOTHING, STOPPED, CaptureState.FRESH),
+        (SLOT, HALFWAY, RUNNING, CaptureState.ESTABLISHED),
+        (SLOT, NOTHING, RUNNING, CaptureState.ESTABLISHED),
+        (SLOT, SETTLED, RUNNING, CaptureState.ESTABLISHED),
+        (SLOT, SETTLED, STOPPED, CaptureState.ESTABLISHED),
+        (None, SETTLED, RUNNING, CaptureState.LOST),
+        (LOST, SETTLED, RUNNING, CaptureState.LOST),
+        (LOST, HALFWAY, RUNNING, CaptureState.FRESH),
     ],
 )
 def test_the_situation(
-    slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus, situation: Situation
+    slot: SlotFacts | None, offsets: Offsets, status: ConnectorStatus, situation: CaptureState
 ) -> None:
     assert decide(slot, offsets, status) is situation
 
@@ -58,7 +58,7 @@ def test_slot_health(slot: SlotFacts | None, state: SlotState) -> None:
 
 @pytest.mark.parametrize(("mebibytes", "too_much"), [(256, False), (257, True)])
 def test_a_slot_that_has_caught_up_holds_little(mebibytes: int, too_much: bool) -> None:
-    assert holds_too_much(dataclasses.replace(SLOT, retained_bytes=mebibytes * 2**20)) is too_much
+    assert exceeds_idle_wal(dataclasses.replace(SLOT, retained_bytes=mebibytes * 2**20)) is too_much
 
 
 def test_offsets_tell_a_snapshot_that_is_under_way() -> None:

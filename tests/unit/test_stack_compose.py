@@ -9,7 +9,7 @@ from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
 from dataflix_stack import compose
 from dataflix_stack.paths import Layout
-from dataflix_stack.server_config import Inside, server_files
+from dataflix_stack.server_config import InContainers, server_files
 
 CONF = compose.INSIDE.conf
 
@@ -19,7 +19,7 @@ def in_containers(**values: object) -> Settings:
 
 
 def rendered(**values: object) -> dict[str, str]:
-    files = compose.render(in_containers(**values), Inside("127.0.0.1"))
+    files = compose.render(in_containers(**values), InContainers("127.0.0.1"))
     return {
         f"{service}/{path.relative_to(CONF)}": text
         for service, texts in files.items()
@@ -78,7 +78,7 @@ def test_clickhouse_has_no_user_without_a_password() -> None:
 
 
 def test_files_are_written_where_each_container_sees_its_own(tmp_path: Path) -> None:
-    compose.write(compose.render(in_containers(), Inside("127.0.0.1")), tmp_path)
+    compose.write(compose.render(in_containers(), InContainers("127.0.0.1")), tmp_path)
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert written == {
         "postgres/postgresql.conf",

@@ -13,7 +13,7 @@ from dataflix_stack import server_config
 from dataflix_stack.paths import Account, Layout
 from dataflix_stack.server_config import digest_of
 from dataflix_stack.servers import Servers
-from dataflix_stack.services import Service, Surroundings, services
+from dataflix_stack.services import Service, ServiceContext, services
 from dataflix_stack.steps import set_ups
 from support.stack import ROOT
 
@@ -31,7 +31,7 @@ def settings(**values: object) -> Settings:
 
 def described(chosen: Settings) -> list[Service]:
     account = Account("postgres", 999, 998)
-    around = Surroundings(chosen, LAYOUT, Servers(Path("/servers")), account, Path("/env/bin").joinpath, {})
+    around = ServiceContext(chosen, LAYOUT, Servers(Path("/servers")), account, Path("/env/bin").joinpath, {})
     return services(around)
 
 

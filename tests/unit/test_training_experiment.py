@@ -19,12 +19,12 @@ from dataflix_training.ease import (
     item_weights,
     strongest,
 )
-from dataflix_training.evaluation import COUNTS, evaluate_new_people, leave_out
+from dataflix_training.evaluation import COUNTS, choose_new_people, evaluate_new_people
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.films import Film, content_neighbours, title_digests, with_films
+from dataflix_training.film_features import Film, content_neighbours, title_digests, with_films
 from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
-from dataflix_training.gate import Champion, Decision, decide, same_data, sample
 from dataflix_training.plots import draw, top_movies
+from dataflix_training.promotion_gate import Champion, Decision, decide, same_data, sample
 from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
 from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
 from dataflix_training.tuning import MOST_EPOCHS, WITHIN_ONE
@@ -198,18 +198,18 @@ def test_a_standard_error_counts_people_and_not_cases() -> None:
 
 
 def test_new_people_are_in_no_fit_and_judged_by_what_comes_later(ratings: Ratings) -> None:
-    new = leave_out(ratings, ratings, 0)
+    new = choose_new_people(ratings, ratings, 0)
     assert new
     people = np.unique(new.own.user_ids)
     assert not set(people) & set(new.others.user_ids)
     assert len(new.own) + len(new.others) == len(ratings)
-    other = leave_out(ratings, ratings, 1)
+    other = choose_new_people(ratings, ratings, 1)
     assert other
     assert not set(people) & set(other.own.user_ids)
     found = evaluate_new_people(run_experiment(new.others).model, new)
     assert [one.least for one in found.groups] == list(COUNTS)
     assert found.gains.cases.max() == len(COUNTS)
-    assert leave_out(few := people_with(20, people=30), few, 0) is None, "six people are too few"
+    assert choose_new_people(few := people_with(20, people=30), few, 0) is None, "six people are too few"
 
 
 def judged(rmse: float, ndcg: float | None = None, new_ndcg: float | None = None) -> Judgement:
@@ -264,7 +264,9 @@ def test_figures_far_below_those_that_the_champion_recorded_are_refused_and_told
     fallen = decided(GOOD, GOOD, rmse=0.85, ndcg_at_10=0.25)
     assert (fallen.alias, fallen.fell) == ("challenger", True)
     assert "nDCG@10 0.2000 is far worse than the 0.2500 that version 7 recorded" in fallen.reasons[0]
-    assert "dataflix-model promote" in fallen.reasons[0]
+    both = decided(GOOD, GOOD, rmse=0.7, ndcg_at_10=0.25).reasons
+    assert ["far worse" in reason for reason in both] == [True, True, False]
+    assert ["dataflix-model promote" in reason for reason in both] == [False, False, True]
     assert decided(GOOD, GOOD, ndcg_at_10=0.25, ndcg_at_10_error=0.05).alias == "champion"
     sure = replace(GOOD.scores, rmse_error=1e-5)
     assert decided(Judgement(sure, GOOD.people), GOOD, rmse=0.845, rmse_error=1e-5).alias == "champion"

@@ -10,9 +10,9 @@ import pytest
 from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
 from dataflix_training.experiment import Experiment, fit_package, run_experiment
-from dataflix_training.films import Film
-from dataflix_training.gate import Decision
+from dataflix_training.film_features import Film
 from dataflix_training.model_card import render, summary
+from dataflix_training.promotion_gate import Decision
 from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
 from dataflix_training.scores import gain
 

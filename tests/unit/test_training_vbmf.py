@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import surprise
 
-from dataflix_training.films import Film, film_features
+from dataflix_training.film_features import Film, film_features
 from dataflix_training.fitting import Recipe, fit_vbmf
 from dataflix_training.ratings import Ratings
 from dataflix_training.svd import ArrayTrainset

@@ -31,8 +31,8 @@ from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe, visible
 
 if TYPE_CHECKING:
+    from dataflix_training.mlflow_run import Tracking
     from dataflix_training.registry import Registry
-    from dataflix_training.tracking import Tracking
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ def _tracking(run_id: str) -> tuple[Tracking, Settings]:
     settings = load_settings()
     _require_mlflow(settings)
     prepare()
-    from dataflix_training.tracking import Tracking  # noqa: PLC0415 - MLflow: seconds
+    from dataflix_training.mlflow_run import Tracking  # noqa: PLC0415 - MLflow: seconds
 
     return Tracking(settings.mlflow_url), settings
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.sparse import coo_array, csr_array
 
-from dataflix_training.films import Film, catalogue_ids, content_neighbours
+from dataflix_training.film_features import Film, catalogue_ids, content_neighbours
 from dataflix_training.ratings import Ratings
 
 if TYPE_CHECKING:

@@ -183,7 +183,7 @@ def evaluate_mean(known: Ratings, held_out: Ratings) -> Judgement:
     return _judged(np.full(len(held_out), known.mean()), held_out)
 
 
-def leave_out(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | None:
+def choose_new_people(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | None:
     """Choose people by chance, the same ones each time; None: too few of them have liked a film.
 
     Args:

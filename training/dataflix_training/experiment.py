@@ -15,11 +15,11 @@ from dataflix_training.als import Factorise
 from dataflix_training.evaluation import (
     HoldoutUsers,
     NewPeople,
+    choose_new_people,
     evaluate_new_people,
     evaluate_popularity_for_new_people,
-    leave_out,
 )
-from dataflix_training.films import Film, catalogue_ids
+from dataflix_training.film_features import Film, catalogue_ids
 from dataflix_training.fitting import (
     SVD_STARS,
     Factors,
@@ -30,9 +30,9 @@ from dataflix_training.fitting import (
     fit_svd,
     with_svd,
 )
-from dataflix_training.groups import Groups, by_group
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, split_latest
 from dataflix_training.scores import Judgement, Scores
+from dataflix_training.scores_by_group import Groups, by_group
 from dataflix_training.tuning import VALIDATION_SHARE, Progress, Tuned, tune
 
 #: Of everybody's ratings the latest fifth is held out for the test.
@@ -44,7 +44,7 @@ _MEANWHILE = (
     " more ratings (dataflix-import, dataflix-seed)"
 )
 
-#: The draw of :func:`leave_out` that chooses who is treated as new in the test.
+#: The draw of :func:`choose_new_people` that chooses who is treated as new in the test.
 _TEST_DRAW = 0
 
 
@@ -175,7 +175,7 @@ def _judged(  # noqa: PLR0913 - as above
     tuned = tuning.recipe
     progress("judging", 0.6)
     holdout = evaluation.holdout_users(rest, test)
-    judge = _Judge(rest, test, holdout, leave_out(rest, ratings, _TEST_DRAW), films, factorise)
+    judge = _Judge(rest, test, holdout, choose_new_people(rest, ratings, _TEST_DRAW), films, factorise)
     factors, model = fit_package(rest, tuned, films, factorise)
     if factors.uncertain:
         model = replace(model, calibration=tuning.calibration)

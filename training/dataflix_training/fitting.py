@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataflix_recommender import Model, places, popularity
 from dataflix_training.als import AlsSettings, Factorise, residuals
 from dataflix_training.ease import RankerData, SparseRows, no_rows
-from dataflix_training.films import Film, catalogue_ids, film_features
+from dataflix_training.film_features import Film, catalogue_ids, film_features
 from dataflix_training.ratings import Ratings
 from dataflix_training.svd import SVD, ArrayTrainset
 from dataflix_training.vbmf import VBMF
@@ -90,7 +90,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Uncertain:
+class StarsUncertainty:
     """How uncertain VB-MF is.
 
     Attributes:
@@ -126,7 +126,7 @@ class Factors:
     item_bias: Floats
     user_factors: Floats
     item_factors: Floats
-    uncertain: Uncertain | None = None
+    uncertain: StarsUncertainty | None = None
 
     def predict(self, user_ids: Ints, item_ids: Ints) -> NDArray[np.float64]:
         """Predict stars of pairs, within the scale; someone or something unknown adds nothing to the mean."""
@@ -224,7 +224,7 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
         means[:, 0],
         vbmf.users[users, 1:],
         means[:, 1:],
-        Uncertain(
+        StarsUncertainty(
             vbmf.noise / np.maximum(vbmf.user_variances, _LEAST_VARIANCE),
             vbmf.noise,
             unknown[:, 0] + unknown[:, 1:] @ vbmf.user_variances[1:],
@@ -310,7 +310,7 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
     )
 
 
-def _arrays(uncertain: Uncertain | None) -> dict[str, Any]:
+def _arrays(uncertain: StarsUncertainty | None) -> dict[str, Any]:
     """The fields of a model that only VB-MF gives, and its own ridge; none for the others."""
     if uncertain is None:
         return {}

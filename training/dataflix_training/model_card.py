@@ -14,10 +14,10 @@ import numpy as np
 
 from dataflix_training.evaluation import MOST_PEOPLE
 from dataflix_training.experiment import TEST_SHARE, Experiment
-from dataflix_training.gate import Decision
-from dataflix_training.groups import EDGES
+from dataflix_training.promotion_gate import Decision
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings
 from dataflix_training.scores import LIKED, SHOWN, Estimate, Group
+from dataflix_training.scores_by_group import EDGES
 from dataflix_training.tuning import VALIDATION_SHARE
 
 #: The card's file among the artefacts of the MLflow run.

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import CHAMPION, MODEL
-from dataflix_training.gate import CHALLENGER
+from dataflix_training.promotion_gate import CHALLENGER
 
 #: The alias of the version that the champion has replaced.
 PREVIOUS = "previous-champion"

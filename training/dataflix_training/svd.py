@@ -179,7 +179,7 @@ def _epoch(  # noqa: PLR0913, PLR0917 - compiled code takes no objects
         pu[user] = mine
 
 
-def _twin(function: Callable[..., None], name: str) -> Callable[..., None]:
+def _renamed_function(function: Callable[..., None], name: str) -> Callable[..., None]:
     """The same function under another name: Numba's cache knows functions by name, not by options."""
     twin = FunctionType(cast("FunctionType", function).__code__, globals(), name)
     twin.__qualname__ = name
@@ -187,7 +187,7 @@ def _twin(function: Callable[..., None], name: str) -> Callable[..., None]:
 
 
 _exact_epoch = numba.njit(cache=True)(_epoch)
-_fast_epoch = numba.njit(cache=True, fastmath=True)(_twin(_epoch, "_fast_epoch"))
+_fast_epoch = numba.njit(cache=True, fastmath=True)(_renamed_function(_epoch, "_fast_epoch"))
 
 
 def columns(trainset: surprise.Trainset) -> tuple[Ints, Ints, Floats]:

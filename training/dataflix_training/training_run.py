@@ -24,13 +24,13 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.terminal import first_line
 from dataflix_training.als import Factorise
 from dataflix_training.experiment import run_experiment, why_not
-from dataflix_training.films import Film, title_digests, with_films
+from dataflix_training.film_features import Film, title_digests, with_films
 from dataflix_training.fitting import ALS_STARS, SVD_STARS, Recipe
-from dataflix_training.gate import Champion, decide, same_data, sample
+from dataflix_training.mlflow_run import Tracking, outcome
 from dataflix_training.model_card import render
+from dataflix_training.promotion_gate import Champion, decide, same_data, sample
 from dataflix_training.ratings import Ratings, in_order
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
-from dataflix_training.tracking import Tracking, outcome
 from dataflix_training.tuning import Progress
 
 log = structlog.get_logger()
@@ -161,8 +161,8 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
         progress("registering", 0.97)
         seconds = time.monotonic() - started
         done = outcome(run_id, mlflow_run, model_id, ratings, experiment, decision, seconds)
-        tracking.settle(mlflow_run, done, sample(hashes))
-        return tracking.conclude(mlflow_run)
+        tracking.tag_outcome(mlflow_run, done, sample(hashes))
+        return tracking.register_and_finish(mlflow_run)
 
 
 def read_ratings(settings: Settings) -> Ratings:

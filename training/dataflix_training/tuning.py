@@ -12,13 +12,13 @@ from dataflix_recommender import Model
 from dataflix_training.als import Factorise
 from dataflix_training.ease import RankerData, SparseRows, no_rows
 from dataflix_training.evaluation import (
+    choose_new_people,
     evaluate_ranker,
     holdout_users,
     in_deviations,
-    leave_out,
     rank_new_people,
 )
-from dataflix_training.films import Film
+from dataflix_training.film_features import Film
 from dataflix_training.fitting import (
     ALS_STARS,
     SVD_STARS,
@@ -61,7 +61,7 @@ PENALTIES, MOST_SELF, WATCHED = (100.0, 300.0, 1000.0), (0.0, 0.2), (0.25, 0.5, 
 _BEYOND = 2.0
 
 _PEOPLE = 1500
-#: The draw of :func:`leave_out` that chooses who is treated as new here: other people than in the test.
+#: The draw of :func:`choose_new_people` that says who is treated as new here: other people than in the test.
 _DRAW = 1
 
 #: Called with what goes on and how much of the work is done, from 0 to 1.
@@ -266,7 +266,7 @@ def _sample(ratings: Ratings, most: int) -> Ratings:
 class _RankerJudge:
     def __init__(self, train: Ratings, validation: Ratings, recipe: Recipe) -> None:
         self._known, self._holdout = _Fits(train, recipe), holdout_users(train, validation, _PEOPLE)
-        self._new = leave_out(train, train, _DRAW)
+        self._new = choose_new_people(train, train, _DRAW)
         self._others = _Fits(self._new.others, recipe) if self._new else None
         self._found: dict[Recipe, ByPerson] = {}
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.movielens.encodings import Encoding, EncodingFinder
-from dataflix_postgres.movielens.unsupported_files import BYTES_TOLD_BY, told_by_content, told_by_name
+from dataflix_postgres.movielens.unsupported_files import BYTES_OF_KIND, kind_by_content, kind_by_name
 
 #: Longer lines are cut. MovieLens' lines are far shorter, and texts of this length fit the tables
 #: (0005_text_limits.sql).
@@ -126,8 +126,8 @@ def survey(entry: Entry, *, holds_text: bool, named: Encoding | None = None) -> 
     """
     try:
         with entry.open() as stream:
-            start = stream.read(BYTES_TOLD_BY)
-        if told := told_by_content(start):
+            start = stream.read(BYTES_OF_KIND)
+        if told := kind_by_content(start):
             raise Fault(f"{entry.name} {told}")
         return _survey(entry, EncodingFinder(holds_text=holds_text), named)
     except _UNREADABLE as error:
@@ -253,12 +253,12 @@ def _why_no_archive(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot read {path}: {_reason(error)}"
     with path.open("rb") as stream:
-        start = stream.read(BYTES_TOLD_BY)
+        start = stream.read(BYTES_OF_KIND)
     if not start:
         return f"{path} is empty: download the data set again"
     if is_archive_name(path.name) and start.startswith(_STARTS_OF_ARCHIVES):
         return f"{path} is an archive that is damaged or cut short: download it again"
-    if told := told_by_name(path.name) or told_by_content(start):
+    if told := kind_by_name(path.name) or kind_by_content(start):
         return f"{path} {told}"
     return (
         f"{path} must be a folder or an archive (zip, tar, tar.gz) of a data set, or one of its files, and is"

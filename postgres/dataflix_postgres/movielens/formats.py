@@ -131,7 +131,7 @@ def recognise_format(
     """
     skipped = 0
     # A first line such as "sep=;" tells Excel the separator.
-    while skipped < len(first_lines) and _says_nothing(first_lines[skipped]):
+    while skipped < len(first_lines) and _is_blank(first_lines[skipped]):
         skipped += 1
     sample = first_lines[skipped:]
     if not sample:
@@ -154,7 +154,7 @@ def recognise_format(
     raise Fault(_why_none(name, sample[0], layouts))
 
 
-def _says_nothing(line: str) -> bool:
+def _is_blank(line: str) -> bool:
     return not line.strip() or line.lower().startswith("sep=")
 
 
@@ -184,7 +184,7 @@ def _with_header(name: str, header: str, layout: Layout[R], separator: str) -> t
     split = _splitter(separator, quoted=_may_quote(separator, header))
     if found == wanted:
         return split, layout.make
-    return split, _picking([found.index(each) for each in wanted], len(found), layout.make)
+    return split, _pick_fields([found.index(each) for each in wanted], len(found), layout.make)
 
 
 def plain_name(title: str) -> str:
@@ -193,7 +193,7 @@ def plain_name(title: str) -> str:
     return _OTHER_NAMES.get(plain, plain)
 
 
-def _picking(places: Sequence[int], fields: int, make: Make[R]) -> Make[R]:
+def _pick_fields(places: Sequence[int], fields: int, make: Make[R]) -> Make[R]:
     pick = itemgetter(*places)
 
     def picked(found: Sequence[str]) -> R:

@@ -40,7 +40,7 @@ from dataflix_postgres.movielens.encodings import Encoding
 from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
 from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.report import SHARE_OF_ANOTHER_SCALE
-from dataflix_postgres.movielens.unsupported_files import original_name, told_by_name
+from dataflix_postgres.movielens.unsupported_files import kind_by_name, original_name
 
 R = TypeVar("R")
 
@@ -197,7 +197,7 @@ def _why_none(folders: Sequence[Folder]) -> str:
         )
     elif not any(folder.files for folder in folders):
         told.append("there is no file in it")
-    told += islice(_instead(folders), _MOST_HINTS)
+    told += islice(_hints(folders), _MOST_HINTS)
     wanted = "".join(f"\n  {', '.join(each.missing(()))}: {each.name}" for each in DATA_SETS)
     return (
         f"this is no MovieLens release: {'; '.join(told) or 'it has none of their files'}."
@@ -209,7 +209,7 @@ def _are(names: Sequence[str]) -> str:
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
-def _instead(folders: Sequence[Folder]) -> Iterator[str]:
+def _hints(folders: Sequence[Folder]) -> Iterator[str]:
     """Files that may be the missing ones, but cannot be read or have another name."""
     for folder in folders:
         if folder.fault:
@@ -217,7 +217,7 @@ def _instead(folders: Sequence[Folder]) -> Iterator[str]:
         for entry in folder.files.values():
             if original_name(entry.name) in FILE_NAMES - {entry.name.lower()}:
                 yield f"rename {entry.name} to {original_name(entry.name)}"
-            elif told := told_by_name(entry.name):
+            elif told := kind_by_name(entry.name):
                 yield f"{entry.name} {told}"
             elif is_archive_name(entry.name) and folder.in_archive:
                 yield f"{entry.name} is an archive in an archive: unpack the outer one, and import its folder"

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 #: How many bytes at the beginning of a file are enough to recognise its kind.
-BYTES_TOLD_BY = 512
+BYTES_OF_KIND = 512
 
 _UNPACK = "unpack it, and import what was in it"
 _EXPORT = "export it as CSV, and import that"
@@ -54,15 +54,15 @@ _COPY = re.compile(r"(?: ?\(\d+\)| - copy| copy)(?=\.)|(?<=\.csv|\.dat)\.txt$")
 _TEXT = re.compile(r"\.txt$")
 
 
-def told_by_content(start: bytes) -> str:
+def kind_by_content(start: bytes) -> str:
     """Say what kind of file begins so, and what to do: "is JSON: export it ..."; empty: it is unknown."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
-    return next((_said(kind) for kind in _KINDS if kind.starts and text.startswith(kind.starts)), "")
+    return next((_sentence(kind) for kind in _KINDS if kind.starts and text.startswith(kind.starts)), "")
 
 
-def told_by_name(name: str) -> str:
+def kind_by_name(name: str) -> str:
     """Say the same by the ending of a file's name."""
-    return next((_said(kind) for kind in _KINDS if name.lower().endswith(kind.endings or "\0")), "")
+    return next((_sentence(kind) for kind in _KINDS if name.lower().endswith(kind.endings or "\0")), "")
 
 
 def original_name(name: str) -> str:
@@ -70,5 +70,5 @@ def original_name(name: str) -> str:
     return _TEXT.sub(".csv", _COPY.sub("", name.lower()))
 
 
-def _said(kind: _Kind) -> str:
+def _sentence(kind: _Kind) -> str:
     return f"is {kind.name}: {kind.advice}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflix_recommender import places
-from dataflix_training.films import Film
+from dataflix_training.film_features import Film
 from dataflix_training.ratings import Ratings
 from dataflix_training.scores import ByPerson, Group, root, squared_errors
 

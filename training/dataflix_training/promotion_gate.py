@@ -30,6 +30,11 @@ _COMPARED = (
     ("new_rmse", "new people's RMSE", True),
     ("new_ndcg_at_10", "new people's nDCG@10", False),
 )
+#: What to do when figures are far worse than the recorded ones.
+_DAMAGED = (
+    "the ratings or the films' ids may be damaged: look at them; if they are right, dataflix-model promote"
+    " puts this version in service"
+)
 #: Two trainings have the same data if one has seen at least this share of the other's ratings.
 LEAST_SHARED = 0.5
 #: How many ratings are in a version's sample: it fits into a tag, and shows shares to a few hundredths.
@@ -112,7 +117,7 @@ def decide(
         other_data: there is a champion that is no rival, because it was trained with other data.
     """
     fallen = _fallen(new.scores, champion) if champion else []
-    objections = fallen + _below_baselines(new, baselines)
+    objections = [*fallen, *([_DAMAGED] if fallen else []), *_below_baselines(new, baselines)]
     if champion:
         if champion.recipe:
             objections += _paired(new, champion.recipe)
@@ -170,7 +175,6 @@ def _fallen(new: Scores, champion: Champion) -> list[str]:
         if (now - then if lower_is_better else then - now) > max(FAR * error, FAR_SHARE * then):
             objections.append(
                 f"{name} {now:.4f} is far worse than the {then:.4f} that version {champion.version} recorded"
-                f" (standard error {error:.4f}): the ratings or the films' ids may be damaged. Look at them;"
-                " if they are right, dataflix-model promote puts this version in service"
+                f" (standard error {error:.4f})"
             )
     return objections

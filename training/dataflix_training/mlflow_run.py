@@ -36,9 +36,9 @@ from dataflix_contract.faults import Fault
 from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
 from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
 from dataflix_training.experiment import Experiment
-from dataflix_training.gate import Alias, Decision
 from dataflix_training.model_card import CARD_FILE, summary
 from dataflix_training.plots import draw
+from dataflix_training.promotion_gate import Alias, Decision
 from dataflix_training.ratings import Ratings
 from dataflix_training.registry import (
     RECIPE_TAG,
@@ -81,7 +81,7 @@ class Tracking:
                 return _parsed(tags[RESULT_TAG])
             if run.info.status == "RUNNING" and OUTCOME_TAG in tags:
                 log.info("going on from the outcome of an earlier attempt", mlflow_run=run.info.run_id)
-                return self.conclude(run.info.run_id)
+                return self.register_and_finish(run.info.run_id)
             if run.info.status == "RUNNING":
                 log.info("an earlier attempt came to no outcome", mlflow_run=run.info.run_id)
                 self.client.set_terminated(run.info.run_id, "FAILED")
@@ -160,7 +160,7 @@ class Tracking:
         self._verify(str(logged.model_id), sha256)
         return str(logged.model_id)
 
-    def settle(
+    def tag_outcome(
         self,
         mlflow_run: str,
         outcome: Mapping[str, Any],
@@ -176,7 +176,7 @@ class Tracking:
         self.client.set_tag(mlflow_run, SAMPLE_TAG, json.dumps(list(sample)))
         self.client.set_tag(mlflow_run, OUTCOME_TAG, json.dumps(outcome))
 
-    def conclude(self, mlflow_run: str) -> dict[str, Any]:
+    def register_and_finish(self, mlflow_run: str) -> dict[str, Any]:
         """Register the model of a settled run, move the alias, finish. Repeating this changes nothing more.
 
         Raises:
