@@ -25,7 +25,7 @@ from dataflix_training.film_features import Film, content_neighbours, title_dige
 from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
 from dataflix_training.plots import draw, top_movies
 from dataflix_training.promotion_gate import Champion, Decision, decide, same_data, sample
-from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
+from dataflix_training.ratings import Fingerprints, Ratings, in_order, split_latest, synthetic_ratings
 from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
 from dataflix_training.tuning import MOST_EPOCHS, WITHIN_ONE
 from support.ratings import (
@@ -288,8 +288,8 @@ def test_shuffled_stars_and_permuted_films_are_refused(sample_data: Ratings) -> 
     good = run_experiment(sample_data)
     recorded = good.scores["dataflix"].known()
     for damaged in (with_shuffled_stars(sample_data, 0.6), with_permuted_films(sample_data, 0.3)):
-        known = sample(sample_data.hashes(sample_data.movie_ids))
-        assert same_data(known, len(sample_data), damaged.hashes(damaged.movie_ids))
+        known = sample(sample_data.fingerprints(sample_data.movie_ids))
+        assert same_data(known, len(sample_data), damaged.fingerprints(damaged.movie_ids))
         found = run_experiment(damaged, good.recipe)
         champion = Champion(1, len(sample_data), recorded, found.champion)
         decision = decide(found.judgements["dataflix"], len(damaged), found.judgements, champion)
@@ -314,7 +314,10 @@ def test_stars_come_from_what_is_better_unless_the_svd_is_pinned(sample_data: Ra
 
 def test_what_is_held_out_for_the_test_does_not_choose_the_recipe(sample_data: Ratings) -> None:
     _, test = split_latest(sample_data, 0.2)
-    held_out = np.isin(sample_data.hashes(sample_data.movie_ids), test.hashes(test.movie_ids))
+    kind = "person and film"
+    held_out = np.isin(
+        sample_data.fingerprints(sample_data.movie_ids)[kind], test.fingerprints(test.movie_ids)[kind]
+    )
     stars = sample_data.stars.copy()
     stars[held_out] = np.random.default_rng(3).permutation(stars[held_out])
     found = [run_experiment(ratings) for ratings in (sample_data, replace(sample_data, stars=stars))]
@@ -425,25 +428,58 @@ def titled(ratings: Ratings, word: str = "Film") -> Any:
     return title_digests(ratings, {one: (f"{word} {one}", 2000, ()) for one in range(10_000)})
 
 
+def marked(ratings: Ratings, word: str = "Film") -> dict[str, Fingerprints]:
+    return ratings.fingerprints(titled(ratings, word))
+
+
+def joined(first: Ratings, second: Ratings) -> Ratings:
+    return in_order(
+        np.concatenate([first.user_ids, second.user_ids]),
+        np.concatenate([first.movie_ids, second.movie_ids]),
+        np.concatenate([first.stars, second.stars]),
+        np.concatenate([first.rated_at, second.rated_at]),
+        1,
+    )
+
+
 def test_a_champion_of_other_data_is_no_rival(ratings: Ratings) -> None:
-    hashes = ratings.hashes(titled(ratings))
-    champions = sample(hashes)
-    assert len(champions) == 64
-    assert same_data(champions, len(ratings), hashes)
-    half = hashes[: len(hashes) // 3]
-    assert same_data(champions, len(ratings), half), "half a load is not other data"
-    newcomers = synthetic_ratings(users=600, items=200, rows=40_000, seed=5)
-    grown = np.concatenate([hashes, newcomers.hashes(titled(newcomers))])
-    assert same_data(champions, len(ratings), grown), "grown data are the same"
+    champions = sample(marked(ratings))
+    assert [len(one) for one in champions.values()] == [64, 64, 64]
+    assert same_data(champions, len(ratings), marked(ratings))
+    part = ratings[np.arange(len(ratings) // 3)]
+    assert same_data(champions, len(ratings), marked(part)), "a third of a load is not other data"
+    grown = joined(ratings, synthetic_ratings(users=600, items=200, rows=40_000, seed=5))
+    assert same_data(champions, len(ratings), marked(grown)), "grown data are the same"
     others = synthetic_ratings(users=300, items=200, rows=12_000, seed=1)
-    assert not same_data(champions, len(ratings), others.hashes(titled(others))), "other people, same films"
+    assert not same_data(champions, len(ratings), marked(others)), "other people, same films"
     fewer = others[np.arange(2000)]
-    assert not same_data(champions, len(ratings), fewer.hashes(titled(fewer))), "a smaller set"
-    assert not same_data(champions, len(ratings), ratings.hashes(titled(ratings, "Other"))), "other films"
+    assert not same_data(champions, len(ratings), marked(fewer)), "a smaller set"
+    assert not same_data(champions, len(ratings), marked(others, "Other")), "other people and films"
     decision = decide(GOOD, 100, BASELINES, None, other_data=True)
     assert decision.alias == "champion"
     assert "other data" in decision.reasons[0]
     assert decide(judged(0.85, 0.05), 100, BASELINES, None, other_data=True).alias == "challenger"
+
+
+def test_a_fault_that_changes_a_whole_column_makes_no_other_data(ratings: Ratings) -> None:
+    champions = sample(marked(ratings))
+    hour = 3_600_000_000
+    assert same_data(champions, len(ratings), marked(replace(ratings, rated_at=ratings.rated_at + hour)))
+    assert same_data(champions, len(ratings), marked(replace(ratings, user_ids=ratings.user_ids + 1000)))
+    assert same_data(champions, len(ratings), marked(with_permuted_films(ratings, 1.0)))
+    assert same_data(champions, len(ratings), marked(ratings, "Other")), "all titles are written otherwise"
+    everything = replace(ratings, rated_at=ratings.rated_at + hour, movie_ids=ratings.movie_ids + 1)
+    assert not same_data(champions, len(ratings), marked(everything))
+
+
+def test_ratings_without_times_are_recognised_by_their_people_and_films(ratings: Ratings) -> None:
+    timeless = replace(ratings, rated_at=np.zeros_like(ratings.rated_at))
+    champions = sample(marked(timeless))
+    assert list(champions) == ["person and film"]
+    assert same_data(champions, len(timeless), marked(timeless))
+    others = synthetic_ratings(users=300, items=200, rows=12_000, seed=1)
+    others = replace(others, rated_at=np.zeros_like(others.rated_at))
+    assert not same_data(champions, len(timeless), marked(others)), "same ids of people, one time for all"
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")

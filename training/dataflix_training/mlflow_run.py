@@ -164,7 +164,7 @@ class Tracking:
         self,
         mlflow_run: str,
         outcome: Mapping[str, Any],
-        sample: Sequence[int],
+        sample: Mapping[str, Sequence[int]],
     ) -> None:
         """Tag the run with its outcome: whatever happens from here on, a retry goes on from it.
 
@@ -173,7 +173,7 @@ class Tracking:
             outcome: of :func:`outcome`.
             sample: a sample of the ratings, by which later trainings see whether they have the same data.
         """
-        self.client.set_tag(mlflow_run, SAMPLE_TAG, json.dumps(list(sample)))
+        self.client.set_tag(mlflow_run, SAMPLE_TAG, json.dumps(sample))
         self.client.set_tag(mlflow_run, OUTCOME_TAG, json.dumps(outcome))
 
     def register_and_finish(self, mlflow_run: str) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dataflix_contract.schema import CHAMPION
+from dataflix_training.ratings import Fingerprints
 from dataflix_training.scores import Judgement, Scores
 
 CHALLENGER: Literal["challenger"] = "challenger"
@@ -37,8 +37,12 @@ _DAMAGED = (
 )
 #: Two trainings have the same data if one has seen at least this share of the other's ratings.
 LEAST_SHARED = 0.5
-#: How many ratings are in a version's sample: it fits into a tag, and shows shares to a few hundredths.
+#: How many fingerprints of a kind are in a version's sample: it fits into a tag, and shows shares to a few
+#: hundredths.
 SAMPLE_SIZE = 64
+#: A kind of fingerprint counts only if at least this share of the ratings' are distinct: where all times are
+#: equal, "person and time" says no more than which people there are.
+LEAST_DISTINCT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +77,37 @@ class Decision:
     fell: bool = False
 
 
-def sample(hashes: NDArray[np.uint64]) -> tuple[int, ...]:
-    """A random sample of ratings: those with the smallest hashes. The same ratings have the same sample."""
-    smallest = np.partition(hashes, SAMPLE_SIZE - 1)[:SAMPLE_SIZE] if len(hashes) > SAMPLE_SIZE else hashes
-    return tuple(sorted(smallest.tolist()))
+def sample(fingerprints: Mapping[str, Fingerprints]) -> dict[str, list[int]]:
+    """A random sample of each kind of fingerprints: the smallest. The same ratings have the same sample."""
+    found = {}
+    for kind, prints in fingerprints.items():
+        distinct = np.unique(prints)
+        if len(distinct) >= LEAST_DISTINCT * len(prints):
+            found[kind] = distinct[:SAMPLE_SIZE].tolist()
+    return found
 
 
-def same_data(champions: tuple[int, ...], rows: int, hashes: NDArray[np.uint64]) -> bool:
+def same_data(
+    champions: Mapping[str, Sequence[int]], rows: int, fingerprints: Mapping[str, Fingerprints]
+) -> bool:
     """Whether the champion was trained with the data that there are now, or with an earlier state of them.
 
     If the data have grown, they hold most of the champion's ratings. If part of them is missing, those that
     are left are ratings that the champion knows. After the import of another data set neither is true, and
-    the new model does not compete with the champion.
+    the new model does not compete with the champion. One kind of fingerprint is enough: a fault that changes
+    all times, all people or all films makes no other data of them.
 
     Args:
         champions: the sample of the ratings that the champion was trained with.
         rows: how many these were.
-        hashes: of the ratings that there are now.
+        fingerprints: of the ratings that there are now.
     """
-    kept = float(np.isin(np.asarray(champions, np.uint64), hashes).mean()) if champions else 0.0
-    return max(kept, kept * rows / max(1, len(hashes))) >= LEAST_SHARED
+    for kind, prints in fingerprints.items():
+        sampled = np.asarray(champions.get(kind, ()), np.uint64)
+        kept = float(np.isin(sampled, prints).mean()) if len(sampled) else 0.0
+        if max(kept, kept * rows / max(1, len(prints))) >= LEAST_SHARED:
+            return True
+    return False
 
 
 def decide(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: 64 bits for each rating; see :meth:`Ratings.fingerprints`.
+Fingerprints = NDArray[np.uint64]
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
@@ -66,13 +68,20 @@ class Ratings:
         changes = np.diff(self.user_ids, prepend=self.user_ids[:1]) != 0
         return np.cumsum(changes, dtype=np.int32)
 
-    def hashes(self, titles: Ints) -> NDArray[np.uint64]:
-        """64 bits for each rating: who rated which film when. The stars are left out: they may be damaged.
+    def fingerprints(self, titles: Ints) -> dict[str, Fingerprints]:
+        """64 bits for each rating, three times: by any two of its person, its film and its time.
+
+        Ratings are recognised by them when one column of all rows has changed. Stars do not count.
 
         Args:
             titles: for each rating a digest of the film's title, so that two films with one id count as two.
         """
-        return by_chance(self.user_ids, self.movie_ids, self.rated_at, titles)
+        films = by_chance(self.movie_ids, titles)
+        return {
+            "person and film": by_chance(self.user_ids, films),
+            "person and time": by_chance(self.user_ids, self.rated_at),
+            "film and time": by_chance(films, self.rated_at),
+        }
 
 
 def by_chance(*columns: Ints) -> NDArray[np.uint64]:

@@ -23,7 +23,7 @@ RUN_TAG = "dataflix.run_id"
 RECIPE_TAG = "dataflix.recipe"
 ROWS_TAG = "dataflix.rows"
 SCORES_TAG = "dataflix.scores"
-SAMPLE_TAG = "dataflix.rated"
+SAMPLE_TAG = "dataflix.fingerprints"
 REPLACED_TAG = "dataflix.replaced"
 
 

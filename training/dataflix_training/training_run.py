@@ -16,7 +16,6 @@ import numpy as np
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from numpy.typing import NDArray
 
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings
@@ -29,7 +28,7 @@ from dataflix_training.fitting import ALS_STARS, SVD_STARS, Recipe
 from dataflix_training.mlflow_run import Tracking, outcome
 from dataflix_training.model_card import render
 from dataflix_training.promotion_gate import Champion, decide, same_data, sample
-from dataflix_training.ratings import Ratings, in_order
+from dataflix_training.ratings import Fingerprints, Ratings, in_order
 from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tuning import Progress
 
@@ -127,9 +126,11 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
     started: float,
 ) -> dict[str, Any]:
     films = read_films(settings)
-    hashes = ratings.hashes(title_digests(ratings, films))
+    fingerprints = ratings.fingerprints(title_digests(ratings, films))
+    sampled = sample(fingerprints)
     with tracking.run(run_id) as mlflow_run:
-        rival = _rival(tracking, hashes)
+        rival = _rival(tracking, fingerprints)
+        del fingerprints  # they are as large as the ratings
         pin_svd = settings.stars_model == SVD_STARS
         if pin_svd or settings.trainer == "spark":
             rival = _with_stars(rival, SVD_STARS if pin_svd else ALS_STARS)
@@ -161,7 +162,7 @@ def _train(  # noqa: PLR0913, PLR0917 - what the training has found before
         progress("registering", 0.97)
         seconds = time.monotonic() - started
         done = outcome(run_id, mlflow_run, model_id, ratings, experiment, decision, seconds)
-        tracking.tag_outcome(mlflow_run, done, sample(hashes))
+        tracking.tag_outcome(mlflow_run, done, sampled)
         return tracking.register_and_finish(mlflow_run)
 
 
@@ -194,7 +195,7 @@ def read_films(settings: Settings) -> dict[int, Film]:
     return {int(movie_id): (str(title), year, tuple(genres)) for movie_id, title, year, genres in rows}
 
 
-def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
+def _rival(tracking: Tracking, fingerprints: Mapping[str, Fingerprints]) -> _Rival:
     """What the new model competes with: the model in service, if it was trained with the same data.
 
     A champion from before samples were recorded counts as trained with the same data.
@@ -204,7 +205,7 @@ def _rival(tracking: Tracking, hashes: NDArray[np.uint64]) -> _Rival:
         return _Rival()
     tags = version.tags
     rows = int(tags.get(ROWS_TAG, 0))
-    if SAMPLE_TAG in tags and not same_data(tuple(json.loads(tags[SAMPLE_TAG])), rows, hashes):
+    if SAMPLE_TAG in tags and not same_data(json.loads(tags[SAMPLE_TAG]), rows, fingerprints):
         log.info("the champion was trained with other data", version=version.version)
         return _Rival(other_data=True)
     recipe = None
