@@ -17,7 +17,7 @@ _COMMANDS = {
     "/recommend": "what to watch next; /recommend Drama for a genre",
     "/ratings": "what you have rated",
     "/watched": "what you have watched",
-    "/dismiss": "you are not interested in a film: /dismiss 2, or a title; once more takes it back",
+    "/dismiss": "you are not interested in a film: /dismiss 2, or a title; /undo takes it back",
     "/dismissed": "what you are not interested in",
     "/undo": "take the last change back",
     "/user": "somebody else sits here now",
@@ -250,7 +250,12 @@ class _Session:
             self._terminal.say("which film? /dismiss 2 for a row of the last list, a title, or #id")
             return
         movie = self._found(text)
-        self._change(movie, self._wanted(movie, "n"))
+        entry = self._films.of(movie)
+        if entry.dismissed:
+            title = name_lookup.titled(movie)
+            self._terminal.say(f"{title}: {_standing(entry)} already; n at the film takes it back")
+            return
+        self._change(movie, replace(entry, dismissed=True))
 
     def _similar(self, movie: Document) -> None:
         path, user_id = f"/movies/{movie['movie_id']}/similar", self._user["user_id"]

@@ -190,5 +190,10 @@ def test_a_film_of_no_interest(session: Terminal, newcomer: str, source: psycopg
     session.type(F4)
     session.wait_for("not watched, not interested again", READY)
     assert dismissed() == 1
+    session.type("/dismissed" + ENTER)
+    session.wait_for("film > /dismissed", "just now", READY)
+    session.clear()
+    session.type("/dismiss 1" + ENTER)  # the only row of the last list
+    session.wait_for("not interested already", READY)
     session.type("/dismiss" + ENTER)
     session.wait_for("which film?", READY)
