@@ -187,6 +187,13 @@ _CLICKHOUSE_WRITER = _all(
     _CLICKHOUSE_NAME, _text(r"(?!default$).*", "must be another user: default can only read")
 )
 
+
+def _port_of_master(text: str) -> str:
+    scheme, _, address = text.partition("://")
+    wanted = _PORT(address.rpartition(":")[2]) if scheme == "spark" else ""
+    return wanted and f"its port {wanted}"
+
+
 #: The rule of each setting, by field.
 RULES: Mapping[str, Rule] = {
     "bind": _host,
@@ -263,9 +270,12 @@ RULES: Mapping[str, Rule] = {
     "backend_rate_limit": _number(0, 1_000_000_000),
     "stars_model": _one_of("chosen", "svd"),
     "trainer": _one_of("numba", "spark"),
-    "spark_master": _text(
-        r"local(\[([1-9][0-9]*|\*)\])?|spark://[A-Za-z0-9.-]+:[0-9]+",
-        "must be local[N], N threads of this machine, or spark://HOST:PORT of a Spark master",
+    "spark_master": _all(
+        _text(
+            r"local(\[([1-9][0-9]*|\*)\])?|spark://[A-Za-z0-9.-]+:[0-9]+",
+            "must be local[N], N threads of this machine, or spark://HOST:PORT of a Spark master",
+        ),
+        _port_of_master,
     ),
     "spark_secret": _optional(
         _text(r"[A-Za-z0-9._~+/=-]+", "must be letters, digits and any of . _ ~ + / = -")

@@ -90,6 +90,8 @@ BAD = [
     ("trainer", "Spark", "numba or spark"),
     ("spark_master", "yarn", "must be local"),
     ("spark_master", "spark://host", "must be local"),
+    ("spark_master", "spark://host:0", "its port must be a whole number from 1 to 65535"),
+    ("spark_master", "spark://host:70777", "its port must be a whole number from 1 to 65535"),
     ("spark_secret", "two words", "letters, digits"),
     ("flask_env", "prod", "development or production"),
     ("flask_debug", "perhaps", "1 or 0"),
