@@ -8,7 +8,7 @@ import typer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from dataflix_clickhouse.plan import Found, Step, leftovers, plan
+from dataflix_clickhouse.schema_plan import Found, Step, leftovers, plan
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings, tables
 from dataflix_contract.console import Console

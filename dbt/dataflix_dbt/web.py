@@ -41,6 +41,7 @@ from dataflix_contract.web_server import (
     sends_token,
 )
 from dataflix_dbt.project import Folders, UnreachableError, check_clickhouse
+from dataflix_dbt.run_store import Store
 from dataflix_dbt.runs import (
     KeyReusedError,
     QueueFullError,
@@ -50,7 +51,6 @@ from dataflix_dbt.runs import (
     parse_key,
     parse_request,
 )
-from dataflix_dbt.store import Store
 from dataflix_dbt.worker import Metrics, Worker
 
 _MOST_BODY_BYTES = 16_384

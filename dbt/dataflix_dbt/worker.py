@@ -21,8 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from dataflix_contract import Settings
 from dataflix_dbt.project import PROJECT, Folders, UnreachableError, check_clickhouse, dbt_environment
+from dataflix_dbt.run_store import Store
 from dataflix_dbt.runs import NodeResult, Run, Status, describe_failures, node_results, source_results
-from dataflix_dbt.store import Store
 
 #: A run that takes longer is taken to hang, and is stopped.
 LONGEST_RUN_SECONDS = 3600

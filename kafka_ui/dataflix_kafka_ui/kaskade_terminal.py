@@ -1,6 +1,6 @@
 """A visitor's terminal, which shows all topics or one topic by kaskade; the server starts one for each tab.
 
-    python -m dataflix_kafka_ui.session [TOPIC]
+    python -m dataflix_kafka_ui.kaskade_terminal [TOPIC]
 
 kaskade's commands that create, change and delete topics are switched off: topics are made from the contract,
 by ``dataflix-connector topics``.

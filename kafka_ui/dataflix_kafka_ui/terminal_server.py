@@ -46,8 +46,8 @@ _POLICY = (
     " img-src 'self' data: blob:; connect-src 'self' {socket}; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-_PROGRAM = (sys.executable, "-m", "dataflix_kafka_ui.session")
-_HINT = "python -m dataflix_kafka_ui.session TOPIC in a terminal says why"
+_PROGRAM = (sys.executable, "-m", "dataflix_kafka_ui.kaskade_terminal")
+_HINT = "python -m dataflix_kafka_ui.kaskade_terminal TOPIC in a terminal says why"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

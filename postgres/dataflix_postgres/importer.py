@@ -19,11 +19,16 @@ from dataflix_contract.faults import Fault, program_settings
 from dataflix_contract.terminal import make_output_safe
 from dataflix_postgres.database import connect_owner, describe, take_lock
 from dataflix_postgres.movielens import encodings
+from dataflix_postgres.movielens.batch_loading import (
+    UnusableFileError,
+    load_release,
+    record_files,
+    recorded_digests,
+)
 from dataflix_postgres.movielens.dataset_files import open_source
+from dataflix_postgres.movielens.import_report import FileReport, RejectsFile, as_table, reject_lines
 from dataflix_postgres.movielens.releases import FILE_NAMES, Release, choose, recognise
 from dataflix_postgres.movielens.replacement import Replacement
-from dataflix_postgres.movielens.report import FileReport, RejectsFile, as_table, reject_lines
-from dataflix_postgres.movielens.runner import UnusableFileError, load_release, record_files, recorded_digests
 
 make_output_safe()
 app = typer.Typer(add_completion=False)

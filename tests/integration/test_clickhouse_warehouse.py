@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_driver import Client as NativeClient  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 
-from dataflix_clickhouse import plan, warehouse
+from dataflix_clickhouse import schema_plan, warehouse
 from dataflix_contract import Column, ColumnType, PiiClass, Settings, Table, tables
 from dataflix_stack import paths
 from support.logins import login
@@ -54,8 +54,8 @@ def wait_for(client: Client, query: str, wanted: object) -> None:
 
 def test_a_complete_warehouse_has_nothing_to_do(settings: Settings, owner: Client) -> None:
     found = warehouse.find(owner)
-    assert list(plan.plan(tables().values(), found, settings.kafka_bootstrap)) == []
-    assert plan.leftovers(tables().values(), found) == []
+    assert list(schema_plan.plan(tables().values(), found, settings.kafka_bootstrap)) == []
+    assert schema_plan.leftovers(tables().values(), found) == []
 
 
 def test_what_is_no_row_is_kept_apart_and_stops_nothing(settings: Settings, owner: Client) -> None:
@@ -89,12 +89,12 @@ def test_a_new_column_is_added_and_taken_back(settings: Settings, owner: Client)
     movies = tables()["movies"]
     note = Column("note", ColumnType.TEXT, PiiClass.PUBLIC, nullable=True)
     wide = Table(movies.name, movies.key, {**movies.columns, "note": note})
-    for step in plan.plan([wide], warehouse.find(owner), settings.kafka_bootstrap):
+    for step in schema_plan.plan([wide], warehouse.find(owner), settings.kafka_bootstrap):
         warehouse.run(owner, step)
     found = warehouse.find(owner)
     assert found.columns["movies"]["note"] == "Nullable(String)"
-    assert plan.leftovers([movies], found) == ["movies.note"]
-    for step in plan.plan([movies], found, settings.kafka_bootstrap):
+    assert schema_plan.leftovers([movies], found) == ["movies.note"]
+    for step in schema_plan.plan([movies], found, settings.kafka_bootstrap):
         warehouse.run(owner, step)
     owner.command("ALTER TABLE raw.movies DROP COLUMN note")
 

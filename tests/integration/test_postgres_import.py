@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from dataflix_contract.faults import Fault
 from dataflix_postgres.importer import app
-from dataflix_postgres.movielens import replacement, runner
-from dataflix_postgres.movielens.runner import WalHeadroom
+from dataflix_postgres.movielens import batch_loading, replacement
+from dataflix_postgres.movielens.batch_loading import WalHeadroom
 from support.waiting import wait_until
 
 FLAGS = "|0" * 18
@@ -415,9 +415,9 @@ def test_a_replacement_larger_than_the_slots_may_keep_is_made_in_steps(
 def test_an_import_waits_for_slots_and_says_who_must_read_them(
     empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_ROOM", "SELECT 5::bigint")
-    monkeypatch.setattr(runner, "_SECONDS_BETWEEN_LOOKS", 0)
-    monkeypatch.setattr(runner, "_SECONDS_WITHOUT_PROGRESS", 0)
+    monkeypatch.setattr(batch_loading, "_ROOM", "SELECT 5::bigint")
+    monkeypatch.setattr(batch_loading, "_SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(batch_loading, "_SECONDS_WITHOUT_PROGRESS", 0)
     room = WalHeadroom(empty, Console(file=io.StringIO()))
     room.wait_for(5)
     with pytest.raises(Fault, match="nothing reads the replication slots"):
@@ -427,7 +427,7 @@ def test_an_import_waits_for_slots_and_says_who_must_read_them(
 def test_a_file_most_of_whose_lines_are_rejected_is_no_success(
     empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LINES_AT_ONCE", 2)
+    monkeypatch.setattr(batch_loading, "LINES_AT_ONCE", 2)
     files = TINY["csv"] | {"ratings.csv": RATINGS.encode() + b"1,9,4.0,1000\n" * 4}
     message = _refused(_write(tmp_path, files))
     assert "4 of 7 lines of ratings.csv" in message
@@ -469,7 +469,7 @@ def test_compressed_files_and_archives_are_loaded(empty: psycopg.Connection, tmp
 def test_a_cyrillic_set_with_years_lists_dates_and_line_breaks_is_asked_about_and_loaded_whole(
     empty: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LINES_AT_ONCE", 2)
+    monkeypatch.setattr(batch_loading, "LINES_AT_ONCE", 2)
     movies = (
         "movieId,title,year,genres\n"
         "1,Сталкер,1979,\"['Drama', 'Sci-Fi']\"\n"

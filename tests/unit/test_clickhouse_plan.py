@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dataflix_clickhouse import statements
-from dataflix_clickhouse.plan import Found, leftovers, plan
+from dataflix_clickhouse.schema_plan import Found, leftovers, plan
 from dataflix_contract import Table
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import load_contract

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dataflix_dbt.run_store import Store
 from dataflix_dbt.runs import MOST_QUEUED, KeyReusedError, NodeResult, QueueFullError, Run, RunRequest, Status
-from dataflix_dbt.store import Store
 
 ALL = RunRequest()
 RESULT = NodeResult("test.dataflix.keys.1", "keys", "test", "fail", "2 rows", 2, 0.25)

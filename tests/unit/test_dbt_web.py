@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from dataflix_contract import Settings
 from dataflix_dbt.project import Folders
+from dataflix_dbt.run_store import Store
 from dataflix_dbt.runs import MOST_QUEUED, RunRequest, Status
-from dataflix_dbt.store import Store
 from dataflix_dbt.web import Service, create_app
 from dataflix_dbt.worker import Metrics, Worker
 

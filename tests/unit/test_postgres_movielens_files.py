@@ -25,9 +25,9 @@ from dataflix_postgres.movielens.dataset_files import (
     survey,
 )
 from dataflix_postgres.movielens.encodings import UTF_8, named
+from dataflix_postgres.movielens.import_report import FileReport, Reject, RejectsFile, as_table, reject_lines
 from dataflix_postgres.movielens.records import Reason
 from dataflix_postgres.movielens.releases import FILE_NAMES, choose
-from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, as_table, reject_lines
 
 
 def _files(path: Path) -> Files:

@@ -24,10 +24,10 @@ from dataflix_contract.faults import Fault
 from dataflix_postgres.database import advance_identities
 from dataflix_postgres.movielens.dataset_files import Chunk, chunks, lines
 from dataflix_postgres.movielens.formats import FileFormat
+from dataflix_postgres.movielens.import_report import FileReport, Reject, RejectsFile, some_lines
 from dataflix_postgres.movielens.loaders import Loader, MovieLoader, RatingLoader, UserLoader
 from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
 from dataflix_postgres.movielens.releases import Release
-from dataflix_postgres.movielens.report import FileReport, Reject, RejectsFile, some_lines
 
 #: How much WAL may be written before a slot is lost; NULL: there is no limit, or no slot. Lost slots are left
 #: out, since waiting does not help them.

@@ -38,8 +38,8 @@ from dataflix_postgres.movielens.dataset_files import (
 )
 from dataflix_postgres.movielens.encodings import Encoding
 from dataflix_postgres.movielens.formats import FileFormat, Layout, recognise_format
+from dataflix_postgres.movielens.import_report import SHARE_OF_ANOTHER_SCALE
 from dataflix_postgres.movielens.records import ADVICE, BadLineError, Movie, Rating, Reason, User
-from dataflix_postgres.movielens.report import SHARE_OF_ANOTHER_SCALE
 from dataflix_postgres.movielens.unsupported_files import kind_by_name, original_name
 
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from dataflix_contract.console import progress
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import SOURCE_SCHEMA
 from dataflix_postgres.database import advance_identities
-from dataflix_postgres.movielens.runner import WalHeadroom, record_files, recorded_digests
+from dataflix_postgres.movielens.batch_loading import WalHeadroom, record_files, recorded_digests
 
 STAGING_SCHEMA = "movielens_staging"
 _LEDGER = "movielens_imports"
