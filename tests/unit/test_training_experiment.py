@@ -20,7 +20,7 @@ from dataflix_training.ease import (
     strongest,
 )
 from dataflix_training.evaluation import COUNTS, choose_new_people, evaluate_new_people
-from dataflix_training.experiment import run_experiment, why_not
+from dataflix_training.experiment import FEWEST_TO_CHOOSE, run_experiment, why_not
 from dataflix_training.film_features import Film, content_neighbours, title_digests, with_films
 from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
 from dataflix_training.plots import draw, top_movies
@@ -399,7 +399,7 @@ def people_with(films: int, people: int = 300, stars: float | None = None) -> Ra
         (people_with(10, stars=0.5), "all 3000 ratings are of 0.5 stars"),
         (people_with(1, people=2000), "0 people have rated 5 films or more"),
         (people_with(100, people=15), "15 people have rated"),
-        (people_with(5), "nobody has rated enough films"),
+        (people_with(FEWEST_TO_CHOOSE - 1), "nobody has rated 9 films or more and liked one of the latest"),
     ],
 )
 def test_ratings_that_no_model_can_be_made_of_are_told_with_what_is_shown(ratings: Ratings, why: str) -> None:
@@ -417,6 +417,7 @@ def test_people_who_only_dislike_have_nobody_who_could_judge() -> None:
 
 def test_ratings_that_differ_a_little_are_enough(ratings: Ratings) -> None:
     assert why_not(ratings) == ""
+    assert why_not(people_with(FEWEST_TO_CHOOSE)) == ""
     nearly_equal = people_with(20, stars=5.0)
     nearly_equal.stars[::50] = 4.5
     assert why_not(nearly_equal) == ""
