@@ -1,7 +1,7 @@
 """The model's card: its figures, computed here in another way, and the groups that it leaves out."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
 from dataflix_training.experiment import Experiment, fit_package, run_experiment
 from dataflix_training.film_features import Film
+from dataflix_training.fitting import ALS_STARS
 from dataflix_training.model_card import render, summary
 from dataflix_training.promotion_gate import Decision
 from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
@@ -173,6 +174,18 @@ def test_data_are_told_by_their_sums(card: str, ratings: Ratings) -> None:
     assert table["sha256 of the ratings"] == [f"`{ratings.digest()}`"]
     assert f"{unrated} films have no rating" in section(card, "Weaknesses")
     assert "Fairness among groups of people" in section(card, "Weaknesses")
+
+
+def test_the_recipe_has_what_something_was_fitted_with(
+    card: str, experiment: Experiment, ratings: Ratings
+) -> None:
+    table = rows(card, "Recipe")
+    recipe = {f"`{name}`": [str(value)] for name, value in asdict(experiment.recipe).items()}
+    assert table == {name: value for name, value in recipe.items() if "als_" not in name}
+    recipe_of_spark = replace(experiment.recipe, stars=ALS_STARS)
+    on_spark = replace(experiment, tuning=replace(experiment.tuning, recipe=recipe_of_spark))
+    card = render(on_spark, ratings, "made-up ratings", Decision("champion", ()), "For a test.")
+    assert list(rows(card, "Recipe")) == list(recipe)
 
 
 def test_people_who_are_too_few_for_a_ranking_have_none(experiment: Experiment, ratings: Ratings) -> None:

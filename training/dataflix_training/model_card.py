@@ -14,6 +14,7 @@ import numpy as np
 
 from dataflix_training.evaluation import MOST_PEOPLE
 from dataflix_training.experiment import TEST_SHARE, Experiment
+from dataflix_training.fitting import ALS_STARS
 from dataflix_training.promotion_gate import Decision
 from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings
 from dataflix_training.scores import LIKED, SHOWN, Estimate, Group
@@ -140,7 +141,12 @@ def _protocol(experiment: Experiment) -> str:
 
 
 def _recipe(experiment: Experiment) -> list[tuple[str, str]]:
-    return [(f"`{name}`", f"{value}") for name, value in asdict(experiment.recipe).items()]
+    with_als = experiment.recipe.stars == ALS_STARS  # otherwise nothing is fitted with these settings
+    return [
+        (f"`{name}`", f"{value}")
+        for name, value in asdict(experiment.recipe).items()
+        if with_als or not name.startswith("als_")
+    ]
 
 
 def _scores(experiment: Experiment) -> str:
