@@ -229,6 +229,23 @@ def test_a_film_of_no_interest_makes_room_for_the_next_until_it_is_taken_back(
     expect(films).to_have_count(12)
     expect(undo).to_have_count(0)
     assert set(titles(page)).isdisjoint(before[:2])
+
+    page.reload()
+    page.get_by_role("button", name="Not interested", exact=True).click()
+    expect(undo).to_have_count(2)
+    expect(undo.first).to_have_accessible_name(f"Undo: not interested in {before[1]}")
+    assert violations(page) == []
+    undo.first.focus()
+    page.keyboard.press("Enter")
+    expect(undo).to_have_count(1)
+    expect(undo).to_be_focused()
+    assert dismissed(source) == [before[0]]
+    page.keyboard.press("Enter")
+    expect(page.locator("#for-you-about")).to_contain_text("Nothing yet")
+    assert dismissed(source) == []
+    page.get_by_role("button", name="Recommended", exact=True).click()
+    expect(films).to_have_count(12)
+    assert titles(page) == before
     assert watched.faults == []
 
 

@@ -1,4 +1,4 @@
-// The section "For you": the user's recommendations, or the films that they have watched.
+// The section "For you": the user's recommendations, the films that they have watched, or those of no interest.
 
 import { get } from "./api.js";
 import { ago, byId, calmed, counted, element, titled } from "./dom.js";
@@ -9,21 +9,27 @@ import { changes, currentUser, dismiss } from "./store.js";
 
 const COUNT = 12;
 const SETTLE = 60;
+/** The lists beside the recommendations: what shows an entry, and what to say when there is none. */
+const LISTS = {
+  watched: { item: watchedItem, none: "Nothing yet: mark a film as watched." },
+  dismissed: { item: (one) => undoItem(one.movie), none: "Nothing yet: use ✕ at a film that is recommended to you." },
+};
+const TABS = ["recommended", ...Object.keys(LISTS)];
 
 let tab = "recommended";
 let asked = 0;
-let nextWatched = null;
+let next = null; // where the list goes on
 let undoable = null; // the film dismissed last, and its place in the list
 
 export function startForYou() {
-  for (const name of ["recommended", "watched"]) {
+  for (const name of TABS) {
     byId(`show-${name}`).addEventListener("click", () => {
       tab = name;
       undoable = null;
       refresh();
     });
   }
-  byId("more-watched").addEventListener("click", () => guarded("for-you", () => showWatched(nextWatched)));
+  byId("more-picks").addEventListener("click", () => guarded("for-you", () => showList(next)));
   changes.addEventListener("user", () => {
     byId("picks").replaceChildren();
     undoable = null;
@@ -39,18 +45,18 @@ export function startForYou() {
 }
 
 function refresh() {
-  for (const name of ["recommended", "watched"]) {
+  for (const name of TABS) {
     byId(`show-${name}`).setAttribute("aria-pressed", String(tab === name));
     byId(`show-${name}`).disabled = !currentUser();
   }
-  byId("more-watched").hidden = true;
+  byId("more-picks").hidden = true;
   if (!currentUser()) {
     byId("for-you-title").textContent = "For you";
     byId("for-you-about").textContent = "Choose who you are: recommendations follow your ratings at once.";
     return;
   }
   byId("for-you-title").textContent = currentUser().name ? `For ${currentUser().name}` : "For you";
-  insisted("for-you", () => (tab === "recommended" ? showRecommended() : showWatched("")));
+  insisted("for-you", () => (tab in LISTS ? showList("") : showRecommended()));
 }
 
 async function showRecommended() {
@@ -67,18 +73,17 @@ async function showRecommended() {
   announce(fresh.length ? `Recommendations have changed: ${counted(fresh.length, "new film")}.` : "");
 }
 
-async function showWatched(cursor) {
+async function showList(cursor) {
   const mine = (asked += 1);
-  const found = await get(`/users/${currentUser().user_id}/watched`, { limit: COUNT, cursor });
+  const { item, none } = LISTS[tab];
+  const found = await get(`/users/${currentUser().user_id}/${tab}`, { limit: COUNT, cursor });
   if (mine !== asked) return;
-  const items = found.items.map((one) =>
-    filmItem(one.movie, element("p", { className: "quiet", textContent: `watched ${ago(one.watched_at)}` })),
-  );
+  const items = found.items.map(item);
   if (cursor) byId("picks").append(...items);
   else replace(items);
-  nextWatched = found.next;
-  byId("more-watched").hidden = found.next === null;
-  byId("for-you-about").textContent = found.items.length || cursor ? "The newest first." : "Nothing yet: mark a film as watched.";
+  next = found.next;
+  byId("more-picks").hidden = found.next === null;
+  byId("for-you-about").textContent = found.items.length || cursor ? "The newest first." : none;
 }
 
 /** Replace the items, and keep the keyboard's focus on the same film, or else on the first one. */
@@ -89,6 +94,10 @@ function replace(items) {
   const control = ["input", ".seen", ".dismiss"].find((one) => focused?.matches(one));
   picks.replaceChildren(...items);
   if (control) (items.find((item) => item.dataset.film === film) ?? items[0])?.querySelector(control).focus({ preventScroll: true });
+}
+
+function watchedItem(one) {
+  return filmItem(one.movie, element("p", { className: "quiet", textContent: `watched ${ago(one.watched_at)}` }));
 }
 
 function recommendedItem(one) {
@@ -107,7 +116,7 @@ function recommendedItem(one) {
   return item;
 }
 
-/** What stands in the place of a film that was just dismissed. */
+/** What stands for a film that was dismissed, with a button that takes this back. */
 function undoItem(film) {
   const button = element("button", {
     type: "button",
@@ -122,10 +131,10 @@ function undoItem(film) {
 
 /** Dismiss a film or take that back; then show the list, and what can be taken back now. */
 function setDismissed(film, dismissed, undo) {
-  const user = currentUser();
+  const [user, shown] = [currentUser(), tab];
   return guarded("dismissed", async () => {
     await dismiss(film.movie_id, dismissed);
-    if (user !== currentUser() || tab !== "recommended") return;
+    if (user !== currentUser() || tab !== shown) return;
     undoable = undo;
     refresh();
   });
