@@ -145,15 +145,22 @@ def rank(  # noqa: PLR0913 - the last five are by name
 
 
 def similar(model: Model, item_id: int, count: int = 10) -> Ranking:
-    """The films that liking this one speaks for most; empty when the ranker has no row for it."""
+    """The films that liking this one speaks for most.
+
+    For a film that nobody has rated, the films of which liking speaks most for it: its own row is empty.
+    """
     place = int(model.items([item_id])[0])
     if place == UNKNOWN:
         return Ranking(np.empty(0, np.int64), np.empty(0))
     row = slice(model.ranker_start[place], model.ranker_start[place + 1])
-    values = model.ranker_weights[row]
+    items, values = model.ranker_items[row], model.ranker_weights[row]
+    if len(items) == 0:
+        column = np.flatnonzero(model.ranker_items == place)
+        items = np.searchsorted(model.ranker_start, column, side="right") - 1
+        values = model.ranker_weights[column]
     best = _highest(values, count)
     best = best[values[best] > 0]
-    return Ranking(model.item_ids[model.ranker_items[row][best]], values[best])
+    return Ranking(model.item_ids[items[best]], values[best])
 
 
 def reasons(

@@ -147,14 +147,17 @@ def test_a_film_without_ratings_is_taken_to_be_like_those_of_its_genres_and_year
         int(one): (f"Film {one}", 1950 if one % 2 else 2000, ("Odd",) if one % 2 else ("Even",))
         for one in ids
     }
-    films |= {90_001: ("Newest", 1951, ("Odd",))}
+    films |= {90_001: ("Newest", 1951, ("Odd",)), 90_002: ("Of no genre", 1951, ())}
     neighbours = content_neighbours(np.asarray([90_001]), ids, films, 30)[0]
     assert (ids[neighbours] % 2 == 1).all()
     experiment = run_experiment(ratings, films=films)
     model, penalty = experiment.model, experiment.recipe.ranker_penalty
-    assert model.item_ids[model.new_items].tolist() == [90_001]
-    assert model.popularity[model.new_items].tolist() == [0.0]
-    speaking = [row for row in model.item_ids.tolist() if 90_001 in similar(model, row, 300).item_ids]
+    assert model.item_ids[model.new_items].tolist() == [90_001, 90_002]
+    assert model.popularity[model.new_items].tolist() == [0.0, 0.0]
+    speaking = [row for row in ids.tolist() if 90_001 in similar(model, row, 300).item_ids]
+    assert sorted(similar(model, 90_001, 300).item_ids.tolist()) == speaking
+    assert not similar(model, 90_002).item_ids.size, "nothing is known of a film without genres"
+    assert not np.isin(model.ranker_items, model.items([90_002])).any()
     _, users = np.unique(ratings.user_ids, return_inverse=True)
     items = np.searchsorted(ids, ratings.movie_ids)
     covered = covered_items(items, len(ids), 5, 5000)

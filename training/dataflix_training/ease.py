@@ -252,8 +252,12 @@ class RankerData:
             yield *places, values
 
     def _new(self, recipe: Recipe) -> Iterator[Entries]:
-        """Columns of films without ratings: the mean of those of the covered films most like them."""
+        """Columns of films without ratings: the mean of those of the covered films most like them.
+
+        A film without genres has none: nothing is known of it that would suit one person and not another.
+        """
         new = np.setdiff1d(np.arange(len(self.item_ids)), self._items)
+        new = new[[bool(self._films[movie_id][2]) for movie_id in self.item_ids[new].tolist()]]
         if not len(new):
             return
         columns = self._weights(recipe).T.astype(np.float32)

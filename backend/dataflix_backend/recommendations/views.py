@@ -125,9 +125,9 @@ class Recommendation(Reply):
     score: Annotated[
         float | None,
         Field(
-            description="How well the film fits, within this reply: without `diversity` the films are in its"
-            " order; null for those that the model does"
-            " not know, which follow its own, the newest first."
+            description="How well the film fits, within this reply: without `diversity`, the films that"
+            " somebody has rated are in its order; null for those that the model does not know, which follow"
+            " its own, the newest first."
         ),
     ]
     because: Annotated[Reason | None, Field(description="The first of the reasons.")]
