@@ -19,6 +19,7 @@ from dataflix_clients.server_errors import describe
 from dataflix_contract import Settings
 from dataflix_contract.console import Console
 from dataflix_contract.faults import program_settings
+from dataflix_contract.programs import exit_on_sigterm
 from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
@@ -39,8 +40,11 @@ def check(
     recommendations; the daily batch is run, and its marts and its new model are checked; the canary is
     erased everywhere. Nothing of it remains. Exit code 0: all checks passed; 1: a check failed.
     """
+    exit_on_sigterm()
     with program_settings(describe) as settings:
         findings = _check_everything(settings, batch=batch)
+        if as_json or not sys.stdout.isatty():
+            findings = _in_lines(findings)
         seen = list(findings) if as_json else _show(findings)
     ok = all(finding.ok for finding in seen)
     if as_json:
@@ -67,6 +71,14 @@ def _check_everything(settings: Settings, *, batch: bool) -> Iterator[CheckResul
     yield from check_stream(settings)
     if settings.profile == "full":
         yield from check_api(settings, batch=batch)
+
+
+def _in_lines(findings: Iterable[CheckResult]) -> Iterator[CheckResult]:
+    """Pass the results on, and print a line for each to standard error, as progress."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for finding in findings:
+        console.print(f"{finding.check}: {'ok' if finding.ok else 'FAIL'}", markup=False)
+        yield finding
 
 
 def _show(findings: Iterable[CheckResult]) -> list[CheckResult]:

@@ -67,11 +67,13 @@ def status(
 
 
 def _watch(settings: Settings, run_id: str, seconds: float, console: Console) -> None:
-    """Show the tasks' states as they change (without a terminal, once at the end)."""
+    """Show the tasks' states as they change: in a table, or without a terminal in lines of standard error."""
     stands: dict[str, TaskState] = {}
+    lines = Console(stderr=True, quiet=console.is_terminal, highlight=False, soft_wrap=True)
     with Live(console=console, auto_refresh=False) as live:
         for task in airflow.wait(settings, run_id, seconds):
             stands[task.task] = task
+            lines.print(f"{task.task}: {task.state or 'waiting'}", markup=False)
             live.update(_board(run_id, list(stands.values())), refresh=True)
         live.update(_board(run_id, airflow.task_states(settings, run_id)), refresh=True)
 

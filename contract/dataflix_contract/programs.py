@@ -92,6 +92,11 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
 
+def exit_on_sigterm() -> None:
+    """Have SIGTERM raise SystemExit, exit code 143, so that this program removes what it made for a while."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+
+
 def main(extras: Sequence[str]) -> None:
     """Print the names of the programs that cannot run with these extras alone."""
     installed = folders(extras)

@@ -2,9 +2,7 @@
 
 import json
 import secrets
-import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import adbc_driver_manager
@@ -18,6 +16,7 @@ from dataflix_clients.orphans import orphan_finding
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console, progress
 from dataflix_contract.faults import Fault, program_settings
+from dataflix_contract.programs import exit_on_sigterm
 from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
@@ -55,7 +54,7 @@ def main(
     It works while the stream runs and while it does not. Exit code 0: the warehouse equals the source as
     of the fence. 1: it could not be done; no table is half repaired.
     """
-    signal.signal(signal.SIGTERM, _exit)
+    exit_on_sigterm()  # the tables in staging are dropped
     with program_settings(_describe) as settings:
         chosen = _chosen(names or [])
         run = run_id or f"manual-{secrets.token_hex(_RUN_ID_BYTES)}"
@@ -123,8 +122,3 @@ def _describe(error: Exception, settings: Settings) -> str | None:
 
 def _say(message: str, style: str = "red") -> None:
     err.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    """Exit in an orderly way, so that the tables in staging are dropped."""
-    raise SystemExit(128 + number)

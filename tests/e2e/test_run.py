@@ -1,6 +1,9 @@
 """What a person does: start again, stop and start, collide with another stack, check, trace."""
 
 import json
+import os
+import signal
+import subprocess
 from typing import Any
 
 import psycopg
@@ -8,6 +11,7 @@ import pytest
 
 from dataflix_contract.settings import ENV_PREFIX
 from support.stack import Stack
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -39,8 +43,10 @@ def test_a_second_stack_on_the_same_ports_is_refused_by_name(stack: Stack) -> No
 
 def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source: psycopg.Connection) -> None:
     people = _count_users(source)
-    report = json.loads(stack.run("./check_all_works.py", "--no-batch", "--json").stdout)
+    done = stack.run("./check_all_works.py", "--no-batch", "--json")
+    report = json.loads(done.stdout)
     assert report["ok"] is True
+    assert done.stderr.splitlines() == [f"{one['check']}: ok" for one in report["checks"]]
     followed = [one for one in report["checks"] if one["milliseconds"]]
     assert [one["check"] for one in followed] == [
         "user inserted",
@@ -55,6 +61,20 @@ def test_the_checker_follows_the_canary_and_leaves_nothing(stack: Stack, source:
     ]
     for one in followed:
         assert list(one["milliseconds"]) == ["captured", "masked", "queryable"]
+    assert _count_users(source) == people
+
+
+def test_a_checker_that_is_stopped_leaves_nothing(stack: Stack, source: psycopg.Connection) -> None:
+    people = _count_users(source)
+    environment = os.environ | {"DATAFLIX_ENV_FILE": str(stack.env_file)}
+    command = [str(stack.root / "check_all_works.py"), "--no-batch", "--json"]
+    checker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _count_users(source) > people, "the canary is there", every=0.01)
+        checker.terminate()
+        assert checker.wait(60) == 128 + signal.SIGTERM
+    finally:
+        checker.kill()
     assert _count_users(source) == people
 
 

@@ -185,7 +185,7 @@ def test_nothing_of_a_killed_supervisors_servers_is_left(stack: Stack) -> None:
     [supervisor] = [one["pid"] for one in stack.status()["services"] if one["service"] == "supervisor"]
     os.kill(supervisor, signal.SIGKILL)
     stack.up()
-    assert stack.status()["ready"] is True
+    wait_until(lambda: not stack.look().faults, "every server answers")
     assert [process for process in before if process.is_running()] == []
 
 
