@@ -205,8 +205,8 @@ def _started(future: Future[SparkSession], master: str) -> SparkSession:
             raise
         raise Fault(
             f"the Spark master {master} answers, and no application can be started there:"
-            " DATAFLIX_SPARK_SECRET must be the cluster's spark.authenticate.secret (empty where it has none),"
-            f" and its Spark must be version {pyspark.__version__}. {fault}"
+            " DATAFLIX_SPARK_SECRET must be its spark.authenticate.secret (empty where it has none), and its"
+            f" Spark must be version {pyspark.__version__}. {fault}"
         ) from fault
     except TimeoutError as error:
         raise Fault(
