@@ -290,7 +290,9 @@ def test_shuffled_stars_and_permuted_films_are_refused(sample_data: Ratings) -> 
     """What is fitted with the champion's recipe on the same data is as bad: only what it recorded tells."""
     good = run_experiment(sample_data)
     recorded = good.scores["dataflix"].known()
-    for damaged in (with_shuffled_stars(sample_data, 0.6), with_permuted_films(sample_data, 0.3)):
+    damages = [with_shuffled_stars(sample_data, share) for share in (0.6, 1.0)]
+    damages += [with_permuted_films(sample_data, share) for share in (0.3, 0.6, 0.9)]
+    for damaged in damages:
         known = sample(sample_data.fingerprints(sample_data.movie_ids))
         assert same_data(known, len(sample_data), damaged.fingerprints(damaged.movie_ids))
         found = run_experiment(damaged, good.recipe)
