@@ -108,7 +108,7 @@ def run(settings: Settings, run_id: str) -> Run:
         httpx.HTTPError: Airflow is away.
     """
     with _airflow(settings) as api:
-        return _run(_answer(api.get(f"/dags/{BATCH_DAG}/dagRuns/{run_id}")))
+        return _run_of(api, run_id)
 
 
 def state(settings: Settings, run_id: str) -> str:
@@ -144,21 +144,24 @@ def wait(settings: Settings, run_id: str, seconds: float = 1800.0) -> Iterator[T
     """
     deadline = time.monotonic() + seconds
     seen: dict[str, tuple[str | None, int]] = {}
-    while True:
+    stands = "Airflow does not answer"
+    while time.monotonic() <= deadline:
         try:
-            now = run(settings, run_id)  # asked before the tasks: then no last change is missed
-            for task in task_states(settings, run_id):
-                if seen.get(task.task) != (task.state, task.attempt):
-                    seen[task.task] = (task.state, task.attempt)
-                    yield task
+            with _airflow(settings) as api:
+                while time.monotonic() <= deadline:
+                    now = _run_of(api, run_id)  # asked before the tasks: then no last change is missed
+                    for task in _task_states(api, run_id):
+                        if seen.get(task.task) != (task.state, task.attempt):
+                            seen[task.task] = (task.state, task.attempt)
+                            yield task
+                    if now.finished:
+                        return
+                    stands = now.state
+                    time.sleep(_POLL_SECONDS)
         except httpx.TransportError:
-            now = None
-        if now is not None and now.finished:
-            return
-        if time.monotonic() > deadline:
-            stands = now.state if now else "Airflow does not answer"
-            raise AirflowError(f"{run_id} is not finished after {seconds:g} s: {stands}")
-        time.sleep(_POLL_SECONDS)
+            stands = "Airflow does not answer"
+            time.sleep(_POLL_SECONDS)
+    raise AirflowError(f"{run_id} is not finished after {seconds:g} s: {stands}")
 
 
 @contextmanager
@@ -194,6 +197,10 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         raise AirflowError(f"Airflow answers {response.status_code}: {response.text[:300]}")
     answer: dict[str, Any] = parsed(response)
     return answer
+
+
+def _run_of(api: httpx.Client, run_id: str) -> Run:
+    return _run(_answer(api.get(f"/dags/{BATCH_DAG}/dagRuns/{run_id}")))
 
 
 def _run(found: dict[str, Any]) -> Run:
