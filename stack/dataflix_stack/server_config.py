@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from pydantic import SecretStr
 
 from dataflix_contract import Settings
 from dataflix_contract.programs import folders
@@ -27,6 +28,8 @@ _templates = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+#: The settings that only a training reads.
+_OF_A_TRAINING = {"stars_model", "trainer", "spark_master", "spark_secret"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,19 @@ def allowed_networks(bind: str) -> list[str]:
     except ValueError:  # a host name
         local = bind == "localhost"
     return ["127.0.0.1/32", "::1/128"] if local else ["0.0.0.0/0", "::/0"]
+
+
+def settings_of_servers(settings: Settings) -> str:
+    """The settings that a server without files of its own may have read when it started, as JSON.
+
+    Each training reads its own settings anew, so that no server is restarted when they change.
+    """
+    read = settings.model_dump(exclude=_OF_A_TRAINING)
+    return json.dumps({name: _plain(value) for name, value in read.items()}, sort_keys=True)
+
+
+def _plain(value: object) -> str:
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
 def launch_spec(service: Service, layout: Layout) -> str:

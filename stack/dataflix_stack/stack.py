@@ -204,9 +204,7 @@ def _supervise(stack: Stack, described: Sequence[Service]) -> None:
 
 def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
     files = server_config.server_files(stack.settings, stack.layout)
-    everything = json.dumps(
-        {name: _plain(value) for name, value in stack.settings.model_dump().items()}, sort_keys=True
-    )
+    everything = server_config.settings_of_servers(stack.settings)
     programs = []
     for service in described:
         texts = files.get(service.name, {})
@@ -224,10 +222,6 @@ def _write_configuration(stack: Stack, described: Sequence[Service]) -> None:
     user = "root" if os.geteuid() == 0 else None
     text = server_config.supervisor_file(programs, stack.layout, supervisor.socket, user)
     data_folder.write_files({supervisor.config_file: text})
-
-
-def _plain(value: object) -> str:
-    return str(getattr(value, "get_secret_value", lambda: value)())
 
 
 def _steps(stack: Stack, described: Sequence[Service]) -> list[Step]:

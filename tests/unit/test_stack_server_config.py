@@ -40,6 +40,21 @@ def properties(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
+def test_no_server_is_restarted_for_what_only_a_training_reads() -> None:
+    def read(**values: object) -> str:
+        return server_config.settings_of_servers(settings(**values))
+
+    of_a_training = {
+        "stars_model": "svd",
+        "trainer": "spark",
+        "spark_master": "spark://host:7077",
+        "spark_secret": "another-secret",
+    }
+    assert read(**of_a_training) == read()
+    for name, value in {"backend_port": 21000, "mlflow_host": "10.0.0.1", "dbt_token": "another"}.items():
+        assert read(**{name: value}) != read()
+
+
 def supervisor_config(chosen: Settings) -> configparser.RawConfigParser:
     programs = [
         server_config.program(one, "/env/bin/python", Path("/x.json"), []) for one in described(chosen)
