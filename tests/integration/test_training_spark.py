@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import pyspark
 import pytest
 from clickhouse_connect.driver.client import Client
 from mlflow.artifacts import download_artifacts
+from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
 
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault
@@ -28,7 +31,7 @@ from dataflix_training.fitting import ALS_STARS, Factors, Recipe, fit_als
 from dataflix_training.mlflow_run import Tracking
 from dataflix_training.ratings import Ratings, split_latest
 from dataflix_training.scores import errors
-from dataflix_training.spark import spark
+from dataflix_training.spark import _started, spark
 from support import als, kubernetes
 from support.stack import ROOT, Stack
 from support.training import build_marts, train
@@ -155,6 +158,16 @@ def test_what_keeps_spark_from_starting_is_said_with_advice(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(Fault, match=f"JAVA_HOME is {tmp_path}, where there is no bin/java"):
         _start("local[1]")
+
+
+@pytest.mark.parametrize(("master", "named"), [("spark://127.0.0.1:7077", True), ("local[2]", False)])
+def test_a_cluster_that_lets_nothing_begin_may_have_another_secret(master: str, named: bool) -> None:
+    """With a real cluster, Java needs a minute and a half until it gives up."""
+    refused: Future[SparkSession] = Future()
+    refused.set_exception(Py4JError("An error occurred while calling SparkSession."))
+    with pytest.raises(Fault, match="An error occurred while calling SparkSession") as fault:
+        _started(refused, master)
+    assert ("DATAFLIX_SPARK_SECRET must be its spark.authenticate.secret" in str(fault.value)) is named
 
 
 # PySpark leaves the pipe to a Java that has ended to the garbage collector

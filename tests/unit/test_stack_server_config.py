@@ -51,7 +51,11 @@ def test_no_server_is_restarted_for_what_only_a_training_reads() -> None:
         "spark_secret": "another-secret",
     }
     assert read(**of_a_training) == read()
-    for name, value in {"backend_port": 21000, "mlflow_host": "10.0.0.1", "dbt_token": "another"}.items():
+    for name, value in {
+        "backend_port": 21000,
+        "mlflow_host": "10.0.0.1",
+        "dbt_token": "another-dbt-token",
+    }.items():
         assert read(**{name: value}) != read()
 
 
