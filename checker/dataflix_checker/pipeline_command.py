@@ -73,7 +73,8 @@ def _watch(settings: Settings, run_id: str, seconds: float, console: Console) ->
     with Live(console=console, auto_refresh=False) as live:
         for task in airflow.wait(settings, run_id, seconds):
             stands[task.task] = task
-            lines.print(f"{task.task}: {task.state or 'waiting'}", markup=False)
+            if task.state in _COLOURS:
+                lines.print(f"{task.task}: {task.state}", markup=False)
             live.update(_board(run_id, list(stands.values())), refresh=True)
         live.update(_board(run_id, airflow.task_states(settings, run_id)), refresh=True)
 
