@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from dataflix_contract.schema import CHAMPION
+from dataflix_recommender import places
 from dataflix_training.ratings import Fingerprints
 from dataflix_training.scores import Judgement, Scores
 
@@ -81,9 +82,11 @@ def sample(fingerprints: Mapping[str, Fingerprints]) -> dict[str, list[int]]:
     """A random sample of each kind of fingerprints: the smallest. The same ratings have the same sample."""
     found = {}
     for kind, prints in fingerprints.items():
-        distinct = np.unique(prints)
-        if len(distinct) >= LEAST_DISTINCT * len(prints):
-            found[kind] = distinct[:SAMPLE_SIZE].tolist()
+        rising = np.sort(prints)  # np.unique takes a hundred times as long
+        first = np.ones(len(rising), np.bool_)
+        first[1:] = rising[1:] != rising[:-1]
+        if np.count_nonzero(first) >= LEAST_DISTINCT * len(prints):
+            found[kind] = rising[np.flatnonzero(first)[:SAMPLE_SIZE]].tolist()
     return found
 
 
@@ -104,7 +107,7 @@ def same_data(
     """
     for kind, prints in fingerprints.items():
         sampled = np.asarray(champions.get(kind, ()), np.uint64)
-        kept = float(np.isin(sampled, prints).mean()) if len(sampled) else 0.0
+        kept = float((places(np.sort(prints), sampled) >= 0).mean()) if len(sampled) else 0.0
         if max(kept, kept * rows / max(1, len(prints))) >= LEAST_SHARED:
             return True
     return False
