@@ -17,7 +17,7 @@ from dataflix_clients.http_client import open_client
 from dataflix_clients.row_trace import Follower, following
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import tables
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -26,7 +26,7 @@ from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_clients.stack_status import read_capture, read_source
 from dataflix_contract import Settings, tables
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import first_line
 
 #: How long a consumer group may take to commit its offsets; after a restart, it takes long.
 _SETTLE_SECONDS = 60.0

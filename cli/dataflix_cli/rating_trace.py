@@ -13,7 +13,7 @@ from dataflix_clients import clickhouse, kafka
 from dataflix_clients.row_trace import Follower, Printer, RowTrace, following
 from dataflix_clients.server_errors import SERVER_ERRORS
 from dataflix_contract import SettingsError, load_settings, tables
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import first_line
 
 _FAULTS = (*SERVER_ERRORS, SettingsError)
 _RATINGS = tables()["ratings"]

@@ -12,8 +12,8 @@ from dataflix_clickhouse.schema_plan import Found, Step, leftovers, plan
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings, tables
 from dataflix_contract.console import Console
-from dataflix_contract.faults import Fault, program_settings
-from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
+from dataflix_contract.faults import Fault, cannot_use, first_line, program_settings
+from dataflix_contract.terminal import make_output_safe
 
 make_output_safe()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +14,8 @@ import httpx
 
 from dataflix_clients.http_client import http, open_client, parsed
 from dataflix_contract import Settings, tables
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, cannot_use
 from dataflix_contract.schema import BATCH_DAG
-from dataflix_contract.terminal import cannot_use
 
 _FINISHED = frozenset({"success", "failed"})
 _ANSWER_SECONDS = 20.0
@@ -144,40 +143,56 @@ def wait(settings: Settings, run_id: str, seconds: float = 1800.0) -> Iterator[T
     """
     deadline = time.monotonic() + seconds
     seen: dict[str, tuple[str | None, int]] = {}
-    stands = "Airflow does not answer"
-    while time.monotonic() <= deadline:
-        try:
-            with _airflow(settings) as api:
-                while time.monotonic() <= deadline:
-                    now = _run_of(api, run_id)  # asked before the tasks: then no last change is missed
-                    for task in _task_states(api, run_id):
-                        if seen.get(task.task) != (task.state, task.attempt):
-                            seen[task.task] = (task.state, task.attempt)
-                            yield task
-                    if now.finished:
-                        return
-                    stands = now.state
-                    time.sleep(_POLL_SECONDS)
-        except httpx.TransportError:
-            stands = "Airflow does not answer"
+    stands = "Airflow was not asked"
+    with _airflow(settings) as api:
+        while time.monotonic() <= deadline:
+            try:
+                now = _run_of(api, run_id)  # asked before the tasks: then no last change is missed
+                stands = now.state
+                for task in _task_states(api, run_id):
+                    if seen.get(task.task) != (task.state, task.attempt):
+                        seen[task.task] = (task.state, task.attempt)
+                        yield task
+                if now.finished:
+                    return
+            except httpx.TransportError:
+                stands = "Airflow does not answer"
             time.sleep(_POLL_SECONDS)
     raise AirflowError(f"{run_id} is not finished after {seconds:g} s: {stands}")
 
 
+class _Login(httpx.Auth):
+    """Logs in before the first request, and again once Airflow does not know the token any more."""
+
+    requires_response_body = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if self._token:
+            request.headers["Authorization"] = self._token
+            if (yield request).status_code != HTTPStatus.UNAUTHORIZED:
+                return
+        url = self._settings.airflow_url
+        login = {
+            "username": self._settings.airflow_user,
+            "password": self._settings.airflow_password.get_secret_value(),
+        }
+        answer = yield httpx.Request("POST", f"{url}/auth/token", json=login)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise AirflowError(cannot_use("Airflow", url, "another server answers there"))
+        self._token = f"Bearer {_answer(answer)['access_token']}"
+        request.headers["Authorization"] = self._token
+        yield request
+
+
 @contextmanager
 def _airflow(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> Iterator[httpx.Client]:
-    """A client of the API, logged in."""
-    with open_client(settings.airflow_url, answer_seconds) as client:
-        login = {
-            "username": settings.airflow_user,
-            "password": settings.airflow_password.get_secret_value(),
-        }
-        answer = client.post("/auth/token", json=login)
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            raise AirflowError(cannot_use("Airflow", settings.airflow_url, "another server answers there"))
-        token = _answer(answer)["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        client.base_url = httpx.URL(f"{settings.airflow_url}/api/v2")
+    """A client of the API that logs in by itself."""
+    with open_client(f"{settings.airflow_url}/api/v2", answer_seconds) as client:
+        client.auth = _Login(settings)
         yield client
 
 

@@ -12,8 +12,7 @@ from confluent_kafka import KafkaException
 
 from dataflix_clients import kafka
 from dataflix_contract import Settings
-from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import Fault, first_line
 
 T = TypeVar("T")
 

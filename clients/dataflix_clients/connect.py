@@ -9,10 +9,9 @@ import httpx
 
 from dataflix_clients.http_client import http, open_client, parsed
 from dataflix_contract import Settings
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, cannot_use
 from dataflix_contract.polling import poll
 from dataflix_contract.schema import CONNECTOR
-from dataflix_contract.terminal import cannot_use
 
 _PLUGIN = "io.debezium.connector.postgresql.PostgresConnector"
 _REQUEST_TIMEOUT_S = 30.0

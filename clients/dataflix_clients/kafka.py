@@ -24,9 +24,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from dataflix_contract import Settings, tables
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, cannot_use
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, captured_topics
-from dataflix_contract.terminal import cannot_use
 
 _TIMEOUT_S = 20.0
 _POLL_S = 0.5

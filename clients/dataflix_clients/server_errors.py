@@ -9,8 +9,7 @@ from confluent_kafka import KafkaException
 
 from dataflix_clients import kafka, postgres
 from dataflix_contract import Settings
-from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import cannot_use
+from dataflix_contract.faults import Fault, cannot_use
 
 #: Errors that a program can report without ending.
 SERVER_ERRORS = (

@@ -24,9 +24,8 @@ from dataflix_clients.kafka import Partition, admin_client, read_bounds, wait_un
 from dataflix_clients.postgres import Connection
 from dataflix_connectors.registration import Report, render_config, start_afresh, wait_until_streaming
 from dataflix_contract import Settings, Table, tables
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, first_line
 from dataflix_contract.schema import MASKER_GROUP, SOURCE_SCHEMA
-from dataflix_contract.terminal import first_line
 
 _BATCH = 10_000
 

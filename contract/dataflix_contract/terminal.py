@@ -1,7 +1,7 @@
-"""Make output safe for any terminal, and word messages that all programs share.
+"""Make output safe for any terminal.
 
 Characters that the terminal's encoding does not have are replaced, and control characters are shown instead
-of obeyed. All programs use the same sentence for a server that does not answer.
+of obeyed.
 """
 
 from __future__ import annotations
@@ -35,37 +35,6 @@ def make_output_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a test may have put something else in its place
             stream.reconfigure(errors=_ERRORS)
-
-
-def cannot_use(server: str, address: str, fault: BaseException | str) -> str:
-    """The message with which a program ends if a server does not answer or refuses.
-
-    Args:
-        server: its name, such as ``Kafka``.
-        address: its address.
-        fault: the library's exception or message, of which one line is taken.
-    """
-    reason, *_ = (fault if isinstance(fault, str) else _reason(fault)).strip().splitlines() or ["no answer"]
-    return (
-        f"cannot use {server} at {address}: {reason.rstrip('.:')}. ./run.sh starts it, bin/dataflix-status"
-        " shows what runs; addresses and logins are in .env"
-    )
-
-
-def first_line(fault: BaseException) -> str:
-    """The first line of an error's message, or the name of its class if it has no message."""
-    lines = str(fault).strip().splitlines()
-    return lines[0] if lines else type(fault).__name__
-
-
-def _reason(fault: BaseException) -> str:
-    """The operating system's message, such as "Connection refused", if it caused the error."""
-    cause: BaseException | None = fault
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(fault) or type(fault).__name__
 
 
 def visible(text: str) -> str:

@@ -15,9 +15,9 @@ from dataflix_clients.fence import DEFAULT_TIMEOUT_S
 from dataflix_clients.orphans import orphan_finding
 from dataflix_contract import Settings, Table, tables
 from dataflix_contract.console import Console, progress
-from dataflix_contract.faults import Fault, program_settings
+from dataflix_contract.faults import Fault, cannot_use, first_line, program_settings
 from dataflix_contract.programs import exit_on_sigterm
-from dataflix_contract.terminal import cannot_use, first_line, make_output_safe
+from dataflix_contract.terminal import make_output_safe
 from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Report, tabulate
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from dataflix_clients import kafka
+from dataflix_contract.faults import cannot_use
 from dataflix_contract.schema import MAX_MESSAGE_BYTES
-from dataflix_contract.terminal import cannot_use
 
 log = logging.getLogger("kafka.producer")
 

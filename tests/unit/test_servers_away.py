@@ -18,7 +18,7 @@ from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.connect import read_connector
 from dataflix_clients.readiness import NOT_READY
 from dataflix_contract import Settings
-from dataflix_contract.terminal import cannot_use
+from dataflix_contract.faults import cannot_use
 from dataflix_postgres import migrations, seed
 from dataflix_reconciliation import reconcile_command as reconciliation
 from dataflix_stream_processors import dead_letter_replay, delivery, dlq_command

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -27,6 +26,7 @@ from dataflix_contract import Settings, SettingsError, load_settings
 from dataflix_contract.console import Console, progress
 from dataflix_contract.faults import Fault
 from dataflix_contract.logs import configure_logging
+from dataflix_contract.programs import exit_on_sigterm
 from dataflix_contract.schema import CHAMPION
 from dataflix_contract.terminal import make_output_safe, visible
 
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from dataflix_training.registry import Registry
 
 log = structlog.get_logger()
-
-
-class _Terminated(BaseException):
-    """The program was asked to stop (SIGTERM); ``except Exception`` does not catch this."""
 
 
 #: What may stand between quotes in MLflow's search language; Airflow's run ids consist of these.
@@ -92,7 +88,8 @@ def main(
     """
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
-    with _exit_on_fault(), _terminable():
+    exit_on_sigterm()
+    with _exit_on_fault():
         tracking, settings = _tracking(run_id)
         from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
 
@@ -196,8 +193,8 @@ def _exit_on_fault() -> Iterator[None]:
         yield
     except (Fault, SettingsError) as error:
         _die(str(error), 1)
-    except _Terminated:
-        _die("stopped; run it again with the same run id to go on or begin anew", 128 + signal.SIGTERM)
+    except SystemExit as stopped:
+        _die("stopped; run it again with the same run id to go on or begin anew", int(stopped.code or 0))
     except KeyboardInterrupt:
         _die("stopped", 128 + signal.SIGINT)
     except Exception as error:
@@ -210,20 +207,6 @@ def _exit_on_fault() -> Iterator[None]:
 def _die(message: str, code: int) -> None:
     sys.stderr.write(visible(f"error: {message}\n"))
     raise typer.Exit(code)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the program in an orderly way."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

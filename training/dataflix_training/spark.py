@@ -31,8 +31,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame, SparkSession
 
-from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import Fault, first_line
 from dataflix_training.als import AlsSettings, Factorise, Floats, Residuals
 
 #: The driver listens on the first for executors, and all on the second for blocks; NetworkPolicies name both.

@@ -19,8 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings
-from dataflix_contract.faults import Fault
-from dataflix_contract.terminal import first_line
+from dataflix_contract.faults import Fault, first_line
 from dataflix_training.als import Factorise
 from dataflix_training.experiment import run_experiment, why_not
 from dataflix_training.film_features import Film, title_digests, with_films
