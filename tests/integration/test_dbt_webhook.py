@@ -1,9 +1,7 @@
 """dbt through its webhook: the marts are right, bad rows are named and stay out, readers see whole tables."""
 
-import json
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import psycopg
@@ -15,6 +13,7 @@ from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_clients import clickhouse, postgres
 from dataflix_contract import Settings, tables
 from dataflix_dbt.project import PROJECT
+from support.reconciliation import reconciled
 from support.stack import Stack
 from support.waiting import wait_until
 from support.webhook import Answer, Webhook
@@ -213,10 +212,6 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
 ) -> None:
     """A film and a user are deleted without foreign keys. The rows in raw are then older than any run."""
 
-    def reconcile() -> dict[str, dict[str, Any]]:
-        told = stack.run("bin/dataflix-reconcile", "--json")
-        return {one["table"]: one for one in map(json.loads, told.stdout.splitlines())}
-
     def orphans(*names: str) -> list[int]:
         counts = [
             warehouse.command(
@@ -248,7 +243,7 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
             f"ALTER TABLE raw.{table.name} UPDATE _ingested_at = _ingested_at - INTERVAL 1 DAY WHERE {these}",
             settings={"mutations_sync": 1},
         )
-    reports = reconcile()
+    reports = reconciled(stack.settings)
     assert {name: report["orphans"] for name, report in reports.items() if report["orphans"]} == {
         "watched_movies": 2,
         "ratings": 2,
@@ -262,7 +257,7 @@ def test_rows_whose_user_or_film_is_gone_stay_out_of_the_marts_and_are_named_wit
     assert len(warnings) == 2
     for warning in warnings:
         source.execute(warning.partition("owner: ")[2].encode())
-    assert {report["orphans"] for report in reconcile().values()} == {0}
+    assert {report["orphans"] for report in reconciled(stack.settings).values()} == {0}
     assert not [text for text in stack.status()["warnings"] if "orphan" in text]
     wait_until(lambda: orphans(*raw) == [0, 0], "they are gone from raw")
 

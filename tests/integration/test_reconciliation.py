@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from dataflix_reconciliation.reconcile import Timeouts, reconcile
 from dataflix_reconciliation.report import Counts, Report, Stream
 from support.equality import differences
 from support.load import MixedLoad
+from support.reconciliation import reconciled
 from support.stack import ROOT, Stack
 from support.waiting import wait_until
 
@@ -61,14 +63,8 @@ class Meddler(Progress):
             self._hooks.pop(start)()
 
 
-def run_all(stack: Stack, *options: str) -> dict[str, dict[str, object]]:
-    told = stack.run(RECONCILE, "--json", "--stream-timeout", str(SECONDS), *options)
-    reports = [json.loads(line) for line in told.stdout.splitlines()]
-    return {str(report["table"]): report for report in reports}
-
-
-def found(report: dict[str, object]) -> Counts:
-    return Counts(*(int(str(report[name])) for name in ("missing", "different", "ghosts")))
+def found(report: dict[str, Any]) -> Counts:
+    return Counts(*(report[name] for name in ("missing", "different", "ghosts")))
 
 
 def add_users(source: psycopg.Connection, count: int, city: str) -> list[int]:
@@ -98,7 +94,7 @@ def left_in_staging(settings: Settings) -> list[str]:
 
 
 def test_damage_is_repaired_and_counted_exactly_beside_writers(
-    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, owner: Client
+    settings: Settings, source: psycopg.Connection, warehouse: Client, owner: Client
 ) -> None:
     city = f"Recon {uuid.uuid4().hex[:8]}"
     people = add_users(source, 40, city)
@@ -160,7 +156,7 @@ def test_damage_is_repaired_and_counted_exactly_beside_writers(
     with across, blocker, MixedLoad(settings) as load:
         meddler = Meddler(after_the_fence, during_the_load, across.commit)
         users = reconcile(settings, USERS, "test", TIMEOUTS, meddler)
-        others = run_all(stack, "ratings", "watched_movies", "movies")
+        others = reconciled(settings, "ratings", "watched_movies", "movies")
         wait_until(lambda: sum(load.committed.values()) > 200, "there were changes meanwhile")
     assert load.faults == []
     assert users.counts == Counts(missing=3, different=3, ghosts=3)
@@ -172,7 +168,7 @@ def test_damage_is_repaired_and_counted_exactly_beside_writers(
     assert others["ratings"]["stream"] == others["watched_movies"]["stream"] == "passed"
     wait_until(lambda: differences(source, warehouse, settings) == [], "the stream has caught up", SECONDS)
 
-    again = run_all(stack)
+    again = reconciled(settings)
     assert [found(report) for report in again.values()] == [Counts()] * len(tables())
     assert {report["in_flight"] for report in again.values()} == {0}
     assert left_in_staging(settings) == []
@@ -180,7 +176,7 @@ def test_damage_is_repaired_and_counted_exactly_beside_writers(
 
 
 def test_versions_that_the_source_cannot_have_given_are_outbid(
-    stack: Stack, source: psycopg.Connection, warehouse: Client, owner: Client
+    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, owner: Client
 ) -> None:
     city = f"Recon {uuid.uuid4().hex[:8]}"
     altered, hidden, sound = add_users(source, 3, city)
@@ -194,7 +190,7 @@ def test_versions_that_the_source_cannot_have_given_are_outbid(
         f" (-73, {IMPOSSIBLE}, 0)"
     )
     try:
-        report = run_all(stack, "users")["users"]
+        report = reconciled(settings, "users")["users"]
         assert found(report) == Counts(1, 1, 1)
         assert report["ahead"] == 3
         wait_for_users(warehouse, city, 3)
@@ -206,12 +202,12 @@ def test_versions_that_the_source_cannot_have_given_are_outbid(
     finally:
         owner.command(f"DELETE FROM raw.users WHERE _version = {IMPOSSIBLE}")
         source.execute("DELETE FROM users WHERE city = %s", [city])
-    assert found(run_all(stack, "users")["users"]).ghosts == 0
+    assert found(reconciled(settings, "users")["users"]).ghosts == 0
     assert sound
 
 
 def test_odd_rows_are_the_same_by_both_ways(
-    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, owner: Client
+    settings: Settings, source: psycopg.Connection, warehouse: Client, owner: Client
 ) -> None:
     """What the stream delivered equals what the reconciliation loads, and the other way round."""
     texts = [
@@ -238,13 +234,13 @@ def test_odd_rows_are_the_same_by_both_ways(
     odd = "SELECT count() FROM raw.movies FINAL WHERE movie_id < 0"
     wait_until(lambda: warehouse.command(odd) == len(texts), "the films have come", SECONDS)
     wait_until(lambda: differences(source, warehouse, settings) == [], "the stream has brought them", SECONDS)
-    reports = run_all(stack, "users", "movies")
+    reports = reconciled(settings, "users", "movies")
     assert [found(report) for report in reports.values()] == [Counts(), Counts()]
     assert {report["stream"] for report in reports.values()} == {"unasked"}
 
     owner.command("DELETE FROM raw.users WHERE user_id < 0")
     owner.command("DELETE FROM raw.movies WHERE movie_id < 0")
-    reports = run_all(stack, "users", "movies")
+    reports = reconciled(settings, "users", "movies")
     assert [found(report) for report in reports.values()] == [Counts(missing=len(texts))] * 2
     assert differences(source, warehouse, settings) == []
     source.execute("DELETE FROM users WHERE user_id < 0")
@@ -279,7 +275,7 @@ def test_two_at_once_find_the_damage_once(settings: Settings, owner: Client) -> 
 
 
 def test_reports_are_kept_and_a_killed_attempts_findings_count_for_its_run(
-    stack: Stack, settings: Settings, warehouse: Client
+    settings: Settings, warehouse: Client
 ) -> None:
     run = f"test-{uuid.uuid4().hex}"
     killed = Report(
@@ -299,7 +295,7 @@ def test_reports_are_kept_and_a_killed_attempts_findings_count_for_its_run(
     )
     with staging.connected(settings) as client:
         staging.record(client, killed, done=False)
-    finished = run_all(stack, "movies", "--run-id", run)["movies"]
+    finished = reconciled(settings, "movies", run_id=run)["movies"]
     assert found(finished) == Counts(missing=3)
     kept = warehouse.query(
         "SELECT missing, different, ghosts, stream, done, rows FROM ops.reconciliations FINAL"
@@ -307,7 +303,7 @@ def test_reports_are_kept_and_a_killed_attempts_findings_count_for_its_run(
         parameters={"run": run},
     ).result_rows
     assert kept == [(3, 0, 0, "passed", True, finished["rows"])]
-    again = run_all(stack, "movies", "--run-id", run)["movies"]
+    again = reconciled(settings, "movies", run_id=run)["movies"]
     assert found(again) == Counts()
 
 

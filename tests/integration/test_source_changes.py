@@ -19,6 +19,7 @@ from dataflix_contract.schema import DEAD_LETTER_TOPIC
 from dataflix_stream_processors.dead_letter_record import Reason, cure
 from support.equality import differences, masking_of
 from support.raw import letters, read_until, reading
+from support.reconciliation import reconciled
 from support.stack import Stack
 from support.waiting import wait_until
 
@@ -57,11 +58,6 @@ def altered(source: psycopg.Connection, change: str, undo: str) -> Iterator[None
         source.execute(undo.encode())
 
 
-def reconcile(stack: Stack, *names: str, check: bool = True) -> list[dict[str, Any]]:
-    told = stack.run(RECONCILE, *names, "--json", "--stream-timeout", str(SECONDS), check=check)
-    return [json.loads(line) for line in told.stdout.splitlines()]
-
-
 def wait_for_equality(source: psycopg.Connection, warehouse: Client, settings: Settings) -> None:
     wait_until(lambda: differences(source, warehouse, settings) == [], "both are equal", SECONDS)
 
@@ -77,7 +73,7 @@ def of_users(warehouse: Client, user: int, what: str) -> tuple[Any, ...]:
 
 
 def test_a_truncate_empties_the_warehouse_and_what_comes_after_it_stays(
-    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, rated: int
+    settings: Settings, source: psycopg.Connection, warehouse: Client, rated: int
 ) -> None:
     wait_for_equality(source, warehouse, settings)
     source.execute("CREATE TEMPORARY TABLE kept_watched AS TABLE watched_movies")
@@ -99,7 +95,7 @@ def test_a_truncate_empties_the_warehouse_and_what_comes_after_it_stays(
         assert warehouse.command(errors) == 0
         told = "SELECT uniqExact(table_name) FROM ops.truncates WHERE version > 0"
         assert int(str(warehouse.command(told))) >= 2
-        assert [found(report) for report in reconcile(stack)] == [(0, 0, 0)] * len(tables())
+        assert [found(report) for report in reconciled(settings).values()] == [(0, 0, 0)] * len(tables())
     finally:
         source.execute("INSERT INTO watched_movies SELECT * FROM kept_watched ON CONFLICT DO NOTHING")
         source.execute("INSERT INTO ratings SELECT * FROM kept_ratings ON CONFLICT DO NOTHING")
@@ -110,7 +106,7 @@ def test_a_renamed_table_is_healed_by_the_cure_that_is_told_and_children_are_not
     stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, rated: int
 ) -> None:
     wait_for_equality(source, warehouse, settings)
-    reconcile(stack, "ratings")
+    reconciled(settings, "ratings")
     renaming = "ALTER TABLE ratings RENAME TO ratings2"
     with altered(source, renaming, "ALTER TABLE IF EXISTS ratings2 RENAME TO ratings"):
         source.execute("UPDATE ratings2 SET rating = 4.5 WHERE user_id = %s", [rated])
@@ -118,14 +114,14 @@ def test_a_renamed_table_is_healed_by_the_cure_that_is_told_and_children_are_not
         [finding] = json.loads(told)
         cure = finding["cure"].removeprefix("if it was renamed, ").partition(", then ")[0]
         source.execute(cure.encode())
-    reconcile(stack, "ratings")
+    reconciled(settings, "ratings")
     assert differences(source, warehouse, settings) == []
     source.execute("UPDATE ratings SET rating = 1.5 WHERE user_id = %s", [rated])
     wait_for_equality(source, warehouse, settings)
 
     with altered(source, "CREATE TABLE ratings_old () INHERITS (ratings)", "DROP TABLE ratings_old"):
         source.execute("INSERT INTO ratings_old (user_id, movie_id, rating) VALUES (%s, 2, 3)", [rated])
-        assert found(reconcile(stack, "ratings")[0]) == (0, 0, 0)
+        assert found(reconciled(settings, "ratings")["ratings"]) == (0, 0, 0)
 
 
 RENAMED = (
@@ -161,7 +157,7 @@ def test_a_column_that_is_not_captured_keeps_its_last_value_and_is_named(
         assert again.returncode == 1
         assert "refused again" in again.stdout
         assert cure(Reason.MISSING_COLUMN) in again.stdout
-    [report] = reconcile(stack, "users")
+    [report] = reconciled(stack.settings, "users").values()
     assert found(report) == (0, 1, 0)
     assert of_users(warehouse, user, "city, state") == ("Here", "changed")
     waiting = [json.loads(line) for line in stack.run(DLQ, "list", "--json").stdout.splitlines()]
@@ -187,7 +183,7 @@ def test_numbers_of_another_scale_arrive_and_what_the_contract_cannot_hold_is_re
                     f"{rating} as {kind} has come",
                     SECONDS,
                 )
-                assert found(reconcile(stack, "ratings")[0]) == (0, 0, 0)
+                assert found(reconciled(settings, "ratings")["ratings"]) == (0, 0, 0)
         assert letters(dead(0.2)) == []
         # the constraint computes with numeric
         halves = "CONSTRAINT ratings_rating_in_halves"
@@ -200,24 +196,24 @@ def test_numbers_of_another_scale_arrive_and_what_the_contract_cannot_hold_is_re
     assert letter["detail"] == "after.rating: expected numeric(2,1), got float"
     assert refused.returncode == 1
     assert "ratings.rating in PostgreSQL does not fit" in refused.stderr
-    reconcile(stack, "ratings")
+    reconciled(settings, "ratings")
     assert differences(source, warehouse, settings) == []
 
 
 def test_a_rewritten_table_is_repaired_and_the_stream_not_blamed(
-    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, user: int
+    settings: Settings, source: psycopg.Connection, warehouse: Client, user: int
 ) -> None:
     wait_for_equality(source, warehouse, settings)
-    reconcile(stack, "users")
+    reconciled(settings, "users")
     source.execute(
         "ALTER TABLE users ALTER city TYPE text USING CASE WHEN user_id = "
         f"{user} THEN 'Elsewhere' ELSE city END".encode()
     )
-    [report] = reconcile(stack, "users")
+    [report] = reconciled(settings, "users").values()
     assert (found(report), report["stream"]) == ((0, 1, 0), "altered")
     assert of_users(warehouse, user, "city") == ("Elsewhere",)
     source.execute("UPDATE users SET city = 'Back' WHERE user_id = %s", [user])
-    [report] = reconcile(stack, "users")
+    [report] = reconciled(settings, "users").values()
     assert (found(report), report["stream"] != "altered") == ((0, 0, 0), True)
 
 
@@ -239,7 +235,7 @@ def test_a_user_who_is_called_like_a_placeholder_arrives_and_is_erased(
 
 
 def test_a_large_value_that_postgresql_did_not_log_is_refused_and_not_invented(
-    stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
+    settings: Settings, source: psycopg.Connection, warehouse: Client
 ) -> None:
     film = -secrets.randbelow(1 << 40)
     overview = secrets.token_hex(15_000)
@@ -253,7 +249,7 @@ def test_a_large_value_that_postgresql_did_not_log_is_refused_and_not_invented(
             source.execute("UPDATE movies SET release_year = 1999 WHERE movie_id = %s", [film])
             [letter] = letters(read_until(dead, letters, SECONDS))
         assert letter["reason"] == Reason.UNAVAILABLE_VALUE
-    reconcile(stack, "movies")
+    reconciled(settings, "movies")
     rows = f"SELECT release_year, overview FROM raw.movies FINAL WHERE movie_id = {film}"
     assert warehouse.query(rows).result_rows == [(1999, overview)]
     source.execute("DELETE FROM movies WHERE movie_id = %s", [film])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from psycopg.errors import CheckViolation
 
 from dataflix_contract import Settings, tables
 from support.equality import differences
-from support.stack import Stack
+from support.reconciliation import reconciled
 from support.waiting import wait_until
 from support.webhook import Webhook
 
@@ -61,15 +60,13 @@ def films(source: psycopg.Connection) -> Iterator[dict[int, tuple[str, list[str]
 
 
 def test_odd_rows_are_equal_in_stream_reconciliation_marts_and_api(
-    stack: Stack,
     settings: Settings,
     source: psycopg.Connection,
     warehouse: Client,
     films: dict[int, tuple[str, list[str]]],
 ) -> None:
     wait_until(lambda: differences(source, warehouse, settings) == [], "the stream has brought them", SECONDS)
-    told = stack.run("bin/dataflix-reconcile", "--json")
-    found = [json.loads(line) for line in told.stdout.splitlines()]
+    found = reconciled(settings).values()
     assert [(one["missing"], one["different"], one["ghosts"]) for one in found] == [(0, 0, 0)] * len(tables())
     Webhook(settings).succeeds()
     mart = warehouse.query(f"SELECT movie_id, title, genres FROM analytics.movies WHERE movie_id >= {FIRST}")
