@@ -15,7 +15,6 @@ from dataflix_clickhouse import warehouse as warehouse_owner
 from dataflix_clients import airflow, mlflow
 from dataflix_contract import Settings, tables
 from dataflix_recommender.model import UNKNOWN
-from support.batch import run_batch
 from support.leaks import files_with
 from support.models import registered_by, whole
 from support.stack import Stack
@@ -24,37 +23,64 @@ from support.waiting import wait_until
 # A run takes a minute or so on two cores, and may have to try again.
 pytestmark = pytest.mark.timeout(900)
 
-FAN = 80_000_000
+#: Somebody who rates films, and somebody else who is deleted before the batch.
+FAN, GONE = 80_000_000, 80_000_001
 #: A row of the warehouse that the source does not have, far from every id that PostgreSQL gives.
 STRANGER = 1 << 60
+#: How many rows of each table the checker has while the batch runs; it deletes them at the end.
+CANARYS = {"users": 1, "movies": 0, "watched_movies": 1, "ratings": 1, "dismissed_movies": 1}
 
 
-def test_one_trigger_takes_fresh_ratings_to_a_champion(
+def test_the_checker_runs_the_batch_that_takes_fresh_ratings_to_a_champion(
     stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client
 ) -> None:
     marker = f"canary{secrets.token_hex(12)}"
     source.execute(
-        "INSERT INTO users (user_id, name, email) VALUES (%s, %s, %s)",
-        [FAN, f"{marker} Ünal", f"{marker}@example.com"],
+        "INSERT INTO users (user_id, name, email) VALUES (%s, %s, %s), (%s, 'To be deleted', NULL)",
+        [FAN, f"{marker} Ünal", f"{marker}@example.com", GONE],
     )
     try:
         rated = _rate_films(source, FAN, 12)
-        outcome = run_batch(settings)
+        _rate_films(source, GONE, 12)
+        there = f"SELECT count() FROM raw.ratings FINAL WHERE user_id = {GONE}"
+        wait_until(lambda: warehouse.command(there) == 12, "the warehouse has the ratings")
+        source.execute("DELETE FROM users WHERE user_id = %s", [GONE])
+        report = json.loads(stack.run("./check_all_works.py", "--json", timeout=900).stdout)
+        assert report["ok"], [one for one in report["checks"] if not one["ok"]]
+        checks = {one["check"]: one["detail"] for one in report["checks"]}
+        assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
+        assert "masked" in checks["marts"]
+        assert {
+            "api: recommended",
+            "api: not recommended again",
+            "api: champion served",
+            "api: user erased",
+        } <= checks.keys()
+
+        last = airflow.last_run(settings)
+        assert last is not None
+        outcome = read_outcome(settings, last.run_id)
+        assert outcome is not None
         assert outcome["state"] == "success"
-        assert {report["table"] for report in outcome["details"]["reconcile"]} == set(tables())
+        reports = outcome["details"]["reconcile"]
+        expected = {name: _count(source, name) + CANARYS[name] for name in tables()}
+        assert {one["table"]: one["rows"] for one in reports} == expected
         assert (outcome["missing"], outcome["different"], outcome["ghosts"]) == (0, 0, 0)
-        assert outcome["rows"] == _rows(source)
+        assert outcome["rows"] == sum(expected.values())
         assert outcome["dbt_models"] >= 4
         assert outcome["dbt_tests_failed"] == 0
         assert outcome["dbt_tests_passed"] > 20
         assert _marts_of(warehouse, FAN) == rated
+        assert _marts_of(warehouse, GONE) == {}
 
         champion = mlflow.version_of(settings)
         assert champion is not None
         assert outcome["model_version"] >= champion.number
-        assert outcome["details"]["train"]["rows"] == _ratings(source)
-        (version,) = registered_by(settings, outcome["run_id"])
-        assert whole(settings, version).user(FAN) != UNKNOWN
+        assert outcome["details"]["train"]["rows"] == expected["ratings"]
+        (version,) = registered_by(settings, last.run_id)
+        model = whole(settings, version)
+        assert model.user(FAN) != UNKNOWN
+        assert model.user(GONE) == UNKNOWN
         files = dict(mlflow.artefacts(settings, champion))
         assert any(path.endswith(".npz") for path in files)
         assert not [path for path in files if path.endswith((".pkl", ".pickle"))]
@@ -62,25 +88,7 @@ def test_one_trigger_takes_fresh_ratings_to_a_champion(
         for folder in ("airflow", "clickhouse", "dbt", "logs", "s3"):
             assert files_with(stack.data_dir / folder, marker) == [], folder
     finally:
-        source.execute("DELETE FROM users WHERE user_id = %s", [FAN])
-
-
-def test_the_checker_runs_the_batch_and_finds_its_canary(stack: Stack, settings: Settings) -> None:
-    report = json.loads(stack.run("./check_all_works.py", "--json", timeout=900).stdout)
-    assert report["ok"], [one for one in report["checks"] if not one["ok"]]
-    checks = {one["check"]: one["detail"] for one in report["checks"]}
-    assert {"elt_pipeline", "reconciliation", "dbt", "marts", "model", "batch privacy"} <= checks.keys()
-    assert "masked" in checks["marts"]
-    assert {
-        "api: recommended",
-        "api: not recommended again",
-        "api: champion served",
-        "api: user erased",
-    } <= checks.keys()
-    last = airflow.last_run(settings)
-    assert last is not None
-    (version,) = registered_by(settings, last.run_id)
-    assert whole(settings, version).user(FAN) == UNKNOWN, "who was deleted is not in the next model"
+        source.execute("DELETE FROM users WHERE user_id IN (%s, %s)", [FAN, GONE])
 
 
 def test_the_pipeline_is_watched_from_a_terminal(stack: Stack, settings: Settings) -> None:
@@ -156,15 +164,7 @@ def _marts_of(warehouse: Client, user_id: int) -> dict[int, Any]:
     return {row[0]: row[1] for row in found.result_rows}
 
 
-def _rows(source: psycopg.Connection) -> int:
-    return sum(_count(source, table) for table in ("users", "movies", "watched_movies", "ratings"))
-
-
-def _ratings(source: psycopg.Connection) -> int:
-    return _count(source, "ratings")
-
-
 def _count(source: psycopg.Connection, table: str) -> int:
-    row = source.execute(f"SELECT count(*) FROM {table}").fetchone()
+    row = source.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
     assert row is not None
     return int(row[0])

@@ -14,7 +14,11 @@ from support.stack import Stack
 pytestmark = [pytest.mark.disruptive, pytest.mark.timeout(1200)]
 
 #: Who is killed when a task of this group first runs.
-VICTIMS = {"reconcile": ["clickhouse"], "dbt": ["dbt-webhook"], "train": ["mlflow", "s3"]}
+VICTIMS = {
+    "reconcile": ["clickhouse"],
+    "dbt": ["dbt-webhook", "airflow-scheduler"],
+    "train": ["mlflow", "s3"],
+}
 
 
 def test_killed_servers_cost_time_and_nothing_else(

@@ -1,4 +1,4 @@
-"""Airflow as a server: its database, its login, and what a killed scheduler costs."""
+"""Airflow as a server: its database, its login, and runs that are not there."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from dataflix_checker.batch_check import read_outcome
 from dataflix_clients import airflow
 from dataflix_clients.airflow import AirflowError
-from dataflix_contract import Settings, tables
+from dataflix_contract import Settings
 from dataflix_contract.programs import find_program
 from support.stack import ROOT, Stack
 
@@ -32,17 +31,3 @@ def test_a_wrong_password_is_refused(settings: Settings) -> None:
 def test_a_run_that_is_not_there(settings: Settings) -> None:
     with pytest.raises(AirflowError, match="404"):
         airflow.run(settings, "no-such-run")
-
-
-@pytest.mark.disruptive
-def test_a_run_survives_its_scheduler(stack: Stack, settings: Settings) -> None:
-    run_id = airflow.trigger(settings)
-    for change in airflow.wait(settings, run_id):
-        if change.task.startswith("reconcile") and change.state == "running":
-            stack.kill("airflow-scheduler")
-            break
-    list(airflow.wait(settings, run_id))
-    assert airflow.state(settings, run_id) == "success"
-    outcome = read_outcome(settings, run_id)
-    assert outcome is not None
-    assert len(outcome["details"]["reconcile"]) == len(tables())
