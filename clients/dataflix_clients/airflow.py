@@ -19,7 +19,7 @@ from dataflix_contract.schema import BATCH_DAG
 
 _FINISHED = frozenset({"success", "failed"})
 _ANSWER_SECONDS = 20.0
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 _MOST_TASKS = 100
 
 
