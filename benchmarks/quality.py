@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from dataflix_backend.recommendations.recommend import NEW_EVERY
 from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
-from dataflix_training.experiment import TEST_SHARE, fit_package, run_experiment
+from dataflix_training.experiment import TEST_SHARE, fit_recipe, run_experiment
 from dataflix_training.film_features import Film
 from dataflix_training.fitting import Recipe
 from dataflix_training.model_card import render
@@ -77,7 +77,7 @@ def _figures(judged: Judgement) -> dict[str, float]:
 def _with_new_films(ratings: Ratings, recipe: Recipe, films: dict[int, Film]) -> dict[str, float]:
     """What replies are worth that show films without ratings."""
     rest, test = split_latest(ratings, TEST_SHARE)
-    _, model = fit_package(rest, recipe, films)
+    _, model = fit_recipe(rest, recipe, films)
     holdout = holdout_users(rest, test)
     shown = [
         rank(model, model.profile(user), SHOWN, new_every=NEW_EVERY).item_ids

@@ -55,7 +55,7 @@ from dataflix_recommender import (
     save,
 )
 from dataflix_training.evaluation import evaluate_ranker, holdout_users
-from dataflix_training.experiment import TEST_SHARE, fit_package
+from dataflix_training.experiment import TEST_SHARE, fit_recipe
 from dataflix_training.fitting import Recipe, assemble, fit_ranker, fit_svd
 from dataflix_training.ratings import split_latest
 from figures import percentiles, report
@@ -105,7 +105,7 @@ def diversity(
 ) -> None:
     """Judge rankings of different diversity by the latest fifth of each user's ratings."""
     known, held_out = split_latest(movielens_ratings(movielens), TEST_SHARE)
-    _, fitted = fit_package(known, Recipe(), {})
+    _, fitted = fit_recipe(known, Recipe(), {})
     judges = holdout_users(known, held_out)
     for asked in _DIVERSITIES:
         ranked = evaluate_ranker(fitted, judges, asked)
@@ -211,7 +211,7 @@ def _compute(settings: Settings, champion: Champion, users: Sequence[int]) -> di
             timed("whole", lambda user=user: make_reply(served, user, query))
             profile = timed(
                 "profile",
-                lambda user=user: model.profile_of(user.user_id, user.rated, user.stars),
+                lambda user=user: model.profile_from_ratings(user.user_id, user.rated, user.stars),
             )
             best = timed("rank", lambda profile=profile: rank(model, profile, 10))
             timed(

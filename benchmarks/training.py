@@ -180,7 +180,7 @@ def _serving(model: Model, times: int = 200) -> dict[str, float]:
         milliseconds = []
         for _ in range(times):
             start = time.perf_counter()
-            profile = model.profile_of(0, rated, stars)
+            profile = model.profile_from_ratings(0, rated, stars)
             given = votes(model, profile)
             best = rank(model, profile, exclude=rated, given=given, new_every=NEW_EVERY)
             taste = fold_in(model, profile)

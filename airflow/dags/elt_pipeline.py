@@ -122,8 +122,8 @@ def elt_pipeline() -> None:
         found = context["ti"].xcom_pull(task_ids=["reconcile.table", "dbt.run", "train.run"], key=FAILURE)
         failures = dict(one for one in found if one)
         started = context["dag_run"].start_date
-        outcome = summary.fold(batch, started, reports[:], dbt_run, model, failures)
-        summary.keep(outcome)
+        outcome = summary.build_outcome(batch, started, reports[:], dbt_run, model, failures)
+        summary.record_outcome(outcome)
         if outcome.missing_parts:
             raise AirflowFailException(f"the run is not complete: {', '.join(outcome.missing_parts)}")
         return outcome.shown

@@ -130,7 +130,7 @@ def _judged(run: dict[str, Any]) -> dict[str, Any]:
     if run["status"] == "succeeded":
         return run
     if run["status"] == "interrupted":
-        raise DbtError(f"dbt run {run['id']} was interrupted: fire it again")
+        raise DbtError(f"dbt run {run['id']} was interrupted: request it again")
     failed = failed_tests(run)
     if failed and not _broken(run):
         more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""

@@ -50,7 +50,7 @@ class Outcome:
         } | {"reason": self.reason}
 
 
-def fold(  # noqa: PLR0913, PLR0917 - the results of all tasks
+def build_outcome(  # noqa: PLR0913, PLR0917 - the results of all tasks
     run_id: str,
     started_at: datetime,
     reports: Sequence[Mapping[str, Any]],
@@ -124,7 +124,7 @@ def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def keep(outcome: Outcome) -> None:
+def record_outcome(outcome: Outcome) -> None:
     """Write the row to ClickHouse, and a table for people to the log.
 
     Raises:

@@ -97,7 +97,7 @@ def clear(folder: Path) -> None:
     os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
-def count_as(place: int) -> Metrics:
+def make_worker_metrics(place: int) -> Metrics:
     """The metrics of the worker in this place; call once in each process, before anything is counted."""
     values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
     return Metrics()

@@ -112,7 +112,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Make the application, in the worker process."""
         place = self._worker.place if self._worker else 0
-        counts = api_metrics.count_as(place)
+        counts = api_metrics.make_worker_metrics(place)
         self._pool = make_pool(self._settings)
         self._pool.open()
         app = create_app(Context(self._settings, self._pool, counts, place))

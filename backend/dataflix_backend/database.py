@@ -201,7 +201,7 @@ _COLUMNS = sql.SQL("SELECT {columns} FROM {tables} WHERE false").format(
 
 
 def _check(connection: Connection[TupleRow]) -> None:
-    """Raise an error if the connection is dead. One on which no data has arrived counts as alive, unasked.
+    """Raise an error if the connection is dead. Without a query, one on which no data has arrived is alive.
 
     A server that stops, or ends a session, closes the connection, and the close can be read from it.
     """

@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from dataflix_backend import api_metrics
 from dataflix_backend.database import blocked_tables, columns_of_other_types, session_warnings
-from dataflix_backend.problems import RETRY_SECONDS, of_tables
+from dataflix_backend.problems import RETRY_SECONDS, describe_schema_error
 from dataflix_backend.recommendations.model_cache import Status, status
 from dataflix_backend.request_handling import context, public, reply
 from dataflix_backend.schemas import Health
@@ -91,5 +91,5 @@ def _look() -> tuple[Status, list[str]]:
     except (PoolTimeout, OperationalError):
         faults.append("PostgreSQL does not answer")
     except Error as fault:
-        faults.append(of_tables(fault))
+        faults.append(describe_schema_error(fault))
     return replace(serving, warnings=warnings), faults

@@ -72,7 +72,7 @@ class Written(NamedTuple):
         return reply(self.body, self.status, {**(headers or {}), **more})
 
 
-class Made(NamedTuple):
+class ReplyRecipe(NamedTuple):
     """The kind of reply that a write gives, and how to see whether it may still be repeated.
 
     Attributes:
@@ -92,7 +92,7 @@ class _Digests(NamedTuple):
     request: bytes
 
 
-def write(sent: Body, made: Made, work: Work) -> Written:
+def write(sent: Body, made: ReplyRecipe, work: Work) -> Written:
     """Do a write in a transaction of its own, or give its earlier outcome if it was done before.
 
     Args:
@@ -119,7 +119,7 @@ def _transaction(work: Work) -> Written:
         return work(connection)
 
 
-def _once(digests: _Digests, sent: Body, made: Made, work: Work) -> Written:
+def _once(digests: _Digests, sent: Body, made: ReplyRecipe, work: Work) -> Written:
     def claim_and_work(connection: Connection[TupleRow]) -> Written:
         # this waits for another transaction that is using the key just now
         if connection.execute(_CLAIM, digests._asdict()).rowcount == 0:
@@ -137,7 +137,7 @@ def _once(digests: _Digests, sent: Body, made: Made, work: Work) -> Written:
     return written
 
 
-def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, made: Made) -> Written:
+def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, made: ReplyRecipe) -> Written:
     found: tuple[Any, ...] | None = connection.execute(_FIND, {"key": digests.key}).fetchone()
     if found is None:  # the key was deleted at this moment
         raise errors.SerializationFailure

@@ -35,10 +35,14 @@ Every error is a problem document (RFC 9457) whose `detail` says what to do next
 _SCHEME = "token"
 _EVERYWHERE = {
     429: "Too many requests: wait as long as Retry-After says.",
-    500: "A fault of the server's.",
+    500: "An internal error.",
     503: "PostgreSQL is away: try again after Retry-After.",
 }
-_WITH_BODY = {413: "The body is too large.", 415: "The body is not called JSON.", 422: "A field is wrong."}
+_WITH_BODY = {
+    413: "The body is too large.",
+    415: "The Content-Type is not application/json.",
+    422: "A field is wrong.",
+}
 _WITH_QUERY = {400: "The query is not UTF-8.", 422: "A parameter is wrong."}
 _WITH_KEY = {410: "The key's request was done before, and what came of it has been deleted since."}
 _WITHOUT_TOKEN = {401: "The token is missing or wrong."}

@@ -51,7 +51,7 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(PoolTimeout, _of_database)
     app.register_error_handler(OperationalError, _of_database)
     app.register_error_handler(RowRefusedError, _of_refusal)
-    app.register_error_handler(Error, _of_tables)
+    app.register_error_handler(Error, _schema_error)
     app.register_error_handler(ValidationError, _of_rows)
     app.register_error_handler(ParseException, _of_body)
     app.register_error_handler(Exception, _of_fault)
@@ -107,7 +107,7 @@ def _of_refusal(fault: RowRefusedError) -> Response:
     )
 
 
-def of_tables(fault: Error) -> str:
+def describe_schema_error(fault: Error) -> str:
     """Say, from an error, what has changed about the tables and what to do, without any value of a row."""
     if isinstance(fault, errors.FeatureNotSupported):
         return "a table has just been changed: try again in a moment"
@@ -123,11 +123,11 @@ def of_tables(fault: Error) -> str:
     return _TABLES.format(named or f"{type(fault).__name__}{place and f' at {place}'}")
 
 
-def _of_tables(fault: Error) -> Response:
+def _schema_error(fault: Error) -> Response:
     if isinstance(fault, errors.SyntaxError) or not (fault.sqlstate or "").startswith(_OF_TABLES):
         return _of_fault(fault)
     log.error("PostgreSQL's tables are not as they must be", kind=type(fault).__name__)
-    return _unavailable(of_tables(fault))
+    return _unavailable(describe_schema_error(fault))
 
 
 def _of_rows(fault: ValidationError) -> Response:

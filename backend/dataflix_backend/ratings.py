@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow, dict_row
 from pydantic import AwareDatetime, TypeAdapter
 
 from dataflix_backend.database import RowRefusedError
-from dataflix_backend.idempotency import Made, Work, Written, write
+from dataflix_backend.idempotency import ReplyRecipe, Work, Written, write
 from dataflix_backend.movies import MOVIE_COLUMNS, RATINGS_OF_M, no_movie
 from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import (
@@ -99,8 +99,8 @@ SELECT {MOVIE_COLUMNS}, d.dismissed_at
 FROM ({_page_of("dismissed_movies", "dismissed_at")}) d JOIN movies m USING (movie_id) {RATINGS_OF_M}
 ORDER BY d.dismissed_at DESC, m.movie_id
 """
-_Place = tuple[datetime, int]
-_PLACE: TypeAdapter[_Place] = TypeAdapter(tuple[AwareDatetime, Id])
+_CursorPosition = tuple[datetime, int]
+_CURSOR_POSITION: TypeAdapter[_CursorPosition] = TypeAdapter(tuple[AwareDatetime, Id])
 _BEFORE_ALL = ("infinity", 0)
 
 
@@ -137,7 +137,7 @@ def rate(sent: NewRating) -> Response:
         with connection.cursor(row_factory=dict_row) as cursor:
             new = cursor.execute(_RATE, sent.model_dump()).fetchone()
             row = new or cursor.execute(_RATE_AGAIN, sent.model_dump()).fetchone()
-        if row is None:  # perhaps somebody took it back in between: once more
+        if row is None:  # perhaps it was deleted in between: the caller tries again
             raise RowRefusedError("store", "ratings")
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, Rating(**sent.model_dump(), **row))
@@ -235,7 +235,7 @@ class _Row(NamedTuple):
 def _rows(query: str, moment: str, user_id: int, page: Page) -> tuple[list[_Row], str | None]:
     """A page's rows, which the query sorts by the column ``moment``, and the next page's cursor."""
     mark = fingerprint({"user_id": user_id, "by": moment})
-    at, movie_id = decode_cursor(page.cursor, mark, _PLACE) if page.cursor else _BEFORE_ALL
+    at, movie_id = decode_cursor(page.cursor, mark, _CURSOR_POSITION) if page.cursor else _BEFORE_ALL
     values = {"user_id": user_id, "at": at, "movie_id": movie_id, "limit": page.limit}
     with context().pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
         require_user(connection, user_id)
@@ -257,7 +257,7 @@ def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply
     def insert(connection: Connection[TupleRow]) -> Written:
         new = connection.execute(_MARK.format(**names), sent.model_dump()).fetchone()
         row = new or connection.execute(_SEE_MARK.format(**names), sent.model_dump()).fetchone()
-        if row is None:  # perhaps somebody took it back in between: once more
+        if row is None:  # perhaps it was deleted in between: the caller tries again
             raise RowRefusedError("store", table)
         status = HTTPStatus.CREATED if new else HTTPStatus.OK
         return Written(status, made(**{moment: row[0]}, **sent.model_dump()))
@@ -268,6 +268,6 @@ def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply
 def _write(sent: Watching | NewRating | Dismissing, made: type[Reply], work: Work) -> Response:
     """Write a row; if there is no such user or film, the error says which of them is missing."""
     try:
-        return write(sent, Made(made, _SEE_BOTH), work).response()
+        return write(sent, ReplyRecipe(made, _SEE_BOTH), work).response()
     except errors.ForeignKeyViolation as fault:
         raise no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie() from None

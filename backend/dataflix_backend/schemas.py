@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# whoever has schemas also wants them validated as it says there
+# importing this module also has APIFlask validate strictly
 from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
 from dataflix_contract.schema import LEAST_ID, MOST_ID
 
@@ -39,7 +39,7 @@ Stars = Annotated[
     float,
     Field(ge=0.5, le=5, multiple_of=0.5, description="Stars from 0.5 to 5, in half stars.", examples=[4.5]),
 ]
-_Place = Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT)]
+_CityOrState = Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT)]
 _UserId = Annotated[Id, Field(description="The user's id.", examples=[1])]
 _MovieId = Annotated[Id, Field(description="The film's id.", examples=[1])]
 
@@ -124,7 +124,7 @@ class Problem(Reply):
 
 
 class NewUser(Body):
-    """A user to be."""
+    """The fields of a user to create."""
 
     name: Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT, examples=["Ada Lovelace"])]
     email: Annotated[
@@ -137,8 +137,8 @@ class NewUser(Body):
         ),
     ]
     birth_year: Annotated[int, Field(ge=1900, le=2100, examples=[1985]), _Whole] | None = None
-    city: Annotated[_Place | None, Field(examples=["London"])] = None
-    state: _Place | None = None
+    city: Annotated[_CityOrState | None, Field(examples=["London"])] = None
+    state: _CityOrState | None = None
 
 
 class User(Reply):

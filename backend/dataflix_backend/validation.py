@@ -40,7 +40,7 @@ _NOTHING_ALONE = (
     r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
     r"\u115f\u1160\u2800\u3164\uffa0\ue000-\uf8ff"
 )
-#: Text without what a terminal would obey, and that with something to read in it.
+#: Text without control characters; and the same with at least one visible character.
 TEXT = rf"^[^{CONTROLS}]*$"
 VISIBLE_TEXT = rf"^[^{CONTROLS}]*[^{_BLANK}{_NOTHING_ALONE}][^{CONTROLS}]*$"
 #: Looks like an address, all of which can be seen. Only a message that arrives proves more.
@@ -135,7 +135,7 @@ def _by_field(errors: Iterable[ErrorDetails]) -> dict[str, list[str]]:
 
 
 def fingerprint(query: Mapping[str, Any]) -> str:
-    """What tells the lists of different queries apart."""
+    """A digest of a query, kept in its cursors, so that a cursor of another query is refused."""
     text = json.dumps(query, sort_keys=True, default=str)
     digest = hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()
     return _to_text(digest)

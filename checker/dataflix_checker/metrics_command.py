@@ -113,7 +113,9 @@ def _tell_of_capture(gauges: _Gauges, capture: Capture) -> None:
     # A missing slot counts as lost. If PostgreSQL did not answer, dataflix_up shows it too.
     health = slot_health(capture.slot)
     streaming = health.state is SlotState.STREAMING
-    gauges.set("dataflix_slot_streaming", "Debezium reads the slot, whose WAL is all there.", streaming)
+    gauges.set(
+        "dataflix_slot_streaming", "Whether Debezium reads the slot and its WAL is complete.", streaming
+    )
     if isinstance(capture.source, SourceFacts):
         endangered = health.state is SlotState.ENDANGERED
         gauges.set("dataflix_slot_endangered", "The slot is lost at the next checkpoint.", endangered)
@@ -129,7 +131,9 @@ def _tell_of_capture(gauges: _Gauges, capture: Capture) -> None:
 def _tell_of_batch(gauges: _Gauges, batch: Batch) -> None:
     if isinstance(batch.run, LastRun) and batch.run.ended:
         ended = datetime.fromisoformat(batch.run.ended).timestamp()
-        gauges.set("dataflix_batch_succeeded", "The newest ended run went well.", not batch.run.fault)
+        gauges.set(
+            "dataflix_batch_succeeded", "Whether the newest finished run succeeded.", not batch.run.fault
+        )
         gauges.set("dataflix_batch_ended_timestamp_seconds", "When it ended.", ended)
     if isinstance(batch.reconciled, Reconciled):
         for kind in ("missing", "different", "ghosts"):

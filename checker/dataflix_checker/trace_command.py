@@ -29,7 +29,8 @@ def trace(
         list[str] | None, typer.Argument(help="The row's primary key: user_id=1 movie_id=318.")
     ] = None,
     touch: Annotated[
-        bool, typer.Option("--touch", help="Write the row anew, unchanged, so that there is a change.")
+        bool,
+        typer.Option("--touch", help="Update the row without changing its values, to cause a change event."),
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the change.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a stage, a line each.")] = False,

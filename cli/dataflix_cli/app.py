@@ -189,9 +189,9 @@ def _usage(fault: TyperException) -> Fault:
     message = fault.format_message()
     told = UsageFault(message.replace(": Value error, ", ": "), f"{command} --help explains it")
     if message.startswith("Got unexpected extra argument"):
-        told = UsageFault(told.message, f"a title or name of several words stands in quotes; {told.hint}")
+        told = UsageFault(told.message, f"put a title or name of several words in quotes; {told.hint}")
     if is_id(getattr(fault, "option_name", None) or ""):
-        told = UsageFault(told.message, f"an id below 0 stands behind two dashes: {command} -- -5")
+        told = UsageFault(told.message, f"put two dashes before an id below 0: {command} -- -5")
     if context and message == context.get_help():  # a group without a command
         told = UsageFault(f"{command} needs a command", message)
     return told

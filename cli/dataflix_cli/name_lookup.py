@@ -125,7 +125,7 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if not may_ask(as_json=as_json):
-        raise UsageFault("this deletes: nobody can be asked here", "say --yes")
+        raise UsageFault("this deletes data, and there is no terminal to ask for a confirmation", "say --yes")
     if not typer.confirm(visible(question), err=True):
         raise DeclinedFault("nothing is deleted")
 

@@ -71,9 +71,7 @@ class Tracing:
                 if self._printer:
                     self._printer(title, trace)
         except _FAULTS as fault:
-            self._warn(
-                f"the rating is written, and was lost from sight: {first_line(fault)}; dataflix status"
-            )
+            self._warn(f"the rating is saved, but following it failed: {first_line(fault)}; dataflix status")
 
     def _warn(self, fault: str) -> None:
         self._fault = fault

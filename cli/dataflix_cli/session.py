@@ -10,7 +10,7 @@ from dataflix_cli.client import Api, Document
 from dataflix_cli.command_faults import AmbiguousFault, Fault, NotFoundFault
 from dataflix_cli.command_line import Runtime
 from dataflix_cli.config import is_id
-from dataflix_cli.session_prompts import Terminal, pick_user
+from dataflix_cli.session_prompts import Terminal, ask_for_user
 from dataflix_cli.stars import StarsError, draw, parse_stars
 
 _COMMANDS = {
@@ -20,7 +20,7 @@ _COMMANDS = {
     "/dismiss": "you are not interested in a film: /dismiss 2, or a title; /undo takes it back",
     "/dismissed": "what you are not interested in",
     "/undo": "take the last change back",
-    "/user": "somebody else sits here now",
+    "/user": "switch to another user",
     "/help": "this list",
     "/quit": "leave",
 }
@@ -137,9 +137,9 @@ def _welcome(terminal: Terminal, runtime: Runtime) -> None:
     genres = terminal.api.get("/genres")["items"]  # also shows at once whether the API answers
     known = ", ".join(one["genre"] for one in genres[:_GENRES])
     terminal.say(f"{known} and more" if genres else "the catalogue is empty: bin/dataflix-import fills it")
-    user = _default_user(terminal, runtime.config.user.text) or pick_user(terminal)
+    user = _default_user(terminal, runtime.config.user.text) or ask_for_user(terminal)
     while _Session(terminal, user).run():
-        user = pick_user(terminal)
+        user = ask_for_user(terminal)
 
 
 def _default_user(terminal: Terminal, user_id: str) -> Document | None:

@@ -172,7 +172,7 @@ def _bindings(keys: Mapping[str, str]) -> KeyBindings:
     return bindings
 
 
-def pick_user(terminal: Terminal) -> Document:
+def ask_for_user(terminal: Terminal) -> Document:
     """Ask who the user is, until a user is found or created."""
     while True:
         text = terminal.ask_person("who are you? > ", _KEYS)

@@ -25,7 +25,7 @@ class Found:
     databases: Mapping[str, str] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    reports: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ops_tables: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ def plan(tables: Iterable[Table], found: Found, brokers: str, cluster: str = "")
     yield from _databases(found, cluster)
     if "ingest_errors" not in found.comments:
         yield Step("create raw.ingest_errors", statements.ingest_errors(cluster))
-    for name, create in statements.reports(cluster).items():
-        if name not in found.reports:
+    for name, create in statements.ops_tables(cluster).items():
+        if name not in found.ops_tables:
             yield Step(f"create ops.{name}", create)
             continue
         for column, kind in statements.ADDED_COLUMNS.get(name, {}).items():
-            if column not in found.reports[name]:
+            if column not in found.ops_tables[name]:
                 yield Step(
                     f"add the column ops.{name}.{column}",
                     f"ALTER TABLE ops.{name} ADD COLUMN IF NOT EXISTS {column} {kind}",

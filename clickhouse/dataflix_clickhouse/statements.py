@@ -136,7 +136,7 @@ def ingest_errors(cluster: str) -> str:
     return render("02_ingest_errors.sql.j2", replicated=_replicated(cluster))
 
 
-def reports(cluster: str) -> dict[str, str]:
+def ops_tables(cluster: str) -> dict[str, str]:
     """The statement that makes each table of the database ops, by the table's name."""
     return {
         "reconciliations": render("03_reconciliations.sql.j2", replicated=_replicated(cluster)),

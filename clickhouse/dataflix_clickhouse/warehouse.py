@@ -41,14 +41,14 @@ def find(client: Client) -> Found:
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for table, name, kind in rows.result_rows:
         columns[table][name] = kind
-    reports = client.query(
+    ops_tables = client.query(
         "SELECT table, groupArray(name) FROM system.columns WHERE database = 'ops' GROUP BY table"
     )
     return Found(
         {str(name): str(engine) for name, engine in databases.result_rows},
         {str(name): str(comment) for name, comment in objects.result_rows},
         columns,
-        {str(name): frozenset(map(str, names)) for name, names in reports.result_rows},
+        {str(name): frozenset(map(str, names)) for name, names in ops_tables.result_rows},
     )
 
 

@@ -87,7 +87,7 @@ def check(settings: Settings, part: str) -> None:
 
 
 def trigger(settings: Settings, *, full_refresh: bool = False) -> str:
-    """Start a run and return its id. It waits its turn if another one is at work.
+    """Start a run and return its id. It waits if another run is in progress.
 
     Raises:
         AirflowError: Airflow refuses.
@@ -108,11 +108,6 @@ def run(settings: Settings, run_id: str) -> Run:
     """
     with _airflow(settings) as api:
         return _run_of(api, run_id)
-
-
-def state(settings: Settings, run_id: str) -> str:
-    """The run's state; see :class:`Run`."""
-    return run(settings, run_id).state
 
 
 def last_run(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> Run | None:

@@ -80,7 +80,7 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the newest run of the daily batch kept about itself; empty texts: there was none.
+    """What the newest run of the daily batch recorded; empty texts: there was none.
 
     Attributes:
         reason: why it failed, or why it made no new champion; empty: all went well.
@@ -122,7 +122,7 @@ class Batch:
     refusal: Refusal | Unknown | None = None
 
     @property
-    def describe_champion(self) -> str:
+    def champion_description(self) -> str:
         """The champion for people; empty: it is not known."""
         if isinstance(self.champion, Unknown):
             return ""
@@ -217,7 +217,7 @@ def read_reconciled(settings: Settings) -> Reconciled:
 
 
 def read_outcome(settings: Settings) -> Outcome:
-    """Ask ClickHouse what the newest run of the daily batch kept about itself.
+    """Ask ClickHouse what the newest run of the daily batch recorded.
 
     Raises:
         httpx.HTTPError: ClickHouse is away, or refuses.

@@ -146,8 +146,8 @@ def _judge_connector_and_slot(facts: CaptureFacts) -> Iterator[Finding]:
         yield fault(
             SLOT_SUBJECT,
             health.problem,
-            "see Connect's log: is PostgreSQL reachable for it? If the log misses the publication, which was"
-            f" made anew, {RESNAPSHOT_CURE}",
+            "see Connect's log: can it reach PostgreSQL? If the log says that the publication does not exist,"
+            f" it was made again: {RESNAPSHOT_CURE}",
         )
     elif works and (seconds := stalled_seconds(facts)):
         yield fault(

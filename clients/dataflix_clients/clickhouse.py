@@ -42,7 +42,7 @@ def connect(settings: Settings, login: Login, *, answer_seconds: int = _ANSWER_S
     )
 
 
-def waits(cluster: str, *tables: str) -> list[str]:
+def sync_replica_statements(cluster: str, *tables: str) -> list[str]:
     """Statements that make the replica that runs them wait for all rows that any replica took before.
 
     They do not wait for merges
@@ -58,7 +58,7 @@ def waits(cluster: str, *tables: str) -> list[str]:
     return [f"SYSTEM SYNC REPLICA {table} LIGHTWEIGHT" for table in tables if cluster]
 
 
-def catch_up(client: Client, settings: Settings, *tables: str) -> None:
+def wait_for_replicas(client: Client, settings: Settings, *tables: str) -> None:
     """Wait until the replica that ``client`` talks to has the rows that the other replicas have taken.
 
     Call this before reading rows that another program may just have written. A single server does not wait.
@@ -66,5 +66,5 @@ def catch_up(client: Client, settings: Settings, *tables: str) -> None:
     Raises:
         clickhouse_connect.driver.exceptions.ClickHouseError: it did not get it in time, or refuses.
     """
-    for statement in waits(settings.clickhouse_cluster, *tables):
+    for statement in sync_replica_statements(settings.clickhouse_cluster, *tables):
         client.command(statement)

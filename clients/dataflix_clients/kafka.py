@@ -70,7 +70,7 @@ def open_consumer(settings: Settings, group: str) -> Consumer:
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
             "socket.timeout.ms": 10_000,
-            "log_level": 0,  # what matters is raised
+            "log_level": 0,  # errors are raised as exceptions
         }
     )
 
@@ -86,7 +86,7 @@ def check(settings: Settings) -> None:
         raise LookupError("no controller yet")
 
 
-def away(settings: Settings, error: KafkaException) -> Fault:
+def unreachable(settings: Settings, error: KafkaException) -> Fault:
     """What to tell people when Kafka does not answer."""
     return Fault(cannot_use("Kafka", settings.kafka_bootstrap, reason(error)))
 
@@ -155,7 +155,7 @@ def read_committed(
     return {(entry.topic, entry.partition): entry.offset for entry in answer.topic_partitions}
 
 
-def behind(bounds: Mapping[Partition, Bounds], committed: Mapping[Partition, int]) -> int:
+def count_lag(bounds: Mapping[Partition, Bounds], committed: Mapping[Partition, int]) -> int:
     """How many messages a group has yet to consume of those within the bounds."""
     return sum(
         max(0, bound.next - max(committed.get(partition, 0), bound.first))
@@ -176,7 +176,7 @@ def wait_until_consumed(
         Fault: it did not in time.
     """
     deadline = time.monotonic() + timeout_s
-    while missing := behind(bounds, read_committed(admin, group, bounds.keys())):
+    while missing := count_lag(bounds, read_committed(admin, group, bounds.keys())):
         if time.monotonic() > deadline:
             raise Fault(f"group {group} is still {missing} messages behind after {timeout_s:.0f} s")
         report(f"waiting for {group}: {missing} messages to go")
@@ -290,7 +290,7 @@ def read_capture_topics(settings: Settings, timeout_s: float = _LOOK_S) -> Captu
         newest: OffsetSpec = OffsetSpec.max_timestamp()
         found = read_offsets(admin, partitions, newest, timeout_s).values()
     except KafkaException as error:
-        raise away(settings, error) from error
+        raise unreachable(settings, error) from error
     missing = tuple(name for name in wanted if name not in present)
     written = [place.timestamp for place in found if place.timestamp > 0]
     return CaptureTopics(missing, max(0.0, time.time() - max(written) / 1000) if written else None)
@@ -320,7 +320,7 @@ def read_topics(settings: Settings, wanted: Collection[str] | None = None) -> li
         own = {partition: bound for partition, bound in bounds.items() if partition[0] == name}
         reader = readers.get(name, "")
         records = sum(bound.records for bound in own.values())
-        states.append(TopicState(name, len(own), records, reader, behind(own, committed) if reader else 0))
+        states.append(TopicState(name, len(own), records, reader, count_lag(own, committed) if reader else 0))
     return states
 
 

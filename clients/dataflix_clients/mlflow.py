@@ -62,10 +62,10 @@ def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECO
         LookupError: another server answers.
     """
     with open_registry(settings, seconds) as client:
-        return ask(client, alias)
+        return version_with_alias(client, alias)
 
 
-def ask(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
+def version_with_alias(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
     """The version that an alias stands for, asked over an open connection; see :func:`version_of`."""
     answer = client.get("/api/2.0/mlflow/registered-models/alias", params={"name": MODEL, "alias": alias})
     if answer.is_client_error and parsed(answer).get("error_code") in _NOT_NAMED:

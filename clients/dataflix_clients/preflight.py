@@ -22,7 +22,7 @@ from dataflix_contract.schema import HEARTBEAT_TABLE, PUBLICATION, SLOT, SOURCE_
 
 #: Programs that several cures name.
 _MIGRATE, _RECONCILE = "run dataflix-migrate", "bin/dataflix-reconcile"
-# A finished migration does not make again what it has made once.
+# A finished migration does not run again, so it does not recreate what was dropped later.
 _RESTORE = "if it was dropped after that, restore it from a backup"
 _PLUGIN = "pgoutput"
 
@@ -44,7 +44,7 @@ class Finding:
     cure: str
 
     @property
-    def is_lost_slot(self) -> bool:
+    def is_cured_by_resnapshot(self) -> bool:
         """Whether a new snapshot is the cure, so that this finding must not keep one from being taken."""
         return self.cure == RESNAPSHOT_CURE
 

@@ -18,7 +18,7 @@ SERVER_ERRORS = (
     httpx.HTTPError,
     clickhouse_connect.driver.exceptions.Error,
     Fault,
-    LookupError,  # what a probe misses
+    LookupError,  # raised if another server answers, or if a part is not ready
 )
 
 
@@ -31,7 +31,7 @@ def describe(fault: Exception, settings: Settings) -> str | None:
         case Fault():
             return str(fault)
         case KafkaException():
-            return str(kafka.away(settings, fault))
+            return str(kafka.unreachable(settings, fault))
         case psycopg.Error():
             return postgres.describe(fault)
         case clickhouse_connect.driver.exceptions.Error():

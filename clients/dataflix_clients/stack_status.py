@@ -86,7 +86,7 @@ def look(settings: Settings, services: Callable[[], list[ServiceStatus]]) -> Sta
         settings: where the servers are.
         services: finds out what each service's state is.
     """
-    with ThreadPoolExecutor(len(("capture", "backlog", "batch"))) as pool:
+    with ThreadPoolExecutor(3) as pool:
         capture = pool.submit(read_capture, settings)
         backlog = pool.submit(ask, read_backlog, settings)
         batch = pool.submit(read_batch, settings) if settings.profile == "full" else None
@@ -171,7 +171,7 @@ def _batch_lines(batch: Batch) -> Iterable[str]:
         found = batch.reconciled
         counts = f"{found.missing:,} missing, {found.different:,} different, {found.ghosts:,} ghosts"
         yield f"reconciled    {f'{found.rows:,} rows, {counts}' if found.run_id else 'never yet'}"
-    if told := batch.describe_champion:
+    if told := batch.champion_description:
         yield f"champion      {told}"
 
 

@@ -102,7 +102,7 @@ def resnapshot(
     ClickHouse the rows that were deleted at the source while changes were not captured.
     """
     with program_settings(_describe) as settings, ConnectClient(settings) as connect:
-        _refuse_faults([finding for finding in _findings(settings) if not finding.is_lost_slot])
+        _refuse_faults([finding for finding in _findings(settings) if not finding.is_cured_by_resnapshot])
         if not yes:
             typer.confirm("Drop the replication slot and capture every row anew?", abort=True)
         snapshot = take_snapshot(
@@ -150,7 +150,7 @@ def status(*, as_json: Json = False) -> None:
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, KafkaException):
-        return str(kafka.away(settings, error))
+        return str(kafka.unreachable(settings, error))
     if isinstance(error, psycopg.Error):
         return postgres.describe(error)
     return str(error) if isinstance(error, LookupError) else None

@@ -86,7 +86,7 @@ def register(
         if situation is CaptureState.FRESH:
             start_afresh(settings, connect, fence_timeout_s, report)
         else:
-            _keep_up(settings, connect, current or {}, report)
+            _update_configuration(settings, connect, current or {}, report)
         wait_until_streaming(source, connect, timeout_s, report)
 
 
@@ -133,7 +133,7 @@ def wait_until_streaming(
         watch.wait("waiting for a heartbeat to come through")
 
 
-def refuse_unpublished_changes(source: Connection) -> bool:
+def check_publication_covers_changes(source: Connection) -> bool:
     """Check whether PostgreSQL can decode the changes that wait behind the slot.
 
     It cannot if the publication was dropped or renamed and made anew after such a change was written, since
@@ -196,7 +196,7 @@ class _Watch:
         if status.position_gone:
             raise Fault(f"{LOST_SLOT}\n{RESNAPSHOT_CURE}")
         if not self._asked and self._connect.offsets().settled:
-            self._asked = refuse_unpublished_changes(self._source)
+            self._asked = check_publication_covers_changes(self._source)
         self._report(f"{purpose}: {status.description}")
         if status.failed:
             self._restart(status)
@@ -210,7 +210,9 @@ class _Watch:
         self._connect.restart_failed()
 
 
-def _keep_up(settings: Settings, connect: ConnectClient, current: dict[str, str], report: Report) -> None:
+def _update_configuration(
+    settings: Settings, connect: ConnectClient, current: dict[str, str], report: Report
+) -> None:
     wanted = render_config(settings, fence_of(current))
     if {name: text for name, text in current.items() if name != "name"} != wanted:
         report("configuration changed")

@@ -114,9 +114,9 @@ def _sweep_ghosts(settings: Settings, source: Connection, fence: int) -> dict[st
     """
     try:
         warehouse = clickhouse.connect(settings, settings.clickhouse_owner)
-        clickhouse.catch_up(warehouse, settings, *(f"raw.{name}" for name in tables()))
+        clickhouse.wait_for_replicas(warehouse, settings, *(f"raw.{name}" for name in tables()))
         return {
-            name: _bury(warehouse, table, _ghosts(warehouse, source, table, fence), fence)
+            name: _insert_tombstones(warehouse, table, _ghosts(warehouse, source, table, fence), fence)
             for name, table in tables().items()
         }
     except ClickHouseError as error:
@@ -150,7 +150,7 @@ def _gone(source: Connection, table: Table, keys: Sequence[_Key]) -> set[_Key]:
     return set(keys) - set(rows)
 
 
-def _bury(warehouse: Client, table: Table, ghosts: Sequence[_Key], fence: int) -> int:
+def _insert_tombstones(warehouse: Client, table: Table, ghosts: Sequence[_Key], fence: int) -> int:
     """Insert the tombstones of a table at once, so that a reader sees either none or all of them."""
     if ghosts:
         now = dt.datetime.now(dt.UTC)

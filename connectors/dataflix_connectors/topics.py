@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from dataflix_clients.kafka import admin_client, away, reason
+from dataflix_clients.kafka import admin_client, reason, unreachable
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import (
@@ -113,7 +113,7 @@ def present_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]
         configs = admin.describe_configs(resources, request_timeout=_TIMEOUT_S) if resources else {}
         chosen = {resource.name: _settings(future) for resource, future in configs.items()}
     except KafkaException as error:
-        raise away(settings, error) from error
+        raise unreachable(settings, error) from error
     return {name: Topic(name, len(info.partitions), chosen[name]) for name, info in found.items()}
 
 

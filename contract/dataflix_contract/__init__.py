@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dataflix_contract.masking import MaskedRow, Masking
+    from dataflix_contract.masking import Masking
     from dataflix_contract.schema import Column, ColumnType, ContractError, PiiClass, Table, tables
     from dataflix_contract.settings import Settings, SettingsError, load_settings
 
 _MODULES = {
-    "masking": ("MaskedRow", "Masking"),
+    "masking": ("Masking",),
     "schema": ("Column", "ColumnType", "ContractError", "PiiClass", "Table", "tables"),
     "settings": ("Settings", "SettingsError", "load_settings"),
 }
@@ -24,7 +24,6 @@ __all__ = [
     "Column",
     "ColumnType",
     "ContractError",
-    "MaskedRow",
     "Masking",
     "PiiClass",
     "Settings",

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import functools
 import hmac
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from dataflix_contract.identity import normal_email, normal_name
-from dataflix_contract.schema import PiiClass, Table
+from dataflix_contract.schema import PiiClass
 
 #: Domain of masked addresses: ``.invalid`` never resolves (RFC 2606).
 MASKED_EMAIL_DOMAIN = "masked.invalid"
@@ -55,21 +53,8 @@ def _remembering(mask: Mask) -> Mask:
     return remembered
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedRow:
-    """A row after masking.
-
-    Attributes:
-        values: the forwarded columns, masked if their class requires it.
-        unknown: names of columns that the contract does not know; their values are left out.
-    """
-
-    values: dict[str, Any]
-    unknown: tuple[str, ...]
-
-
 class Masking:
-    """Masks values and rows with one key.
+    """Gives the function that masks each class of personal data, with one key.
 
     Args:
         key: the secret, as UTF-8 text of at least 16 characters.
@@ -115,29 +100,6 @@ class Masking:
                 changes, and costs half as much again if each comes only once.
         """
         return (self._mask_by_class if remember else self._plain_by_class).get(pii)
-
-    def value(self, pii: PiiClass, value: Any) -> Any:
-        """Mask one value of a forwarded column by its class; NULL stays NULL.
-
-        Raises:
-            TypeError: a value to be masked is not text.
-        """
-        mask = self._mask_by_class.get(pii)
-        if mask is None or value is None:
-            return value
-        if not isinstance(value, str):
-            raise TypeError(f"a column of class {pii.value} holds {type(value).__name__}, not text")
-        return mask(value)
-
-    def row(self, table: Table, row: Mapping[str, Any]) -> MaskedRow:
-        """Mask a row of ``table``: known columns by their class; unknown columns are left out."""
-        columns = table.columns
-        values = {
-            name: self.value(column.pii, row[name])
-            for name, column in columns.items()
-            if column.forwarded and name in row
-        }
-        return MaskedRow(values, tuple(name for name in row if name not in columns))
 
     def _token(self, purpose: str, value: str) -> str:
         return self._digest(f"{purpose}\0{value}".encode("utf-8", "surrogatepass"))

@@ -93,7 +93,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def exit_on_sigterm() -> None:
-    """Have SIGTERM raise SystemExit, exit code 143, so that this program removes what it made for a while."""
+    """Have SIGTERM raise SystemExit, exit code 143, so that this program removes its temporary data."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 

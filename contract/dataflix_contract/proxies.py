@@ -30,10 +30,10 @@ def bypass_proxies(hosts: Iterable[str]) -> None:
     ]
     for name in socks:
         del os.environ[name]
-    os.environ.update(dict.fromkeys(_EXCEPTIONS, exceptions(os.environ, hosts)))
+    os.environ.update(dict.fromkeys(_EXCEPTIONS, no_proxy_value(os.environ, hosts)))
 
 
-def exceptions(environment: Mapping[str, str], hosts: Iterable[str]) -> str:
+def no_proxy_value(environment: Mapping[str, str], hosts: Iterable[str]) -> str:
     """A value for ``no_proxy``: the environment's values under both names, this machine, and these hosts."""
     given = [
         host  # without the brackets of an IPv6 address, at which httpx fails

@@ -46,7 +46,7 @@ __all__ = [
 KAFKA_SASL_MECHANISM = "SCRAM-SHA-512"
 LOCAL_ONLY_MASKING_KEY = "local-only-masking-key-change-me"
 LOCAL_ONLY_AIRFLOW_SECRET = "local-only-airflow-secret-of-32-bytes-change-me"  # noqa: S105 - public
-#: Lines of the file that stand for no one setting, after the setting that they follow.
+#: Lines of .env.example that belong to no single setting, by the setting after which they are printed.
 _LINES_AFTER = {
     "airflow_db_password": (
         AIRFLOW_ADDRESS,
@@ -98,7 +98,8 @@ class Settings(BaseSettings):
     postgres_user: str = Field("dataflix", description="Owner of the tables.")
     postgres_password: SecretStr = Field(SecretStr("dataflix123"), description="The owner's password.")
     postgres_admin_user: str = Field(
-        "postgres", description="Superuser; used to set up, by nothing that runs."
+        "postgres",
+        description="Superuser: for set-up, readiness probes, the status, and to register the connector.",
     )
     postgres_admin_password: SecretStr = Field(SecretStr("postgres"), description="The superuser's password.")
     postgres_api_user: str = Field(
@@ -123,7 +124,9 @@ class Settings(BaseSettings):
     kafka_ca_file: Path | None = Field(
         None, description="Certificates that vouch for such a Kafka; empty: the system's."
     )
-    kafka_partitions: int = Field(4, description="Partitions of each data topic: the most maskers at work.")
+    kafka_partitions: int = Field(
+        4, description="Partitions of each data topic: the most maskers that have work."
+    )
     raw_retention_hours: int = Field(24, description="How long the raw topics keep personal data, in hours.")
     connect_host: str = Field("127.0.0.1", description="Where clients find Kafka Connect.")
     connect_port: int = Field(8083, description="Kafka Connect's REST port.")
@@ -290,17 +293,17 @@ class Settings(BaseSettings):
 
     @property
     def postgres_owner(self) -> Login:
-        """Of the role that owns PostgreSQL's tables."""
+        """The login of the role that owns PostgreSQL's tables."""
         return Login(self.postgres_user, self.postgres_password)
 
     @property
     def postgres_admin(self) -> Login:
-        """Of PostgreSQL's superuser, who may see which sessions hold a transaction open."""
+        """The login of PostgreSQL's superuser, who may see which sessions hold a transaction open."""
         return Login(self.postgres_admin_user, self.postgres_admin_password)
 
     @property
     def postgres_debezium(self) -> Login:
-        """Of the role in PostgreSQL that reads the replication slot, and the tables as they are."""
+        """The login of the role in PostgreSQL that reads the replication slot, and the tables as they are."""
         return Login(self.debezium_user, self.debezium_password)
 
     @property
@@ -310,17 +313,17 @@ class Settings(BaseSettings):
 
     @property
     def clickhouse_owner(self) -> Login:
-        """Of the user who makes and changes ClickHouse's tables."""
+        """The login of the user who makes and changes ClickHouse's tables."""
         return Login(self.clickhouse_admin_user, self.clickhouse_admin_password)
 
     @property
     def clickhouse_batch(self) -> Login:
-        """Of the user with whom the daily batch repairs ClickHouse's tables and keeps its reports."""
+        """The login of the user with whom the daily batch repairs ClickHouse's tables and writes reports."""
         return Login(self.clickhouse_batch_user, self.clickhouse_batch_password)
 
     @property
     def clickhouse_reader(self) -> Login:
-        """Of the user who only reads in ClickHouse."""
+        """The login of the user who only reads in ClickHouse."""
         return Login(self.clickhouse_user, self.clickhouse_password)
 
     @property

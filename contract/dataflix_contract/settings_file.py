@@ -436,8 +436,8 @@ def judge(given: Mapping[str, RawValue], *, together: bool) -> None:
 
     Args:
         given: what each setting is.
-        together: judge also whether they fit each other. For those who know all of them: what a container
-            is not given has a default here that is not what the others go by.
+        together: judge also whether they fit each other. False in a container, which is given only some
+            settings: the defaults of the others need not be what other containers use.
 
     Raises:
         SettingsError: some cannot be used; the message names each of them.

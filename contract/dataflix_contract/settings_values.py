@@ -18,7 +18,8 @@ from pathlib import Path
 
 from dataflix_contract.cron import CronError, check_cron
 
-#: Printed by the settings themselves: every name of the file, with its default. Only a checkout has it.
+#: ``scripts/generate`` writes it from the settings: every name of the file, with its default. Only a
+#: checkout has it.
 TEMPLATE = Path(__file__).resolve().parents[2] / ".env.example"
 #: Where a checkout keeps what is made there, unless $DATAFLIX_HOME says otherwise.
 _OWN_FOLDER = ".dataflix"
@@ -28,7 +29,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 3500
 #: What a key must have, so that nobody finds it by trying: length, and how many different characters.
 _SHORTEST_KEY, _FEWEST_IN_KEY = 16, 6
 
-#: Says what a value must be; nothing where it is that.
+#: Returns what a value must be, or an empty string if the value is valid.
 Rule = Callable[[str], str]
 
 

@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     dbt = _Dbt(options.project, options.target)
     replicas = bool(os.environ["DATAFLIX_DBT_CLICKHOUSE_CLUSTER"])
     if replicas and not dbt.invoke(options.docs_target, "run-operation", "catch_up"):
-        raise _BrokenError("this replica did not get what others were given: the lines above say why")
+        raise _BrokenError("this replica could not fetch the rows of the others: the lines above say why")
     refresh = ["--full-refresh"] if options.full_refresh else []
     if options.select:
         # only tests whose models were all selected, since others would compare them with older models

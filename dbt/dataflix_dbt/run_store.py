@@ -46,7 +46,7 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
 
-    def ask(self, request: RunRequest, key: str | None) -> Run:
+    def request_run(self, request: RunRequest, key: str | None) -> Run:
         """The run for a request: an existing one that answers it, or a new one at the end of the queue.
 
         Raises:

@@ -114,7 +114,7 @@ def _authorize() -> None:
 
 
 @_runs.post("")
-def ask() -> tuple[Response, int, dict[str, str]]:
+def request_run() -> tuple[Response, int, dict[str, str]]:
     """Take a request for a run: 202 with the run that answers it, new or not."""
     service = _service()
     try:
@@ -123,7 +123,7 @@ def ask() -> tuple[Response, int, dict[str, str]]:
     except RequestError as fault:
         abort(HTTPStatus.BAD_REQUEST, str(fault))
     try:
-        run = service.store.ask(wanted, key)
+        run = service.store.request_run(wanted, key)
     except KeyReusedError:
         abort(HTTPStatus.UNPROCESSABLE_ENTITY, "this Idempotency-Key came before, with another request")
     except QueueFullError:

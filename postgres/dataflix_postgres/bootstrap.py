@@ -77,7 +77,7 @@ def ensure_roles_and_database(admin: psycopg.Connection, settings: Settings) -> 
     )
 
 
-def refuse_orphans(admin: psycopg.Connection, settings: Settings) -> None:
+def refuse_other_database(admin: psycopg.Connection, settings: Settings) -> None:
     """Refuse settings with which a new, empty database would be used instead of the one that has the data.
 
     Raises:

@@ -44,7 +44,7 @@ def take_lock(connection: psycopg.Connection, number: int, seconds: int, program
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", [number])
     except psycopg.errors.LockNotAvailable:
-        raise Fault(f"another {program} is at work: wait until it has ended, and run it again") from None
+        raise Fault(f"another {program} is running: wait until it has ended, and run it again") from None
     connection.execute("RESET lock_timeout")
 
 

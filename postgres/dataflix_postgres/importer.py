@@ -73,8 +73,9 @@ def main(
 
     The tables must be empty, hold a part of the same files (a killed import goes on where it was),
     or be replaced by --replace: ids of the sample data collide with MovieLens's. With --replace the
-    old rows stay until the new ones have been read and checked, and both change places at once.
-    Encoding, separator and columns are told from what the files hold.
+    old rows stay until the new ones have been read and checked, and are then replaced: in one transaction, or
+    in several if one would write more WAL than a replication slot may keep.
+    Encoding, separator and columns are detected from the files' contents.
     MovieLens names nobody: names and addresses of users are made up, the same ones each time.
     """
     started = time.monotonic()

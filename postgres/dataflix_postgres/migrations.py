@@ -23,7 +23,7 @@ from dataflix_postgres.bootstrap import (
     ensure_roles_and_database,
     grant_api_rights,
     grant_replication_rights,
-    refuse_orphans,
+    refuse_other_database,
     sole_migration,
 )
 from dataflix_postgres.database import connect_admin, connect_owner, describe
@@ -48,7 +48,7 @@ def main() -> None:
     """Create or update the database, roles, tables and publication; it may be run again at any time."""
     with program_settings(describe) as settings:
         with connect_admin(settings) as admin:
-            refuse_orphans(admin, settings)
+            refuse_other_database(admin, settings)
         applied, notes = set_up(settings)
     for migration in applied:
         typer.echo(f"applied {migration.name}")

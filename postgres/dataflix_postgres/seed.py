@@ -49,8 +49,10 @@ class SampleRows:
 @app.command()
 def main(
     users: Annotated[int, typer.Option(min=1, max=100_000, help="How many users.")] = 500,
-    ratings_per_user: Annotated[int, typer.Option(min=1, max=300, help="Their ratings, in the mean.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="Another number makes other data.")] = 0,
+    ratings_per_user: Annotated[
+        int, typer.Option(min=1, max=300, help="Mean number of ratings per user.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
 ) -> None:
     """Load made-up users, films, viewings and ratings, unless the tables already hold rows."""
     with program_settings(describe) as settings:

@@ -17,7 +17,13 @@ one another cost more than they bring.
     why = reasons(model, profile, best.item_ids)
 """
 
-from dataflix_recommender.catalogue_match import NO_TITLE, NO_YEAR, Fit, fit, identities
+from dataflix_recommender.catalogue_match import (
+    NO_TITLE,
+    NO_YEAR,
+    CatalogueMatch,
+    identities,
+    match_catalogue,
+)
 from dataflix_recommender.model import Model, ModelError, Profile, places
 from dataflix_recommender.ranking import (
     Ranking,
@@ -40,7 +46,7 @@ __all__ = [
     "MODEL_PATH",
     "NO_TITLE",
     "NO_YEAR",
-    "Fit",
+    "CatalogueMatch",
     "Model",
     "ModelError",
     "Profile",
@@ -51,11 +57,11 @@ __all__ = [
     "damped_means",
     "digest",
     "diversify",
-    "fit",
     "fold_in",
     "identities",
     "load",
     "load_unpacked",
+    "match_catalogue",
     "places",
     "popularity",
     "predict_stars",

@@ -26,7 +26,7 @@ _DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class CatalogueMatch:
     """How a model and a catalogue fit together.
 
     Attributes:
@@ -59,7 +59,7 @@ def identities(films: Iterable[tuple[str, int | None] | None]) -> tuple[IntArray
     return np.asarray(titles, np.int64), np.asarray(years, np.int16)
 
 
-def fit(model: Model, titles: IntArray, years: IntArray) -> Fit:
+def match_catalogue(model: Model, titles: IntArray, years: IntArray) -> CatalogueMatch:
     """Compare a model's films with those that a catalogue has under the same ids.
 
     A film counts as another one when both its title and its year have changed: correcting or translating a
@@ -73,10 +73,12 @@ def fit(model: Model, titles: IntArray, years: IntArray) -> Fit:
     """
     present = titles != NO_TITLE
     if model.item_titles is None or model.item_years is None:
-        return Fit(True, present, present, 1.0)
+        return CatalogueMatch(True, present, present, 1.0)
     known = present & (model.item_titles != NO_TITLE)
     unchanged = known & (titles == model.item_titles)
     same_year = (years == model.item_years) & (years != NO_YEAR)
     judged = int(known.sum())
     share = float(unchanged.sum() / judged) if judged else 0.0
-    return Fit(share >= LEAST_SHARE_OF_TITLES, present, present & (~known | unchanged | same_year), share)
+    return CatalogueMatch(
+        share >= LEAST_SHARE_OF_TITLES, present, present & (~known | unchanged | same_year), share
+    )

@@ -26,7 +26,8 @@ class Profile:
 
     Attributes:
         user: place of the person in the model's ``user_ids``; -1 for someone it has not seen, and for
-            someone whose ratings have changed since it learnt from them: see :meth:`Model.profile_of`.
+            someone whose ratings have changed since it learnt from them:
+            see :meth:`Model.profile_from_ratings`.
         items: places in the model's ``item_ids``, rising; films that the model does not know are left out.
         ratings: their ratings, in stars.
         fresh: which of them the model was not trained with.
@@ -68,7 +69,7 @@ class Model:
         item_titles: (I,) int64, digests of the films' titles; None in models made before these were kept. See
             :mod:`dataflix_recommender.catalogue_match`.
         item_years: (I,) int16, the films' years of release; None as above.
-        svd_user_bias: (U,) float32; Surprise's SVD, where it is not what predicts the stars; else None.
+        svd_user_bias: (U,) float32; Surprise's SVD, kept for comparison; None where it predicts the stars.
         svd_item_bias: (I,) float32; as above.
         svd_user_factors: (U, S) float32; as above.
         svd_item_factors: (I, S) float32; as above.
@@ -184,7 +185,7 @@ class Model:
             np.concatenate([np.zeros(int(kept.sum()), np.bool_), np.ones(len(rated), np.bool_)])[order],
         )
 
-    def profile_of(self, user_id: int, movie_ids: ArrayLike, stars: ArrayLike) -> Profile:
+    def profile_from_ratings(self, user_id: int, movie_ids: ArrayLike, stars: ArrayLike) -> Profile:
         """All of a person's ratings as they are now, compared with those that the model was trained with.
 
         Ratings that the model was trained with are old, all others are fresh. If the model has learnt from a

@@ -15,7 +15,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from dataflix_clients import postgres
-from dataflix_clients.clickhouse import catch_up
+from dataflix_clients.clickhouse import wait_for_replicas
 from dataflix_clients.fence import take_fence
 from dataflix_clients.orphans import count_orphans
 from dataflix_contract import Masking, Settings, Table
@@ -24,7 +24,7 @@ from dataflix_contract.faults import Fault
 from dataflix_reconciliation import source_snapshot, warehouse_staging
 from dataflix_reconciliation.report import Counts, Report, Stream
 from dataflix_reconciliation.source_snapshot import Masker
-from dataflix_reconciliation.stream_catchup import announce, follow, stages
+from dataflix_reconciliation.stream_catchup import announce, stream_readings, wait_for_stream
 from dataflix_reconciliation.warehouse_staging import Staging
 
 _TOKEN_BYTES = 4
@@ -77,7 +77,7 @@ class _Attempt:
     def run(self) -> Report:
         """Do everything between taking the lock and cleaning up."""
         began = dt.datetime.now(dt.UTC)
-        catch_up(self.client, self.settings, "ops.reconciliations")
+        wait_for_replicas(self.client, self.settings, "ops.reconciliations")
         killed = warehouse_staging.unfinished(self.client, self.run_id, self.table)
         last_source_shape = warehouse_staging.last_source_shape(self.client, self.table)
         fence = take_fence(self.source, self.timeouts.fence_s, self.progress.tell)
@@ -133,12 +133,12 @@ class _Attempt:
         first, wal = self._compare(fence)
         if not first.total:
             return _Verdict(first, wal)
-        looks = stages(self.settings, self.source, self.table, snapshot.position)
-        outcome = follow(looks, self.timeouts.stream_s, self.progress.tell)
+        looks = stream_readings(self.settings, self.source, self.table, snapshot.position)
+        outcome = wait_for_stream(looks, self.timeouts.stream_s, self.progress.tell)
         if outcome.reason:
             self.progress.tell(f"the stream is {outcome.stream.value}: {outcome.reason}")
-        catch_up(self.client, self.settings, "ops.truncates", f"raw.{self.table.name}")
-        truncated = self.staging.bury_truncated()
+        wait_for_replicas(self.client, self.settings, "ops.truncates", f"raw.{self.table.name}")
+        truncated = self.staging.insert_truncate_tombstones()
         counts, wal = self._compare(fence)
         in_flight = max(0, first.total - truncated - counts.total)
         return _Verdict(counts, wal, outcome.stream, in_flight, truncated)
@@ -146,7 +146,7 @@ class _Attempt:
     def _compare(self, fence: int) -> tuple[Counts, int]:
         """What differs, and a WAL position at or above every change that the comparison can have seen."""
         self.progress.tell("comparing")
-        catch_up(self.client, self.settings, f"raw.{self.table.name}")
+        wait_for_replicas(self.client, self.settings, f"raw.{self.table.name}")
         self.staging.compare(fence)
         wal = source_snapshot.insert_position(self.source)
         return self.staging.count(fence, wal), wal

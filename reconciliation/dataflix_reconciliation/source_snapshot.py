@@ -97,7 +97,7 @@ def lock(source: Connection, table: Table) -> None:
         ).fetchone()
         who = f"pid {holder[0]}" if holder else "a session that has just ended"
         raise Fault(
-            f"another reconciliation of {table.name} is at work (PostgreSQL's {who}) and did not end"
+            f"another reconciliation of {table.name} is running (PostgreSQL's {who}) and did not end"
             f" within {_LOCK_WAIT_S} s: let it end, and run this again"
         ) from error
 
@@ -133,7 +133,7 @@ def take_snapshot(settings: Settings, table: Table) -> Iterator[Snapshot]:
     ):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # The first query takes the snapshot; what it sees is in the WAL already.
-        cursor.execute(_sight(table))
+        cursor.execute(_facts_query(table))
         nothing = (0, None, 0, "", False, False)
         position, taken_at, estimate, shape, reshaped, partitioned = cursor.fetchone() or nothing
         if taken_at is None:
@@ -173,13 +173,13 @@ def _selected(column: Column) -> sql.Composable:
     return name
 
 
-def _sight(table: Table) -> str:
+def _facts_query(table: Table) -> str:
     columns = sql.SQL(", ").join(sql.Literal(column.name) for column in table.forwarded_columns)
     name = sql.Literal(f"{SOURCE_SCHEMA}.{table.name}")
-    return sql.SQL(_SIGHT).format(table=name, columns=columns).as_string(None)
+    return sql.SQL(_TABLE_FACTS).format(table=name, columns=columns).as_string(None)
 
 
-_SIGHT: LiteralString = """
+_TABLE_FACTS: LiteralString = """
     SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, clock_timestamp(), reltuples::bigint,
            relfilenode::text || ' ' || columns.shape,
            relfilenode <> pg_class.oid OR columns.filled_in, relkind = 'p'

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, Producer
 
-from dataflix_clients.kafka import admin_client, behind, read_bounds, read_committed
+from dataflix_clients.kafka import admin_client, count_lag, read_bounds, read_committed
 from dataflix_clients.postgres import Connection
 from dataflix_clients.replication_slot import read_slot
 from dataflix_contract import Settings, Table
@@ -31,7 +31,7 @@ _ANNOUNCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StreamReading:
     """How far the stream is: what it waits for, and a figure that changes while it moves."""
 
     waits_for: str
@@ -46,8 +46,8 @@ class Outcome:
     reason: str = ""
 
 
-def follow(
-    looks: Iterable[Progress],
+def wait_for_stream(
+    looks: Iterable[StreamReading],
     timeout_s: float,
     report: Callable[[str], None],
     *,
@@ -64,7 +64,7 @@ def follow(
         pause: waits so many seconds.
     """
     began = moved = told = clock()
-    last: Progress | None = None
+    last: StreamReading | None = None
     try:
         for progress in looks:
             now = clock()
@@ -83,9 +83,9 @@ def follow(
     return Outcome(Stream.PASSED)
 
 
-def stages(
+def stream_readings(
     settings: Settings, source: Connection, table: Table, position: int
-) -> Generator[Progress, None, None]:
+) -> Generator[StreamReading, None, None]:
     """Tell what the table waits for, until it holds every change committed below a WAL position.
 
     The stages are capture, masker and warehouse. Each must have processed everything that the stage before it
@@ -107,12 +107,12 @@ def stages(
     # the position only with its next heartbeat.
     source.execute(HEARTBEAT_QUERY.encode())
     while (confirmed := _confirmed(source)) < position:
-        yield Progress("the connector has changes to capture", confirmed)
+        yield StreamReading("the connector has changes to capture", confirmed)
     admin = admin_client(settings)
     for group, topic in ((MASKER_GROUP, table.raw_topic), (table.warehouse_group, table.masked_topic)):
         bounds = read_bounds(admin, [topic])
-        while missing := behind(bounds, read_committed(admin, group, bounds.keys())):
-            yield Progress(f"{group} is {missing} messages behind", missing)
+        while missing := count_lag(bounds, read_committed(admin, group, bounds.keys())):
+            yield StreamReading(f"{group} is {missing} messages behind", missing)
 
 
 def announce(settings: Settings, table: Table, fence: int, taken_at: dt.datetime) -> None:

@@ -184,7 +184,7 @@ class Staging:
         """The highest version that the table holds."""
         return self._number(f"SELECT max(_version) FROM raw.{self._table.name}")
 
-    def bury_truncated(self) -> int:
+    def insert_truncate_tombstones(self) -> int:
         """Write tombstones for the rows that are older than a TRUNCATE of the source.
 
         Returns:

@@ -247,8 +247,8 @@ def serve(settings: Settings, layout: Layout) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     files = _Files(layout)
-    people = settings.clickhouse_user == _ENGINE_USER
-    gate = Gate(settings.clickhouse_password.get_secret_value() if people else None)
+    reader_is_engine = settings.clickhouse_user == _ENGINE_USER
+    gate = Gate(settings.clickhouse_password.get_secret_value() if reader_is_engine else None)
     with _only_server(files), serve_gate(gate) as gate_url:
         _prepare(render_config(settings, layout, gate_url), files)
         os.environ["HOME"] = str(files.home)

@@ -80,11 +80,13 @@ def explain(output: str, compose: str, environ: Mapping[str, str]) -> list[str]:
     for port in published_ports(compose, environ):
         if port.number in refused:
             sentences.append(
-                f"port {port.number} of {port.service} cannot be had: stop what has it,"
-                f" or set {port.setting} to another port in the settings file"
+                f"port {port.number} of {port.service} is taken or not permitted: stop the program that has"
+                f" it, or set {port.setting} to another port in the settings file"
             )
             refused.discard(port.number)
-    sentences += [f"port {number} cannot be had: stop what has it" for number in sorted(refused)]
+    sentences += [
+        f"port {number} is taken or not permitted: stop the program that has it" for number in sorted(refused)
+    ]
     if _NO_SPACE.search(output):
         sentences.append(
             "the container engine's disk is full: docker system df shows what it holds, and"

@@ -166,7 +166,7 @@ def _alone(stack: Stack) -> Iterator[None]:
     try:
         lock = FileLock(stack.layout.run / "command.lock", blocking=False).acquire()
     except Timeout as fault:
-        raise Fault(f"another dataflix-stack is at work on {stack.layout.data}: wait for it") from fault
+        raise Fault(f"another dataflix-stack is running on {stack.layout.data}: wait for it") from fault
     with lock:
         if stack.supervisor.alive and owner.exists():
             theirs = json.loads(owner.read_text(encoding="utf-8"))

@@ -15,14 +15,14 @@ from dataflix_contract.schema import UNAVAILABLE_VALUE, ColumnType
 
 Check = Callable[[Any], bool]
 
-_HALVES = frozenset(
+_NUMERIC_2_1_TEXTS = frozenset(
     f"{sign}{whole}{tenths}"
     for sign in ("", "-")
     for whole in range(10)
     for tenths in ("", *(f".{digit}" for digit in range(10)))
 )
 # How a numeric column of another scale writes a value that fits numeric(2,1), such as 3.50.
-_LONGER_HALF = re.compile(r"(-?[0-9]\.[0-9])0+").fullmatch
+_PADDED_NUMERIC_2_1 = re.compile(r"(-?[0-9]\.[0-9])0+").fullmatch
 
 # Only the years that DateTime64(6) can hold: ClickHouse clamps what lies outside.
 _TIMESTAMP = re.compile(
@@ -49,14 +49,14 @@ def _is_text_array(value: Any) -> bool:
 
 
 def _is_numeric_2_1(value: Any) -> bool:
-    return type(value) is str and (value in _HALVES or _LONGER_HALF(value) is not None)
+    return type(value) is str and (value in _NUMERIC_2_1_TEXTS or _PADDED_NUMERIC_2_1(value) is not None)
 
 
 def _normal_numeric_2_1(value: str) -> str:
     """The value with one digit after the point at most: ClickHouse refuses more, even if they are zeros."""
-    if value in _HALVES:
+    if value in _NUMERIC_2_1_TEXTS:
         return value
-    longer = _LONGER_HALF(value)
+    longer = _PADDED_NUMERIC_2_1(value)
     return value if longer is None else longer[1]
 
 

@@ -18,7 +18,6 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"
     NOT_JSON = "not_json"
     NOT_AN_ENVELOPE = "not_an_envelope"
-    UNKNOWN_TABLE = "unknown_table"
     UNKNOWN_OP = "unknown_op"
     MISSING_ROW = "missing_row"
     MISSING_COLUMN = "missing_column"

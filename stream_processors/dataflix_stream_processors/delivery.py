@@ -49,7 +49,7 @@ class Delivery:
                 "message.max.bytes": MAX_MESSAGE_BYTES,
                 "on_delivery": self._on_delivery,
                 "error_cb": _on_error,
-                "log_level": 0,  # what matters comes by error_cb
+                "log_level": 0,  # errors are reported by error_cb
             }
         )
 

@@ -142,5 +142,5 @@ def _opened() -> Iterator[DeadLetterBox]:
 
 def _describe(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, KafkaException):
-        return str(kafka.away(settings, error))
+        return str(kafka.unreachable(settings, error))
     return f"Kafka: {error}" if isinstance(error, DeliveryError | ValueError) else None

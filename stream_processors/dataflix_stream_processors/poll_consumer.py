@@ -90,13 +90,13 @@ class PollConsumer(driver.Consumer):
             return
         if not self.flow_active:
             # Fetched before a rebalance: whoever has the partitions afterwards reads this again.
-            await self._sought(self.perform_seek())
+            await self._try_seek(self.perform_seek())
             return
-        poll = await self._continuous(records or {})
+        poll = await self._without_gaps(records or {})
         if poll:
             await self.wait_first(self.callback(self._as_message(poll)), self.suspend_flow.wait())
 
-    async def _continuous(self, records: Mapping[TP, list[Any]]) -> Poll:
+    async def _without_gaps(self, records: Mapping[TP, list[Any]]) -> Poll:
         """The records, without those that do not directly follow what was read before.
 
         Raw topics have no holes, so a hole is a fetch that was thrown away: go back
@@ -107,7 +107,7 @@ class PollConsumer(driver.Consumer):
             expected = self._read_offset[tp]
             if expected is not None and batch[0].offset > expected and self._holes.get(tp) != expected:
                 log.warning("%s: offsets from %s to %s skipped, reading again", tp, expected, batch[0].offset)
-                if await self._sought(self.seek_wait({tp: expected})):
+                if await self._try_seek(self.seek_wait({tp: expected})):
                     self._holes[tp] = expected
                 continue
             poll[tp] = batch
@@ -115,7 +115,7 @@ class PollConsumer(driver.Consumer):
         return poll
 
     @staticmethod
-    async def _sought(seek: Awaitable[None]) -> bool:
+    async def _try_seek(seek: Awaitable[None]) -> bool:
         """Whether a seek succeeded.
 
         It fails when a rebalance takes the partition away meanwhile. This does no harm:

@@ -36,7 +36,7 @@ def test_killed_servers_cost_time_and_nothing_else(
             for victim in VICTIMS.get(group, []):
                 os.kill(pids[victim], signal.SIGKILL)
     assert set(VICTIMS) <= set(killed)
-    assert airflow.state(settings, run_id) == "success", "\n".join(history)
+    assert airflow.run(settings, run_id).state == "success", "\n".join(history)
 
     reports = warehouse.query(
         "SELECT table_name, done FROM ops.reconciliations FINAL WHERE run_id = {run:String}", {"run": run_id}

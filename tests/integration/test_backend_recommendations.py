@@ -354,7 +354,7 @@ def other(settings: Settings, tracking: Tracking, champion: int, tmp_path: Path)
     """A second version, whose stars and scores differ from the champion's; the champion serves again."""
     file = tmp_path / "model.npz"
     with mlflow.open_registry(settings) as client:
-        named = mlflow.ask(client)
+        named = mlflow.version_with_alias(client)
         assert named
         mlflow.fetch(client, named, f"data/{file.name}", file, 30)
     model = load(file)

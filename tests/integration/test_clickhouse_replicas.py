@@ -13,7 +13,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clickhouse import statements
-from dataflix_clients.clickhouse import waits
+from dataflix_clients.clickhouse import sync_replica_statements
 from dataflix_contract import Settings, tables
 from dataflix_dbt.project import PROJECT, dbt_environment
 from dataflix_stack import paths
@@ -22,7 +22,7 @@ from support.logins import login
 CLUSTER = "pair"
 KEPT = {
     "ingest_errors": statements.ingest_errors(CLUSTER),
-    **statements.reports(CLUSTER),
+    **statements.ops_tables(CLUSTER),
     **{name: statements.rows(table, CLUSTER) for name, table in tables().items()},
 }
 RAW = "raw.ratings"
@@ -59,17 +59,17 @@ def test_a_replicated_database_wants_a_cluster_and_nothing_else(settings: Settin
     [("admin_", RAW), ("batch_", RAW), ("batch_", REPORTS), ("dbt_", RAW), ("dbt_", REPORTS)],
 )
 def test_who_reads_what_another_wrote_may_wait_for_it(settings: Settings, role: str, table: str) -> None:
-    [statement] = waits(CLUSTER, table)
+    [statement] = sync_replica_statements(CLUSTER, table)
     assert "is not replicated" in refusal(settings, role, statement)
 
 
 def test_readers_wait_for_nobody(settings: Settings) -> None:
-    [statement] = waits(CLUSTER, RAW)
+    [statement] = sync_replica_statements(CLUSTER, RAW)
     assert "ACCESS_DENIED" in refusal(settings, "", statement)
 
 
 def test_one_server_is_not_asked_to_wait() -> None:
-    assert waits("", RAW, REPORTS) == []
+    assert sync_replica_statements("", RAW, REPORTS) == []
 
 
 def test_marts_are_replicated_where_raw_is(settings: Settings, tmp_path: Path) -> None:

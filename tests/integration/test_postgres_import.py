@@ -229,7 +229,7 @@ def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_two_imports_at_once_are_refused(empty: psycopg.Connection, tmp_path: Path) -> None:
     empty.execute("SELECT pg_advisory_lock(%s)", [0xDA7AF119])
-    assert "another dataflix-import is at work" in _refused(_write(tmp_path, TINY["csv"]))
+    assert "another dataflix-import is running" in _refused(_write(tmp_path, TINY["csv"]))
 
 
 def test_an_import_waits_until_the_lock_of_the_one_before_is_gone(

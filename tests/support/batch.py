@@ -17,7 +17,7 @@ def run_batch(settings: Settings, seconds: float = 600) -> dict[str, Any]:
     run_id = airflow.trigger(settings)
     history = list(airflow.wait(settings, run_id, seconds))
     outcome = read_outcome(settings, run_id)
-    succeeded = airflow.state(settings, run_id) == "success" and outcome is not None
+    succeeded = airflow.run(settings, run_id).state == "success" and outcome is not None
     assert succeeded, f"{run_id} came to nothing:\n{_told(history)}\n{outcome}"
     assert outcome is not None
     return outcome

@@ -1,7 +1,7 @@
 """Does the warehouse equal the source, row by row, with personal data masked?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,16 @@ def masking_of(settings: Settings) -> Masking:
     return Masking(settings.masking_key.get_secret_value(), settings.masking_key_id)
 
 
+def masked_row(masking: Masking, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of PostgreSQL as the warehouse should hold it."""
+    masked = {}
+    for name, column in table.columns.items():
+        if column.forwarded and name in row:
+            mask = masking.function(column.pii)
+            masked[name] = row[name] if mask is None or row[name] is None else mask(row[name])
+    return masked
+
+
 def source_rows(source: psycopg.Connection, table: Table, masking: Masking) -> Rows:
     """PostgreSQL's rows as they should look in the warehouse, by primary key."""
     columns = [column.name for column in table.forwarded_columns]
@@ -31,7 +41,7 @@ def source_rows(source: psycopg.Connection, table: Table, masking: Masking) -> R
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table.name)
     )
     with source.cursor(row_factory=dict_row) as cursor:
-        masked = (masking.row(table, row).values for row in cursor.execute(query))
+        masked = (masked_row(masking, table, row) for row in cursor.execute(query))
         return {tuple(row[key] for key in table.key): tuple(map(_comparable, row.values())) for row in masked}
 
 

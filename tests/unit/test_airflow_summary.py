@@ -5,7 +5,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from dataflix_airflow.summary import fold, reason_of, render
+from dataflix_airflow.summary import build_outcome, reason_of, render
 from dataflix_contract import tables
 
 STARTED = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
@@ -27,7 +27,7 @@ MODEL = {"model_version": 7, "alias": "champion", "rmse": 0.87, "ndcg_at_10": 0.
 
 
 def test_a_complete_run() -> None:
-    outcome = fold("run", STARTED, REPORTS, DBT, MODEL)
+    outcome = build_outcome("run", STARTED, REPORTS, DBT, MODEL)
     row = outcome.row
     assert not outcome.missing_parts
     assert (row["run_id"], row["state"]) == ("run", "success")
@@ -44,7 +44,7 @@ def test_a_complete_run() -> None:
 
 
 def test_what_gave_no_result_is_named_and_the_rest_is_kept() -> None:
-    outcome = fold("run", STARTED, REPORTS[1:], DBT, None)
+    outcome = build_outcome("run", STARTED, REPORTS[1:], DBT, None)
     assert outcome.missing_parts == [f"reconcile {REPORTS[0]['table']}", "train"]
     assert outcome.row["state"] == "failed"
     assert outcome.row["dbt_models"] == 2
@@ -53,14 +53,14 @@ def test_what_gave_no_result_is_named_and_the_rest_is_kept() -> None:
 
 
 def test_nothing_at_all() -> None:
-    outcome = fold("run", STARTED, [], None, None)
+    outcome = build_outcome("run", STARTED, [], None, None)
     assert len(outcome.missing_parts) == len(tables()) + 2
     assert outcome.row["rows"] == 0
     assert not [line for line in render(outcome) if line.startswith("model:")]
 
 
 def test_the_table_for_people_is_aligned() -> None:
-    lines = render(fold("run", STARTED, REPORTS, DBT, MODEL))
+    lines = render(build_outcome("run", STARTED, REPORTS, DBT, MODEL))
     grid = lines[1 : 2 + len(REPORTS)]
     assert len({len(line) for line in grid}) == 1
     assert lines[0] == "run run: success"
@@ -69,7 +69,7 @@ def test_the_table_for_people_is_aligned() -> None:
 
 
 def test_rows_whose_user_or_film_is_gone_are_told_and_no_failure() -> None:
-    outcome = fold("run", STARTED, [*REPORTS[:-1], REPORTS[-1] | {"orphans": 1234}], DBT, MODEL)
+    outcome = build_outcome("run", STARTED, [*REPORTS[:-1], REPORTS[-1] | {"orphans": 1234}], DBT, MODEL)
     assert outcome.row["state"] == "success"
     [told] = [line for line in render(outcome) if "lack their user or film" in line]
     assert told.startswith(f"{REPORTS[-1]['table']}: 1,234 rows")
@@ -77,7 +77,7 @@ def test_rows_whose_user_or_film_is_gone_are_told_and_no_failure() -> None:
 
 def test_why_a_part_failed_is_told_where_people_look() -> None:
     failures = {"dbt": "dbt tests failed: email_is_a_pseudonym on users", "train": "an earlier try's"}
-    outcome = fold("run", STARTED, REPORTS, None, MODEL, failures)
+    outcome = build_outcome("run", STARTED, REPORTS, None, MODEL, failures)
     assert outcome.reason == "dbt: dbt tests failed: email_is_a_pseudonym on users"
     assert json.loads(outcome.row["details"])["reason"] == outcome.reason
     assert render(outcome)[-1] == outcome.reason
@@ -85,7 +85,7 @@ def test_why_a_part_failed_is_told_where_people_look() -> None:
 
 def test_a_training_that_was_skipped_is_a_success_with_a_reason() -> None:
     skipped = {"run_id": "run", "rows": 12, "skipped": "12 ratings are too few"}
-    outcome = fold("run", STARTED, REPORTS, DBT, skipped)
+    outcome = build_outcome("run", STARTED, REPORTS, DBT, skipped)
     assert (outcome.row["state"], outcome.missing_parts) == ("success", [])
     assert (outcome.row["model_version"], outcome.row["alias"]) == (0, "")
     assert outcome.reason == "no model was trained: 12 ratings are too few"
@@ -96,10 +96,10 @@ def test_a_training_that_was_skipped_is_a_success_with_a_reason() -> None:
 
 def test_a_model_that_is_not_good_enough_is_a_success_with_a_reason() -> None:
     challenger = MODEL | {"alias": "challenger", "reasons": ["RMSE is worse than that of the champion"]}
-    outcome = fold("run", STARTED, REPORTS, DBT, challenger)
+    outcome = build_outcome("run", STARTED, REPORTS, DBT, challenger)
     assert outcome.row["state"] == "success"
     assert outcome.reason == "version 7 is only challenger: RMSE is worse than that of the champion"
-    assert fold("run", STARTED, REPORTS, DBT, MODEL).reason == ""
+    assert build_outcome("run", STARTED, REPORTS, DBT, MODEL).reason == ""
 
 
 def test_a_reason_is_one_line_that_says_what_and_why() -> None:

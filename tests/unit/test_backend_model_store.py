@@ -19,7 +19,7 @@ from dataflix_backend.recommendations.model_store import Note
 from dataflix_backend.recommendations.model_store import ModelStore
 store = ModelStore(Path(sys.argv[1]))
 model, lock = store.take(store.note().champion)
-print(store.lead(), len(model.item_ids), flush=True)
+print(store.try_to_lead(), len(model.item_ids), flush=True)
 sys.stdin.read()
 """
 
@@ -125,9 +125,9 @@ def test_a_killed_process_leaves_neither_the_lead_nor_a_folder_in_use(
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "True 4\n"
-        assert not store.lead()
+        assert not store.try_to_lead()
         assert store.tidy(keep=None) == []
         other.kill()
-    assert store.lead()
+    assert store.try_to_lead()
     assert store.tidy(keep=None) == [champion().folder]
     store.resign()

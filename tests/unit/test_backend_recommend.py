@@ -10,7 +10,7 @@ import pytest
 from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.model_store import Champion
 from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
-from dataflix_backend.recommendations.served_model import MOST_REPLIES, Made, Served, Serving, combine
+from dataflix_backend.recommendations.served_model import MOST_REPLIES, CachedReply, Served, Serving, combine
 from dataflix_backend.recommendations.user_films import BIGINTS, SMALLINTS, UserFilms, numbers
 from dataflix_recommender import identities
 from support.recommender import small_model, uncertain_model
@@ -299,9 +299,9 @@ def test_the_tag_changes_with_all_that_a_reply_depends_on(
 def test_replies_are_kept_while_what_they_were_made_from_is_served() -> None:
     serving = with_model()
     for number in range(MOST_REPLIES):
-        serving.remember(str(number), Made("tag", b"{}", []))
+        serving.remember(str(number), CachedReply("tag", b"{}", []))
     assert len(serving.replies) == MOST_REPLIES
-    serving.remember("one more", Made("tag", b"{}", []))
+    serving.remember("one more", CachedReply("tag", b"{}", []))
     assert serving.replies == {"one more": ("tag", b"{}", [])}
     assert with_model().replies == {}
 

@@ -39,7 +39,7 @@ def complete(things: Table) -> Found:
             **dict.fromkeys(ingest.names, ingest.fingerprint),
         },
         columns={"things": {"id": "Int64", "label": "Nullable(String)", "_version": "UInt64"}},
-        reports={
+        ops_tables={
             "reconciliations": frozenset({"run_id", "truncated", "orphans", "source_shape"}),
             "pipeline_runs": frozenset({"run_id"}),
             "truncates": frozenset({"version"}),
@@ -113,8 +113,10 @@ def test_a_new_column_is_added_in_its_place_before_the_views_use_it(complete: Fo
 
 
 def test_a_report_of_an_older_release_gets_its_new_columns(things: Table, complete: Found) -> None:
-    reports = dict(complete.reports) | {"reconciliations": frozenset({"run_id", "truncated", "orphans"})}
-    steps = list(plan([things], replace(complete, reports=reports), BROKERS))
+    ops_tables = dict(complete.ops_tables) | {
+        "reconciliations": frozenset({"run_id", "truncated", "orphans"})
+    }
+    steps = list(plan([things], replace(complete, ops_tables=ops_tables), BROKERS))
     assert [step.sql for step in steps] == [
         "ALTER TABLE ops.reconciliations ADD COLUMN IF NOT EXISTS source_shape String"
     ]

@@ -75,7 +75,7 @@ def test_the_fingerprint_follows_the_text(table: Table) -> None:
 
 
 def test_each_column_that_a_report_gained_is_in_its_first_statement_too() -> None:
-    created = statements.reports("")
+    created = statements.ops_tables("")
     for name, columns in statements.ADDED_COLUMNS.items():
         for column, kind in columns.items():
             assert f"    {column} {kind} COMMENT" in created[name]

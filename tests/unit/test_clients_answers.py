@@ -7,7 +7,7 @@ from dataflix_clients.answers import Unknown
 from dataflix_clients.batch import Batch, LastRun, Outcome, Reconciled, Refusal, last_run_of
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
-from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, behind
+from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, count_lag
 from dataflix_clients.stack_status import StackStatus
 from dataflix_contract import Settings
 from support.source_facts import SOUND, with_slot
@@ -15,11 +15,11 @@ from support.source_facts import SOUND, with_slot
 
 def test_lag_counts_from_the_committed_offset_or_from_the_oldest_record() -> None:
     one, two = ("t", 0), ("t", 1)
-    assert behind({one: Bounds(0, 10), two: Bounds(3, 8)}, {one: 7}) == 3 + 5
+    assert count_lag({one: Bounds(0, 10), two: Bounds(3, 8)}, {one: 7}) == 3 + 5
 
 
 def test_records_that_retention_removed_are_no_lag() -> None:
-    assert behind({("t", 0): Bounds(9, 9)}, {("t", 0): 2}) == 0
+    assert count_lag({("t", 0): Bounds(9, 9)}, {("t", 0): 2}) == 0
 
 
 def test_a_server_that_does_not_answer_is_a_fault_and_the_others_are_judged() -> None:
@@ -106,7 +106,7 @@ OTHER = Refusal(3, "other_catalogue", "made for another catalogue; popular films
 def test_a_champion_that_is_not_served_is_said_to_be_so(
     champion: int | Unknown, refusal: Refusal | Unknown | None, told: str
 ) -> None:
-    assert Batch(FAILED, Unknown(""), champion, refusal=refusal).describe_champion == told
+    assert Batch(FAILED, Unknown(""), champion, refusal=refusal).champion_description == told
 
 
 def test_a_run_without_a_new_champion_says_why_and_is_no_fault() -> None:

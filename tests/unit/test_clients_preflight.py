@@ -210,5 +210,5 @@ def test_varying_text_is_text() -> None:
 
 
 def test_only_a_lost_slot_does_not_refuse_a_resnapshot() -> None:
-    assert only_finding(with_slot(wal_status="lost")).is_lost_slot
-    assert not only_finding(with_slot(plugin="wal2json")).is_lost_slot
+    assert only_finding(with_slot(wal_status="lost")).is_cured_by_resnapshot
+    assert not only_finding(with_slot(plugin="wal2json")).is_cured_by_resnapshot

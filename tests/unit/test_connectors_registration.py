@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from dataflix_clients.connect import ConnectorStatus, Offsets, first_cause, parse_offsets, parse_status
-from dataflix_clients.kafka import Bounds, behind
+from dataflix_clients.kafka import Bounds, count_lag
 from dataflix_clients.replication_slot import SlotFacts, SlotState, exceeds_idle_wal, slot_health
 from dataflix_connectors.registration import CaptureState, decide, fence_of, render_config
 from dataflix_contract import Settings, tables
@@ -93,8 +93,8 @@ def test_no_connector_is_no_error() -> None:
 
 def test_a_group_is_behind_by_what_it_has_not_committed() -> None:
     bounds = {("t", 0): Bounds(5, 10), ("t", 1): Bounds(0, 4), ("t", 2): Bounds(7, 7)}
-    assert behind(bounds, {("t", 0): 8, ("t", 1): 4, ("t", 2): -1001}) == 2
-    assert behind(bounds, {("t", 0): -1001, ("t", 1): -1001, ("t", 2): -1001}) == 9
+    assert count_lag(bounds, {("t", 0): 8, ("t", 1): 4, ("t", 2): -1001}) == 2
+    assert count_lag(bounds, {("t", 0): -1001, ("t", 1): -1001, ("t", 2): -1001}) == 9
 
 
 def test_every_placeholder_is_filled() -> None:

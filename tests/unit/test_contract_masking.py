@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflix_contract import Masking, tables
+from dataflix_contract import Masking
 from dataflix_contract.schema import PiiClass
 
 KEY = "a key for the unit tests"
@@ -36,7 +36,6 @@ def test_one_person_written_in_several_ways_is_one() -> None:
 @pytest.mark.parametrize("blank", ["", " ", "\t\ufeff"])
 def test_a_blank_address_is_none(blank: str) -> None:
     assert MASKING.email(blank) is None
-    assert MASKING.value(PiiClass.EMAIL, blank) is None
 
 
 def test_class_key_and_key_id_are_part_of_the_token() -> None:
@@ -52,21 +51,8 @@ def test_what_is_remembered_equals_what_is_computed(text: str) -> None:
     assert mask(text) == mask(text) == MASKING.name(text)
 
 
-def test_null_stays_null_and_public_stays_as_it_is() -> None:
-    assert MASKING.value(PiiClass.NAME, None) is None
-    assert MASKING.value(PiiClass.PUBLIC, 5) == 5
+def test_a_public_value_stays_as_it_is() -> None:
     assert MASKING.function(PiiClass.PUBLIC) is None
-
-
-def test_only_text_is_masked() -> None:
-    with pytest.raises(TypeError, match="email holds int, not text"):
-        MASKING.value(PiiClass.EMAIL, 5)
-
-
-def test_a_row_loses_what_the_contract_does_not_know() -> None:
-    masked = MASKING.row(tables()["users"], {"user_id": 1, "name": "Anna", "phone": "030"})
-    assert masked.values == {"user_id": 1, "name": MASKING.name("Anna")}
-    assert masked.unknown == ("phone",)
 
 
 def test_a_fingerprint_is_keyed() -> None:

@@ -12,7 +12,7 @@ import pytest
 import requests.utils
 
 from dataflix_contract import load_settings
-from dataflix_contract.proxies import exceptions
+from dataflix_contract.proxies import no_proxy_value
 
 _PROXY = "http://proxy.invalid:3128"
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -70,8 +70,8 @@ def test_exceptions_of_the_shell_are_kept_under_both_names(shell: pytest.MonkeyP
 
 
 def test_an_asterisk_stays_alone() -> None:
-    assert exceptions({"no_proxy": "*"}, ["db.example"]) == "*"
-    assert exceptions({"NO_PROXY": "one.example,*"}, ["db.example"]) == "*"
+    assert no_proxy_value({"no_proxy": "*"}, ["db.example"]) == "*"
+    assert no_proxy_value({"NO_PROXY": "one.example,*"}, ["db.example"]) == "*"
 
 
 def test_a_socks_proxy_does_not_keep_httpx_from_working(shell: pytest.MonkeyPatch) -> None:

@@ -24,13 +24,13 @@ def claimed(store: Store) -> Run:
 
 
 def test_runs_are_done_in_the_order_of_the_requests(store: Store) -> None:
-    asked = [store.ask(RunRequest(name), None).id for name in ("c", "a", "b")]
+    asked = [store.request_run(RunRequest(name), None).id for name in ("c", "a", "b")]
     assert [claimed(store).id for _ in asked] == asked
     assert store.claim() is None
 
 
 def test_a_run_tells_its_whole_way(store: Store) -> None:
-    run = store.ask(RunRequest("ratings", full_refresh=True), None)
+    run = store.request_run(RunRequest("ratings", full_refresh=True), None)
     assert (run.status, run.started_at) == (Status.QUEUED, None)
     started = claimed(store)
     assert started.status is Status.RUNNING
@@ -46,44 +46,44 @@ def test_a_run_tells_its_whole_way(store: Store) -> None:
 
 
 def test_what_waits_is_joined_and_what_runs_is_not(store: Store) -> None:
-    first = store.ask(ALL, None)
-    assert store.ask(ALL, None).id == first.id
+    first = store.request_run(ALL, None)
+    assert store.request_run(ALL, None).id == first.id
     claimed(store)
-    second = store.ask(ALL, None)
+    second = store.request_run(ALL, None)
     assert second.id != first.id
-    assert store.ask(ALL, "key").id == second.id
+    assert store.request_run(ALL, "key").id == second.id
 
 
 def test_a_key_is_answered_with_its_run_until_that_fails(store: Store) -> None:
-    first = store.ask(ALL, "daily")
+    first = store.request_run(ALL, "daily")
     claimed(store)
-    assert store.ask(ALL, "daily").id == first.id
+    assert store.request_run(ALL, "daily").id == first.id
     store.finish(first.id, Status.FAILED, "no", [])
-    second = store.ask(ALL, "daily")
+    second = store.request_run(ALL, "daily")
     assert second.id != first.id
     claimed(store)
     store.finish(second.id, Status.SUCCEEDED, None, [])
-    assert store.ask(ALL, "daily") == store.get(second.id)
+    assert store.request_run(ALL, "daily") == store.get(second.id)
     with pytest.raises(KeyReusedError):
-        store.ask(RunRequest("ratings"), "daily")
+        store.request_run(RunRequest("ratings"), "daily")
 
 
 def test_a_key_that_joined_finds_what_it_joined(store: Store) -> None:
-    first = store.ask(ALL, "one")
-    assert store.ask(ALL, "two").id == first.id
+    first = store.request_run(ALL, "one")
+    assert store.request_run(ALL, "two").id == first.id
     store.finish(claimed(store).id, Status.SUCCEEDED, None, [])
-    assert store.ask(ALL, "two").id == first.id
+    assert store.request_run(ALL, "two").id == first.id
 
 
 def test_many_who_ask_at_once_get_one_run(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
-        ids = {run.id for run in pool.map(lambda _: store.ask(ALL, "key"), range(40))}
+        ids = {run.id for run in pool.map(lambda _: store.request_run(ALL, "key"), range(40))}
     assert len(ids) == 1
     assert store.count(Status.QUEUED) == 1
 
 
 def test_a_run_is_claimed_once(store: Store) -> None:
-    store.ask(ALL, None)
+    store.request_run(ALL, None)
     with ThreadPoolExecutor(8) as pool:
         found = [run for run in pool.map(lambda _: store.claim(), range(16)) if run]
     assert len(found) == 1
@@ -91,13 +91,13 @@ def test_a_run_is_claimed_once(store: Store) -> None:
 
 def test_the_queue_has_an_end(store: Store) -> None:
     for number in range(MOST_QUEUED):
-        store.ask(RunRequest(f"model_{number}"), None)
+        store.request_run(RunRequest(f"model_{number}"), None)
     with pytest.raises(QueueFullError):
-        store.ask(ALL, None)
+        store.request_run(ALL, None)
 
 
 def test_a_new_server_finds_what_the_dead_one_left(store: Store, tmp_path: Path) -> None:
-    running, waiting = store.ask(ALL, "key"), store.ask(RunRequest("ratings"), None)
+    running, waiting = store.request_run(ALL, "key"), store.request_run(RunRequest("ratings"), None)
     claimed(store)
     again = Store(tmp_path / "runs.sqlite")
     assert again.interrupt_running("it died") == [running.id]
@@ -106,18 +106,18 @@ def test_a_new_server_finds_what_the_dead_one_left(store: Store, tmp_path: Path)
     assert (found.status, found.error) == (Status.INTERRUPTED, "it died")
     assert found.finished_at
     assert claimed(again).id == waiting.id
-    assert again.ask(ALL, "key").id not in (running.id, waiting.id)
+    assert again.request_run(ALL, "key").id not in (running.id, waiting.id)
 
 
 def test_only_old_finished_runs_are_forgotten(store: Store) -> None:
-    ids = [store.ask(RunRequest(f"model_{number}"), f"key {number}").id for number in range(5)]
+    ids = [store.request_run(RunRequest(f"model_{number}"), f"key {number}").id for number in range(5)]
     for run_id in ids[:4]:
         assert claimed(store).id == run_id
     for run_id in ids[1:4]:  # the first one still runs, the last one waits
         store.finish(run_id, Status.SUCCEEDED, None, [])
     assert store.prune(keep=2) == ids[1:3]
     assert {run.id for run in store.newest(10)} == {ids[0], ids[3], ids[4]}
-    assert store.ask(RunRequest("model_1"), "key 1").id not in ids
+    assert store.request_run(RunRequest("model_1"), "key 1").id not in ids
 
 
 def test_a_store_that_can_be_written_to_says_nothing(store: Store) -> None:

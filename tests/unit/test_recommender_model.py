@@ -11,11 +11,11 @@ from dataflix_recommender import (
     Model,
     ModelError,
     digest,
-    fit,
     fold_in,
     identities,
     load,
     load_unpacked,
+    match_catalogue,
     popularity,
     save,
     unpack,
@@ -126,9 +126,9 @@ def test_a_model_of_nothing_knows_nothing() -> None:
 
 def test_current_ratings_beside_those_of_the_training() -> None:
     model = small_model()
-    same = model.profile_of(1, [10, 20], [5.0, 3.0])
+    same = model.profile_from_ratings(1, [10, 20], [5.0, 3.0])
     assert (same.user, same.items.tolist(), same.fresh.tolist()) == (0, [0, 1], [False, False])
-    newer = model.profile_of(1, [40, 10, 999, 20], [4.0, 5.0, 1.0, 3.0])
+    newer = model.profile_from_ratings(1, [40, 10, 999, 20], [4.0, 5.0, 1.0, 3.0])
     assert (newer.user, newer.items.tolist()) == (0, [0, 1, 3])
     assert newer.ratings.tolist() == [5.0, 3.0, 4.0]
     assert newer.fresh.tolist() == [False, False, True]
@@ -146,10 +146,10 @@ def test_what_rests_on_ratings_that_no_longer_hold_is_not_used(
     movie_ids: list[int], stars: list[float], fresh: list[bool]
 ) -> None:
     model = small_model()
-    profile = model.profile_of(1, movie_ids, stars)
+    profile = model.profile_from_ratings(1, movie_ids, stars)
     assert (profile.user, profile.fresh.tolist()) == (-1, fresh)
     assert profile.ratings.tolist() == stars
-    stranger = fold_in(model, model.profile_of(77, movie_ids, stars))
+    stranger = fold_in(model, model.profile_from_ratings(77, movie_ids, stars))
     taste = fold_in(model, profile)
     assert (taste.bias, taste.factors.tolist()) == (stranger.bias, stranger.factors.tolist())
 
@@ -157,7 +157,7 @@ def test_what_rests_on_ratings_that_no_longer_hold_is_not_used(
 def test_no_ratings_are_an_empty_profile() -> None:
     model = small_model()
     for user in (1, 77):
-        profile = model.profile_of(user, [], [])
+        profile = model.profile_from_ratings(user, [], [])
         assert (profile.user, len(profile.items), len(profile.fresh)) == (-1, 0, 0)
 
 
@@ -200,7 +200,7 @@ def test_a_package_of_before_titles_were_kept_is_read_and_belongs_everywhere(tmp
         assert int(archive["format"]) == 1
         assert "item_titles" not in archive.files
     old = load(tmp_path / "model.npz")
-    found = fit(old, *identities([("Film", 1990), None, ("Other", 2000), ("Film", None)]))
+    found = match_catalogue(old, *identities([("Film", 1990), None, ("Other", 2000), ("Film", None)]))
     assert found.belongs
     assert found.same.tolist() == found.present.tolist() == [True, False, True, True]
 
@@ -233,7 +233,7 @@ def titled_model() -> Model:
 def test_a_model_belongs_to_a_catalogue_that_has_its_films(
     now: list[tuple[str, int | None] | None], belongs: bool, same: list[bool]
 ) -> None:
-    found = fit(titled_model(), *identities(now))
+    found = match_catalogue(titled_model(), *identities(now))
     assert (found.belongs, found.same.tolist()) == (belongs, same)
 
 

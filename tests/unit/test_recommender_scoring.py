@@ -100,7 +100,7 @@ def test_many_ratings_and_few_give_the_same_minimum(trained: Model) -> None:
     ids = trained.item_ids[np.argsort(-trained.rating_counts)]
     for count in (len(trained.ridge) - 1, len(trained.ridge), len(trained.ridge) + 1):
         stars = np.tile([5.0, 0.5, 3.0], count)[:count]
-        profile = trained.profile_of(10**9, ids[:count], stars)
+        profile = trained.profile_from_ratings(10**9, ids[:count], stars)
         taste = fold_in(trained, profile)
         rows = np.column_stack([np.ones(count), trained.item_factors[profile.items]])
         targets = profile.ratings - trained.global_mean - trained.item_bias[profile.items]

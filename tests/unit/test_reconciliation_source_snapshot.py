@@ -10,6 +10,7 @@ from dataflix_contract import Masking, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import load_contract
 from dataflix_reconciliation.source_snapshot import Masker
+from support.equality import masked_row
 
 MASKING = Masking("a key of a test, long enough", "t1")
 MOMENT = dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
@@ -55,7 +56,7 @@ def test_users_are_masked_as_the_stream_masks_them() -> None:
     masker = Masker(users, MASKING)
     types = {field.name: field.type for field in masker.schema}
     source = pa.Table.from_pylist(rows, schema=pa.schema(types.items())).to_batches()[0]
-    assert masker.mask(source).to_pylist() == [MASKING.row(users, row).values for row in rows]
+    assert masker.mask(source).to_pylist() == [masked_row(MASKING, users, row) for row in rows]
 
 
 def test_columns_take_their_types_and_a_null_array_is_empty() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dataflix_contract.faults import Fault
 from dataflix_reconciliation.report import Stream
-from dataflix_reconciliation.stream_catchup import STILL_STREAM_S, Outcome, Progress, follow
+from dataflix_reconciliation.stream_catchup import STILL_STREAM_S, Outcome, StreamReading, wait_for_stream
 
 
 class Clock:
@@ -22,17 +22,17 @@ class Clock:
         self.now += seconds
 
 
-def followed(looks: Iterator[Progress], timeout_s: float = 60.0) -> tuple[Outcome, list[str], float]:
+def followed(looks: Iterator[StreamReading], timeout_s: float = 60.0) -> tuple[Outcome, list[str], float]:
     clock, told = Clock(), list[str]()
-    outcome = follow(looks, timeout_s, told.append, clock=clock, pause=clock.pause)
+    outcome = wait_for_stream(looks, timeout_s, told.append, clock=clock, pause=clock.pause)
     return outcome, told, clock.now - 100.0
 
 
-def endless(*, moving: bool) -> Iterator[Progress]:
+def endless(*, moving: bool) -> Iterator[StreamReading]:
     number = 0
     while True:
         number += moving
-        yield Progress("things are to be done", number)
+        yield StreamReading("things are to be done", number)
 
 
 def test_a_stream_that_has_passed_needs_no_time() -> None:
@@ -40,7 +40,7 @@ def test_a_stream_that_has_passed_needs_no_time() -> None:
 
 
 def test_a_stream_that_comes_in_time_has_passed() -> None:
-    looks = iter([Progress("12 to go", 12), Progress("3 to go", 3)] * 4)
+    looks = iter([StreamReading("12 to go", 12), StreamReading("3 to go", 3)] * 4)
     outcome, told, _ = followed(looks)
     assert outcome.stream is Stream.PASSED
     assert told == ["waiting for the stream: 12 to go"]
@@ -60,8 +60,8 @@ def test_a_stream_that_does_not_move_is_given_up() -> None:
 
 
 def test_a_stream_that_cannot_be_asked_is_down() -> None:
-    def looks() -> Iterator[Progress]:
-        yield Progress("12 to go", 12)
+    def looks() -> Iterator[StreamReading]:
+        yield StreamReading("12 to go", 12)
         raise Fault("Kafka does not answer")
 
     assert followed(looks())[0] == Outcome(Stream.DOWN, "Kafka does not answer")

@@ -167,7 +167,7 @@ def test_a_film_without_ratings_is_taken_to_be_like_those_of_its_genres_and_year
     column = matrix[:, neighbours].mean(axis=1)
     strongest_of_it = np.argsort(-np.abs(column))[:50]
     assert set(speaking) == set(ids[covered[strongest_of_it[column[strongest_of_it] > 0]]].tolist())
-    profile = model.profile_of(10**9, speaking[:3], [5.0, 5.0, 5.0])
+    profile = model.profile_from_ratings(10**9, speaking[:3], [5.0, 5.0, 5.0])
     assert 90_001 in rank(model, profile, 10, new_every=10).item_ids[-1:]
     assert 90_001 not in rank(model, profile, 10).item_ids
     ((reason, *_),) = reasons(model, profile, [90_001])
@@ -196,7 +196,7 @@ def test_a_standard_error_counts_people_and_not_cases() -> None:
     assert (thrice.value, thrice.error) == pytest.approx((once.value, once.error))
     # of the same people what differs by little is seen
     a_little_better = ByPerson(figures + rng.normal(0.005, 0.01, 400), np.ones(400))
-    assert a_little_better.less(ByPerson(figures, np.ones(400))).estimate().beyond_noise()
+    assert a_little_better.minus(ByPerson(figures, np.ones(400))).estimate().beyond_noise()
     assert not ByPerson(np.asarray([5.0]), np.ones(1)).estimate().beyond_noise(), "one person says nothing"
 
 

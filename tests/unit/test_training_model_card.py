@@ -9,7 +9,7 @@ import pytest
 
 from dataflix_recommender import rank
 from dataflix_training.evaluation import holdout_users
-from dataflix_training.experiment import Experiment, fit_package, run_experiment
+from dataflix_training.experiment import Experiment, fit_recipe, run_experiment
 from dataflix_training.film_features import Film
 from dataflix_training.fitting import ALS_STARS
 from dataflix_training.model_card import render, summary
@@ -74,7 +74,7 @@ def card(experiment: Experiment, ratings: Ratings) -> str:
 def judged(experiment: Experiment, ratings: Ratings, films: dict[int, Film]) -> pd.DataFrame:
     """The ratings of the test, with the groups that they belong to, and the squared errors of their stars."""
     rest, test = split_latest(ratings, 0.2)
-    factors, _ = fit_package(rest, experiment.recipe, films)
+    factors, _ = fit_recipe(rest, experiment.recipe, films)
     frame = pd.DataFrame({"user": test.user_ids, "film": test.movie_ids, "stars": test.stars})
     frame["off"] = (factors.predict(test.user_ids, test.movie_ids) - test.stars) ** 2
     of_person, of_film = pd.Series(rest.user_ids).value_counts(), pd.Series(rest.movie_ids).value_counts()
@@ -131,7 +131,7 @@ def test_rankings_are_by_the_people_of_the_group(
     card: str, experiment: Experiment, ratings: Ratings, films: dict[int, Film]
 ) -> None:
     rest, test = split_latest(ratings, 0.2)
-    _, model = fit_package(rest, experiment.recipe, films)
+    _, model = fit_recipe(rest, experiment.recipe, films)
     found: dict[str, list[float]] = {}
     holdout = holdout_users(rest, test)
     for user, liked in zip(holdout.user_ids.tolist(), holdout.liked, strict=True):

@@ -15,7 +15,7 @@ def test_the_time_that_a_training_may_take_follows_the_number_of_ratings() -> No
 
 def test_what_takes_longer_is_ended_with_advice_and_what_does_not_is_left_alone() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(Fault, match=r"1,000 ratings .* see what else is at work"), limited(0.01, 1000):
+    with pytest.raises(Fault, match=r"1,000 ratings .* see what else is running"), limited(0.01, 1000):
         _for_ever()
     with limited(60, 1000):
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0

@@ -194,14 +194,17 @@ def _exit_on_fault() -> Iterator[None]:
     except (Fault, SettingsError) as error:
         _die(str(error), 1)
     except SystemExit as stopped:
-        _die("stopped; run it again with the same run id to go on or begin anew", int(stopped.code or 0))
+        _die(
+            "stopped: run it again with the same run id, and it goes on, or starts over if nothing was saved",
+            int(stopped.code or 0),
+        )
     except KeyboardInterrupt:
         _die("stopped", 128 + signal.SIGINT)
     except Exception as error:
         if not type(error).__module__.startswith(("mlflow.", "requests.", "urllib3.")):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        _die(f"MLflow failed: {reason}. Look at its log, then run the same again: it goes on", 1)
+        _die(f"MLflow failed: {reason}. Look at its log, then run the same command again: it goes on", 1)
 
 
 def _die(message: str, code: int) -> None:

@@ -22,7 +22,7 @@ from dataflix_recommender import (
     stars_deviation,
 )
 from dataflix_training.fitting import Factors, rating_sums
-from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, by_chance
+from dataflix_training.ratings import FEWEST_TO_SPLIT, Ratings, hash_rows
 from dataflix_training.scores import (
     LIKED,
     SHOWN,
@@ -144,7 +144,7 @@ def evaluate_model(
 ) -> Judgement:
     """Judge the whole model: its stars, its rankings, and, as ``new`` has it, its results for new people."""
     predicted = factors.predict(held_out.user_ids, held_out.movie_ids)
-    judged = _judged(predicted, held_out, evaluate_ranker(model, holdout), new)
+    judged = _judgement(predicted, held_out, evaluate_ranker(model, holdout), new)
     apart = in_deviations(model, held_out)
     if apart is None:
         return judged
@@ -161,7 +161,7 @@ def evaluate_svd(factors: Factors, holdout: HoldoutUsers, held_out: Ratings) -> 
         for row, seen in zip(stars, holdout.seen[first : first + _PEOPLE_AT_ONCE], strict=True):
             shown.append(holdout.catalogue[_best(row, seen)])
     ranked = ranking_scores(shown, holdout.liked, len(holdout.catalogue))
-    return _judged(factors.predict(held_out.user_ids, held_out.movie_ids), held_out, ranked)
+    return _judgement(factors.predict(held_out.user_ids, held_out.movie_ids), held_out, ranked)
 
 
 def evaluate_popularity(
@@ -175,12 +175,12 @@ def evaluate_popularity(
     means = damped_means(counts, sums, known.mean(), _BASELINE_PRIOR)
     at = places(holdout.catalogue, held_out.movie_ids)
     stars = np.where(at >= 0, means[at], known.mean())
-    return _judged(stars, held_out, ranking_scores(shown, holdout.liked, len(holdout.catalogue)), new)
+    return _judgement(stars, held_out, ranking_scores(shown, holdout.liked, len(holdout.catalogue)), new)
 
 
 def evaluate_mean(known: Ratings, held_out: Ratings) -> Judgement:
     """Judge the global mean as the stars of every film for everyone; there is no ranking."""
-    return _judged(np.full(len(held_out), known.mean()), held_out)
+    return _judgement(np.full(len(held_out), known.mean()), held_out)
 
 
 def choose_new_people(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewPeople | None:
@@ -193,7 +193,7 @@ def choose_new_people(fitted_on: Ratings, judged_by: Ratings, draw: int) -> NewP
     """
     people, counts = np.unique(judged_by.user_ids, return_counts=True)
     people = people[counts >= FEWEST_TO_SPLIT]
-    chosen = people[np.argsort(by_chance(people))][draw::_ONE_IN][:_MOST_NEW]
+    chosen = people[np.argsort(hash_rows(people))][draw::_ONE_IN][:_MOST_NEW]
     new = NewPeople(
         fitted_on[~np.isin(fitted_on.user_ids, chosen)], judged_by[np.isin(judged_by.user_ids, chosen)]
     )
@@ -206,7 +206,7 @@ def evaluate_new_people(model: Model, new: NewPeople) -> NewCases:
     people = len(np.unique(new.own.user_ids))
     stars = [ByPerson(np.zeros(people), np.zeros(people)) for _ in COUNTS]
     for case in _cases(new):
-        taste = fold_in(model, model.profile_of(case.user, case.known, case.known_stars))
+        taste = fold_in(model, model.profile_from_ratings(case.user, case.known, case.known_stars))
         off = predict_stars(model, taste, case.later) - case.later_stars
         squares = stars[COUNTS.index(case.count)]
         squares.sums[case.place] = off @ off
@@ -218,7 +218,7 @@ def rank_new_people(model: Model, new: NewPeople) -> Floats:
     """The table of :class:`NewCases` alone, without stars."""
 
     def show(case: _Case) -> Ints:
-        profile = model.profile_of(case.user, case.known, case.known_stars)
+        profile = model.profile_from_ratings(case.user, case.known, case.known_stars)
         return rank(model, profile, SHOWN).item_ids
 
     return _gains(new, show)
@@ -237,7 +237,7 @@ def evaluate_popularity_for_new_people(new: NewPeople) -> NewCases:
     return NewCases(COUNTS, _gains(new, show))
 
 
-def _judged(
+def _judgement(
     stars: NDArray[np.float64], held_out: Ratings, ranked: Ranked | None = None, new: NewCases | None = None
 ) -> Judgement:
     squares = squared_errors(stars, held_out.stars, held_out.user_ids)

@@ -43,8 +43,8 @@ FEWEST_RATINGS, FEWEST_HOLDOUT_USERS = 1000, 20
 FEWEST_TO_CHOOSE = 9
 
 _MEANWHILE = (
-    "The last model of this catalogue serves on, or else the most popular films are shown, until there are"
-    " more ratings (dataflix-import, dataflix-seed)"
+    "The last model of this catalogue stays in service; without one, the most popular films are shown, until"
+    " there are more ratings (dataflix-import, dataflix-seed)"
 )
 
 #: The draw of :func:`choose_new_people` that chooses who is treated as new in the test.
@@ -52,7 +52,7 @@ _TEST_DRAW = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Evaluation:
     """How the recipe was chosen and judged: what is known before the model to deploy is fitted."""
 
     judgements: dict[str, Judgement]
@@ -68,7 +68,7 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment(_Judged):
+class Experiment(_Evaluation):
     """What came of a training.
 
     Attributes:
@@ -141,7 +141,7 @@ def run_experiment(  # noqa: PLR0913 - what all of a training is given
     """
     if why := why_not(ratings):
         raise Fault(why)
-    judged = _judged(ratings, champion, progress, films, factorise, pin_svd=pin_svd)
+    judged = _tune_and_evaluate(ratings, champion, progress, films, factorise, pin_svd=pin_svd)
     tuned = judged.recipe
     progress("fitting the SVD on all ratings", 0.9)
     svd = fit_svd(ratings, tuned)
@@ -157,7 +157,7 @@ def run_experiment(  # noqa: PLR0913 - what all of a training is given
     return Experiment(judged.judgements, judged.champion, judged.tuning, judged.groups, judged.parts, model)
 
 
-def fit_package(
+def fit_recipe(
     ratings: Ratings, recipe: Recipe, films: Mapping[int, Film], factorise: Factorise | None = None
 ) -> tuple[Factors, Model]:
     """Fit a recipe: what predicts stars, and the whole model, for the whole catalogue."""
@@ -166,7 +166,7 @@ def fit_package(
     return factors, assemble(ratings, factors, ranker, item_ids, 1.0, recipe.watched)
 
 
-def _judged(  # noqa: PLR0913 - as above
+def _tune_and_evaluate(  # noqa: PLR0913 - as above
     ratings: Ratings,
     champion: Recipe | None,
     progress: Progress,
@@ -174,27 +174,29 @@ def _judged(  # noqa: PLR0913 - as above
     factorise: Factorise | None,
     *,
     pin_svd: bool,
-) -> _Judged:
+) -> _Evaluation:
     """Tune and judge; models that are no longer needed are released before the next one is fitted."""
     rest, test = split_latest(ratings, TEST_SHARE)
     tuning = tune(rest, champion, progress, films, factorise, pin_svd=pin_svd)
     tuned = tuning.recipe
     progress("judging", 0.6)
     holdout = evaluation.holdout_users(rest, test)
-    judge = _Judge(rest, test, holdout, choose_new_people(rest, ratings, _TEST_DRAW), films, factorise)
-    factors, model = fit_package(rest, tuned, films, factorise)
+    evaluator = _Evaluator(
+        rest, test, holdout, choose_new_people(rest, ratings, _TEST_DRAW), films, factorise
+    )
+    factors, model = fit_recipe(rest, tuned, films, factorise)
     if factors.uncertain:
         model = replace(model, calibration=tuning.calibration)
-    judgements = {"dataflix": judge.package(tuned, factors, model)}
+    judgements = {"dataflix": evaluator.evaluate(tuned, factors, model)}
     progress("judging Surprise's SVD and the baselines", 0.7)
-    judgements |= judge.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
+    judgements |= evaluator.baselines(fit_svd(rest, Recipe(seed=tuned.seed)), model)
     groups = by_group(factors.predict(test.user_ids, test.movie_ids), rest, test, films)
     groups = groups.with_rankings(rest, holdout.user_ids, judgements["dataflix"].people["ndcg_at_10"])
     del factors, model
     progress("judging the champion's recipe", 0.8)
     champion_judged = judgements["dataflix"] if champion else None
     if champion and champion != tuned:
-        champion_judged = judge.package(champion, *fit_package(rest, champion, films, factorise))
+        champion_judged = evaluator.evaluate(champion, *fit_recipe(rest, champion, films, factorise))
     parts = {
         "rows_trained": len(rest),
         "rows_tested": len(test),
@@ -203,11 +205,11 @@ def _judged(  # noqa: PLR0913 - as above
         "people_tuned": tuning.people[0],
         "people_ranked": len(holdout.user_ids),
     }
-    return _Judged(judgements, champion_judged, tuning, groups, parts)
+    return _Evaluation(judgements, champion_judged, tuning, groups, parts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _Evaluator:
     """What models are judged by: the held-out part, and people who are left out as a whole."""
 
     rest: Ratings
@@ -217,11 +219,11 @@ class _Judge:
     films: Mapping[int, Film]
     factorise: Factorise | None
 
-    def package(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
+    def evaluate(self, recipe: Recipe, factors: Factors, model: Model) -> Judgement:
         """Judge a recipe: what was fitted with it on ``rest``, and a fit without the new people."""
         cases = None
         if self.new:
-            _, without = fit_package(self.new.others, recipe, self.films, self.factorise)
+            _, without = fit_recipe(self.new.others, recipe, self.films, self.factorise)
             cases = evaluate_new_people(without, self.new)
         return evaluation.evaluate_model(model, factors, self.holdout, self.test, cases)
 

@@ -157,7 +157,7 @@ def _below_baselines(new: Judgement, baselines: Mapping[str, Judgement]) -> list
         *_worse(popularity.scores.ndcg_at_10, new.scores.ndcg_at_10, "nDCG@10", "popularity"),
     ]
     score = "new_ndcg_at_10"
-    if score in new.people and popularity.people[score].less(new.people[score]).estimate().beyond_noise():
+    if score in new.people and popularity.people[score].minus(new.people[score]).estimate().beyond_noise():
         objections.append("new people's nDCG@10 is worse than that of popularity")
     return objections
 
@@ -174,7 +174,7 @@ def _paired(new: Judgement, recipe: Judgement) -> list[str]:
     objections = []
     for score, name, lower_is_better in _COMPARED:
         if score in new.people and score in recipe.people:
-            loss = new.people[score].less(recipe.people[score]).estimate()
+            loss = new.people[score].minus(recipe.people[score]).estimate()
             loss = loss if lower_is_better else loss.negative()
             if loss.beyond_noise():
                 objections.append(f"{name} is worse than that of the champion's recipe")

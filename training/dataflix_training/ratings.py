@@ -69,23 +69,24 @@ class Ratings:
         return np.cumsum(changes, dtype=np.int32)
 
     def fingerprints(self, titles: Ints) -> dict[str, Fingerprints]:
-        """64 bits for each rating, three times: by any two of its person, its film and its time.
+        """Three 64-bit hashes of each rating: one for each pair of person, film and time.
 
-        Ratings are recognised by them when one column of all rows has changed. Stars do not count.
+        Ratings are recognised by them even if one of these columns has changed in every row. Stars do not
+        count.
 
         Args:
             titles: for each rating a digest of the film's title, so that two films with one id count as two.
         """
-        films = by_chance(self.movie_ids, titles)
+        films = hash_rows(self.movie_ids, titles)
         return {
-            "person and film": by_chance(self.user_ids, films),
-            "person and time": by_chance(self.user_ids, self.rated_at),
-            "film and time": by_chance(films, self.rated_at),
+            "person and film": hash_rows(self.user_ids, films),
+            "person and time": hash_rows(self.user_ids, self.rated_at),
+            "film and time": hash_rows(films, self.rated_at),
         }
 
 
-def by_chance(*columns: Ints) -> NDArray[np.uint64]:
-    """For each row, 64 bits that look random and depend on nothing but the row's numbers."""
+def hash_rows(*columns: Ints) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row, for an order that looks random and is the same each time."""
     mixed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
@@ -98,7 +99,7 @@ def in_order(user_ids: Ints, movie_ids: Ints, stars: Floats, rated_at: Ints, max
     People rate several films at one moment. Which of these come first is random, but the same each time: in
     the order of ids, the oldest films would be learnt from and the newest held out.
     """
-    order = np.lexsort((by_chance(user_ids, movie_ids), rated_at, user_ids))
+    order = np.lexsort((hash_rows(user_ids, movie_ids), rated_at, user_ids))
     users, movies = _short(user_ids)[order], _short(movie_ids)[order]
     return Ratings(users, movies, stars.astype(np.float32)[order], rated_at[order], max_version)
 
@@ -108,7 +109,7 @@ def some_people(ratings: Ratings, most: int) -> Ratings:
     if len(ratings) <= most:
         return ratings
     people, counts = np.unique(ratings.user_ids, return_counts=True)
-    order = np.argsort(by_chance(people))
+    order = np.argsort(hash_rows(people))
     chosen = people[order][np.cumsum(counts[order]) <= most]
     return ratings[np.isin(ratings.user_ids, chosen)]
 

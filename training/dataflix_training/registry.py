@@ -101,8 +101,8 @@ class Registry:
         """Set a version's description."""
         self._client.update_model_version(MODEL, str(version), text)
 
-    def rollback(self) -> tuple[int, int]:
-        """Put the previous champion in service again; returns (from, to). Repeating it goes one further back.
+    def rollback(self) -> None:
+        """Put the previous champion in service again; a repetition goes one version further back.
 
         Raises:
             Fault: there is none.
@@ -128,7 +128,6 @@ class Registry:
             "dataflix.rolled_back_at",
             datetime.now(UTC).isoformat("T", "seconds"),
         )
-        return int(champion.version), int(replaced)
 
     def _require(self, version: int) -> ModelVersion:
         try:

@@ -56,7 +56,7 @@ class ByPerson:
         off = self.sums - mean * self.cases
         return Estimate(mean, float(np.sqrt(np.sum(off**2) * people / (people - 1))) / total)
 
-    def less(self, other: ByPerson) -> ByPerson:
+    def minus(self, other: ByPerson) -> ByPerson:
         """The paired difference, this model less the other one, over the same cases of the same people."""
         return ByPerson(self.sums - other.sums, self.cases)
 

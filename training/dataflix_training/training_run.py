@@ -38,7 +38,8 @@ SELECT user_id, movie_id, toFloat32(rating) AS stars, toUnixTimestamp64Micro(rat
 FROM analytics.ratings
 ORDER BY user_id, rated_at, movie_id
 """
-#: A training of 25 million ratings takes 20 to 40 minutes on two cores, one of 100,000 half a minute.
+#: The time limit: a fixed part, and a part for each million ratings. (On two cores, 25 million ratings take
+#: 20 to 40 minutes, 100,000 half a minute.)
 _SECONDS_ALLOWED, _SECONDS_OF_A_MILLION = 1200, 192
 _INTRODUCTION = (
     "The card of the training `{}`: for whoever chooses which version of the recommender serves, or wants to"
@@ -103,7 +104,7 @@ def limited(seconds: float, rows: int) -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise Fault(
             f"the training of {rows:,} ratings has taken {seconds / 60:.0f} minutes, several times as long as"
-            " it should: see what else is at work on the machine, and whether its memory is full; then train"
+            " it should: see what else is running on the machine, and whether its memory is full; then train"
             " again"
         )
 

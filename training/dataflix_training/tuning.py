@@ -150,7 +150,7 @@ def tune(  # noqa: PLR0913 - what all of a training is given
         curves.append(_curve(train, validation, recipe))
     best = min(curves, key=lambda curve: curve.lowest)
     tuned = replace(best.recipe, epochs=best.best_epoch)
-    if not curves[0].own.less(best.best).estimate().beyond_noise():
+    if not curves[0].own.minus(best.best).estimate().beyond_noise():
         best, tuned = curves[0], base
     curves.sort(key=lambda curve: curve is not best)
     other_rmse, calibration = None, 1.0
@@ -206,7 +206,7 @@ def _tune_als(
     recipes = list(dict.fromkeys([base, *grid]))
     judged = [_judge_stars(fit_als(train, recipe, factorise), validation) for recipe in recipes]
     best = min(range(len(recipes)), key=lambda place: judged[place][1])
-    if not judged[0][0].less(judged[best][0]).estimate().beyond_noise():
+    if not judged[0][0].minus(judged[best][0]).estimate().beyond_noise():
         best = 0
     return recipes[best], judged[best][1]
 
@@ -221,8 +221,8 @@ def _judge_stars(factors: Factors, validation: Ratings) -> tuple[ByPerson, float
 def _better(now: str, svd: ByPerson, vbmf: ByPerson) -> str:
     """Choose what predicts stars: what does so now, unless the other is better beyond noise."""
     if now == VBMF_STARS:
-        return SVD_STARS if vbmf.less(svd).estimate().beyond_noise() else VBMF_STARS
-    return VBMF_STARS if svd.less(vbmf).estimate().beyond_noise() else SVD_STARS
+        return SVD_STARS if vbmf.minus(svd).estimate().beyond_noise() else VBMF_STARS
+    return VBMF_STARS if svd.minus(vbmf).estimate().beyond_noise() else SVD_STARS
 
 
 def _candidates(base: Recipe) -> list[Recipe]:
@@ -278,7 +278,7 @@ class _RankerJudge:
                 self._found[recipe] = self._gains(recipe)
             done(len(self._found))
         best = max(recipes, key=lambda recipe: self._found[recipe].estimate().value)
-        gained = self._found[best].less(self._found[base]).estimate()
+        gained = self._found[best].minus(self._found[base]).estimate()
         return best if gained.beyond_noise(_BEYOND) else base
 
     def _gains(self, recipe: Recipe) -> ByPerson:

@@ -134,7 +134,7 @@ class CachedProbe(Generic[T_co]):
         return self._asked
 
     def end(self) -> T_co | Unknown:
-        """The last answer; if the server has not answered for long, that it is late."""
+        """The last answer, or Unknown if the server has not answered for too long."""
         if self._asked is None:
             return self._answer
         if not self._asked.done():
@@ -148,7 +148,7 @@ class CachedProbe(Generic[T_co]):
         try:
             return ask(self._question, settings)
         except ValueError:  # the answer is no JSON, or not of the expected form
-            return Unknown("an answer that nobody understands")
+            return Unknown("its answer cannot be read")
 
 
 class Pipeline:

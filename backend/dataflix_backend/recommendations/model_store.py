@@ -83,8 +83,8 @@ class ModelStore:
         self._folder = folder
         self._leader: IO[bytes] | None = None
 
-    def lead(self) -> bool:
-        """Whether this process is the leader, which fills the store: the first to ask, until it ends."""
+    def try_to_lead(self) -> bool:
+        """Try to become the leader, which fills the store; return whether this process is it, until it ends."""
         if self._leader is None:
             self._leader = _locked(self._folder / _LEADER, fcntl.LOCK_EX, create=True)
         return self._leader is not None

@@ -84,7 +84,7 @@ def _popular_state(serving: Serving, user: UserFilms, query: Query) -> object:
 
 def _personal(serving: Serving, served: Served, user: UserFilms, query: Query) -> dict[str, Any]:
     model = served.model
-    profile = model.profile_of(user.user_id, *_ratings(serving, user))
+    profile = model.profile_from_ratings(user.user_id, *_ratings(serving, user))
     given = votes(model, profile)
     best = rank(
         model,

@@ -55,7 +55,7 @@ class RegistryWatcher:
         with mlflow.open_registry(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
-                    if self._store.lead():
+                    if self._store.try_to_lead():
                         self.look(client)
                 except Exception as fault:  # noqa: BLE001 - the thread must not end; the next attempt may work
                     self._metrics.failed("watch")
@@ -66,17 +66,19 @@ class RegistryWatcher:
         """Ask once: store a new champion, write the note for the other processes, and remove old models."""
         before = self._store.note()
         try:
-            named = mlflow.ask(client)
+            named = mlflow.version_with_alias(client)
         except (httpx.HTTPError, LookupError) as fault:  # no answer, or not MLflow's
             self._unanswered += 1
             if self._unanswered >= _PATIENCE:
-                self._say(before, before.model_copy(update={"registry": "silent"}), why=type(fault).__name__)
+                self._publish(
+                    before, before.model_copy(update={"registry": "silent"}), why=type(fault).__name__
+                )
             return
         self._unanswered = 0
         if named is None:
-            self._say(before, before.model_copy(update={"registry": "empty", "refusal": None}))
+            self._publish(before, before.model_copy(update={"registry": "empty", "refusal": None}))
             return
-        self._say(before, self._fetched(client, named, before))
+        self._publish(before, self._fetched(client, named, before))
         self._store.tidy(self._store.note().champion)
 
     def _fetched(self, client: httpx.Client, named: mlflow.Version, before: Note) -> Note:
@@ -107,7 +109,7 @@ class RegistryWatcher:
             self._store.put(champion, file)
         log.info("a champion is on the disk", version=named.number)
 
-    def _say(self, before: Note, now: Note, **more: str) -> None:
+    def _publish(self, before: Note, now: Note, **more: str) -> None:
         if now == before:
             return
         self._store.write(now)

@@ -14,7 +14,7 @@ from dataflix_backend.movies import genre_key
 from dataflix_backend.recommendations.catalogue import Films
 from dataflix_backend.recommendations.model_store import Champion
 from dataflix_backend.schemas import Refusal
-from dataflix_recommender import Fit, Model, fit, identities
+from dataflix_recommender import CatalogueMatch, Model, identities, match_catalogue
 
 #: How many replies are kept; each has about two kilobytes.
 MOST_REPLIES = 1000
@@ -31,7 +31,7 @@ class Served:
     model: Model
 
 
-class Made(NamedTuple):
+class CachedReply(NamedTuple):
     """A finished reply without its part about the model, its entity tag, and ids of all films in it."""
 
     tag: str
@@ -69,9 +69,9 @@ class Serving:
     unfit: Refusal | None = None
     popular: Sequence[tuple[int, float]] = ()
     popular_state: str = ""
-    replies: dict[Hashable, Made] = field(default_factory=dict)
+    replies: dict[Hashable, CachedReply] = field(default_factory=dict)
 
-    def remember(self, request: Hashable, reply: Made) -> None:
+    def remember(self, request: Hashable, reply: CachedReply) -> None:
         """Keep a reply. Once there are :data:`MOST_REPLIES`, all earlier ones are dropped."""
         if len(self.replies) >= MOST_REPLIES:
             self.replies.clear()
@@ -101,7 +101,7 @@ def combine(films: Films, served: Served, source: Source) -> Serving:
     """Combine a model with the catalogue; the model is left out if it belongs to another catalogue."""
     model = served.model
     item_ids = model.item_ids.tolist()
-    found = fit(model, *identities(_identity(films, item) for item in item_ids))
+    found = match_catalogue(model, *identities(_identity(films, item) for item in item_ids))
     if not found.belongs:
         return Serving(films, unfit=_unfit(served, found))
     places: dict[str, list[int]] = {}
@@ -128,7 +128,7 @@ def _identity(films: Films, movie_id: int) -> tuple[str, int | None] | None:
     return None if film is None else (film["title"], film["release_year"])
 
 
-def _unfit(served: Served, found: Fit) -> Refusal:
+def _unfit(served: Served, found: CatalogueMatch) -> Refusal:
     present = int(found.present.sum())
     why = (
         "made for another catalogue; popular films are served until the next batch trains a model"

@@ -22,7 +22,7 @@ from dataflix_backend.movies import no_movie, read_movies
 from dataflix_backend.recommendations.catalogue import read_gone
 from dataflix_backend.recommendations.model_cache import about, current_serving, model_cache
 from dataflix_backend.recommendations.recommend import Query, entity_tag, make_reply
-from dataflix_backend.recommendations.served_model import Made, Serving
+from dataflix_backend.recommendations.served_model import CachedReply, Serving
 from dataflix_backend.recommendations.user_films import UserFilms, read_user_films
 from dataflix_backend.request_handling import context
 from dataflix_backend.schemas import MOST_ITEMS, Genre, Id, Movie, QueryString, Reply
@@ -306,18 +306,18 @@ def _scores_alike(
     return dict(islice(fitting, count))
 
 
-def _reply(serving: Serving, user: UserFilms, query: Query) -> Made:
+def _reply(serving: Serving, user: UserFilms, query: Query) -> CachedReply:
     """The reply: the kept one if it is still valid, otherwise a new one."""
     request = (user.user_id, query)
     tag = entity_tag(serving, user, query)
     kept = serving.replies.get(request)
     if kept is None or kept.tag != tag:
-        kept = _made(serving, user, query, tag)
+        kept = _computed(serving, user, query, tag)
         serving.remember(request, kept)
     return kept
 
 
-def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
+def _computed(serving: Serving, user: UserFilms, query: Query, tag: str) -> CachedReply:
     """Make a reply. Its JSON is not written by the schema, which would check every field again."""
     started = time.perf_counter()
     found = make_reply(serving, user, query)
@@ -327,7 +327,7 @@ def _made(serving: Serving, user: UserFilms, query: Query, tag: str) -> Made:
     cache = model_cache()
     if cache is not None:
         cache.metrics.seconds.observe(time.perf_counter() - started)
-    return Made(tag, body, sorted(shown | reasons))
+    return CachedReply(tag, body, sorted(shown | reasons))
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -71,7 +71,7 @@ def _tell_outcome(run: Runtime, key: Key, value: str, *, as_json: bool) -> None:
     """Show the settings, and warn if an option or the environment overrides the new value of the file."""
     now = getattr(run.config, key.value)
     if value and now.text.rstrip("/") != value.rstrip("/"):
-        typer.echo(f"dataflix: kept, and not used here: the file gives way to {now.source}", err=True)
+        typer.echo(f"dataflix: saved, but not in effect: the file is overridden by {now.source}", err=True)
     output.emit(_plain(run), as_json=as_json, show=_show)
 
 

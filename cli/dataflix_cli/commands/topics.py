@@ -194,10 +194,10 @@ def _settings() -> Iterator[Settings]:
     except KafkaException as fault:
         raise AwayFault(
             f"Kafka at {settings.kafka_bootstrap} does not answer: {reason(fault)}",
-            "is it running? ./run.sh starts it, dataflix status looks",
+            "is it running? ./run.sh starts it, dataflix status shows what runs",
         ) from fault
     except Fault as fault:  # Kafka answered at first, and then no longer
-        raise AwayFault(str(fault), "dataflix status looks what is wrong") from fault
+        raise AwayFault(str(fault), "dataflix status shows what is wrong") from fault
 
 
 def _print_line(record: Record) -> None:

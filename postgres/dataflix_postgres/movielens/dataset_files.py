@@ -74,7 +74,7 @@ class Survey:
 
     Attributes:
         sha256: digest of the content, and of the encoding's name if the user gave one.
-        lines: how many lines there are, or one less.
+        lines: the number of line ends: one less than the lines if the last one has none.
         encoding: the encoding of its text.
     """
 

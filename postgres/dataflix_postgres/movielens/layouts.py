@@ -20,10 +20,10 @@ from dataflix_postgres.movielens.records import (
     Reason,
     User,
     birth_year,
-    film,
     identity,
+    make_movie,
     moment,
-    movie,
+    movie_from_full_title,
     rating,
     split_title,
     stars_of,
@@ -44,13 +44,13 @@ def _movie(fields: Sequence[str]) -> Movie:
         movie_id, title, genres = fields
     except ValueError:
         raise BadLineError(Reason.FIELDS) from None
-    return movie(movie_id, title, _genres(genres))
+    return movie_from_full_title(movie_id, title, _genres(genres))
 
 
 def _movie_with_year(fields: Sequence[str]) -> Movie:
     """Make a film; its year is the one at the title's end, or else that of the column of a year or date."""
     movie_id, title, genres, released = fields
-    found = movie(movie_id, title, _genres(genres))
+    found = movie_from_full_title(movie_id, title, _genres(genres))
     year = _YEAR.search(released)
     return found if found.release_year or year is None else found._replace(release_year=year_of(year[0]))
 
@@ -71,7 +71,9 @@ def _movie_100k(fields: Sequence[str]) -> Movie:
     flags = fields[len(_BEFORE_FLAGS) :]
     if not set(flags) <= {"0", "1"}:
         raise BadLineError(Reason.NUMBER)
-    found = movie(movie_id, title, [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"])
+    found = movie_from_full_title(
+        movie_id, title, [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"]
+    )
     if found.release_year is None:
         return found._replace(release_year=year_of(released[-4:]))
     return found
@@ -145,7 +147,7 @@ def hetrec_movies(genres_file: TextIO, encoding: Encoding) -> Layout[Movie]:
     def make(fields: Sequence[str]) -> Movie:
         movie_id, title, year = fields
         name, year_in_title = split_title(title)
-        return film(movie_id, name, year_in_title or year_of(year), genres.get(movie_id.strip(), []))
+        return make_movie(movie_id, name, year_in_title or year_of(year), genres.get(movie_id.strip(), []))
 
     return Layout(("id", "title", "year"), make, separators=("\t",))
 
@@ -171,7 +173,7 @@ def tmdb_movies(metadata_file: TextIO, encoding: Encoding) -> Layout[Movie]:
             raise BadLineError(Reason.METADATA)
         if found.genres is None:
             raise BadLineError(Reason.GENRES)
-        return film(movie_id, found.title, found.year, found.genres, found.overview)
+        return make_movie(movie_id, found.title, found.year, found.genres, found.overview)
 
     return Layout(("movieId", "tmdbId"), make)
 

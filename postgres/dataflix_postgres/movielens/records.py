@@ -170,13 +170,13 @@ def identity(text: str) -> int:
     return number
 
 
-def movie(movie_id: str, title: str, genres: Sequence[str]) -> Movie:
+def movie_from_full_title(movie_id: str, title: str, genres: Sequence[str]) -> Movie:
     """Make a film from its fields; genres get the names of the newest releases."""
     name, year = split_title(title)
-    return film(movie_id, name, year, genres)
+    return make_movie(movie_id, name, year, genres)
 
 
-def film(
+def make_movie(
     movie_id: str, title: str, year: int | None, genres: Sequence[str], overview: str | None = None
 ) -> Movie:
     """Make a film from a title that has neither its year nor an article at the end."""
