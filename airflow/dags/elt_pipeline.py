@@ -12,7 +12,7 @@ from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException
 
 from dataflix_airflow import dag_tasks, summary
-from dataflix_airflow.dbt import DbtTestsFailedError
+from dataflix_airflow.dbt_task import DbtTestsFailedError
 from dataflix_contract import load_settings, tables
 
 DOC = """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflix_airflow.airflow_command import logs_folder
-from dataflix_airflow.dbt import run_dbt
+from dataflix_airflow.dbt_task import run_dbt
 from dataflix_airflow.program_runs import run_command, run_program
 from dataflix_contract import load_settings
 
@@ -35,7 +35,7 @@ def reconcile(table: str, run_id: str) -> dict[str, Any]:
 
 
 def transform(run_id: str, *, full_refresh: bool = False) -> dict[str, Any]:
-    """Have dbt build and test the marts; see :func:`dataflix_airflow.dbt.run_dbt`."""
+    """Have dbt build and test the marts; see :func:`dataflix_airflow.dbt_task.run_dbt`."""
     return run_dbt(load_settings(), run_id, full_refresh=full_refresh)
 
 

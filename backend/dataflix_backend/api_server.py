@@ -17,11 +17,11 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from dataflix_backend import api_metrics, openapi, problems, request_handling
 from dataflix_backend.database import MOST_CONNECTIONS, Pool, make_pool
+from dataflix_backend.feedback import feedback
 from dataflix_backend.health import health, metrics_page
 from dataflix_backend.movies import movies
 from dataflix_backend.openapi import docs
 from dataflix_backend.page.site import pipeline, site
-from dataflix_backend.ratings import ratings
 from dataflix_backend.recommendations import model_cache
 from dataflix_backend.recommendations.views import recommendations
 from dataflix_backend.request_handling import Context
@@ -42,7 +42,7 @@ _STATUSES = {
 
 _MOST_BODY_BYTES = 65_536
 #: The parts of the application, each with its own paths.
-_BLUEPRINTS = (users, movies, ratings, recommendations, pipeline, site, health, metrics_page, docs)
+_BLUEPRINTS = (users, movies, feedback, recommendations, pipeline, site, health, metrics_page, docs)
 
 
 def create_app(shared: Context) -> APIFlask:

@@ -20,7 +20,7 @@ from dataflix_checker.canary import (
 from dataflix_clients import clickhouse, kafka, postgres
 from dataflix_clients.connect import read_connector
 from dataflix_clients.preflight import faults
-from dataflix_clients.readiness import probes
+from dataflix_clients.readiness import Probe, probes
 from dataflix_clients.replication_slot import SLOT_SUBJECT, exceeds_idle_wal
 from dataflix_clients.row_trace import STAGES
 from dataflix_clients.server_errors import SERVER_ERRORS
@@ -33,17 +33,6 @@ _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 #: The name of this program's consumer group.
 _GROUP = "dataflix-checker"
-#: The servers that only the profile ``full`` has, by the names of their probes.
-_FULL_SERVICES = (
-    "backend",
-    "kafka-ui",
-    "s3",
-    "mlflow",
-    "dbt-webhook",
-    "airflow-api",
-    "airflow-scheduler",
-    "airflow-dags",
-)
 
 
 @dataclass(frozen=True)
@@ -73,17 +62,15 @@ def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> CheckResult:
 
 
 def check_services(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each server is ready."""
-    yield guarded("postgres", lambda: _postgres(settings))
-    yield guarded("kafka", lambda: _kafka(settings))
-    yield guarded("connect", lambda: _connector(settings))
-    for worker in range(settings.masker_workers):
-        name = f"masker-{worker}"
-        yield guarded(name, partial(_ready, settings, name))
-    yield guarded("clickhouse", lambda: _clickhouse(settings))
-    if settings.profile == "full":
-        for name in _FULL_SERVICES:
-            yield guarded(name, partial(_ready, settings, name))
+    """Check that each server of the profile is ready."""
+    closer = {
+        "postgres": _postgres,
+        "kafka": _kafka,
+        "connect": _connector,
+        "clickhouse": _clickhouse,
+    }
+    for name, probe in probes(settings).items():
+        yield guarded(name, partial(closer.get(name, partial(_ready, probe=probe)), settings))
 
 
 def check_stream(settings: Settings) -> Iterator[CheckResult]:
@@ -130,8 +117,8 @@ def _connector(settings: Settings) -> tuple[bool, str]:
     return seen.running, "connector and task are running" if seen.running else seen.description
 
 
-def _ready(settings: Settings, name: str) -> tuple[bool, str]:
-    probes(settings)[name](settings)
+def _ready(settings: Settings, probe: Probe) -> tuple[bool, str]:
+    probe(settings)
     return True, "ready"
 
 

@@ -28,9 +28,6 @@ from dataflix_contract.terminal import make_output_safe
 make_output_safe()
 app = typer.Typer(add_completion=False)
 
-#: The probes of servers that only the profile ``full`` has begin like this.
-_BATCH = ("s3", "mlflow", "dbt-webhook", "backend", "kafka-ui", "airflow")
-
 
 @app.command()
 def main() -> None:
@@ -53,13 +50,8 @@ def main() -> None:
 
 def up(settings: Settings) -> dict[str, bool]:
     """Whether each server of the profile is ready, by its name."""
-    wanted = {
-        name: probe
-        for name, probe in probes(settings).items()
-        if settings.profile == "full" or not name.startswith(_BATCH)
-    }
     found = {}
-    for name, probe in wanted.items():
+    for name, probe in probes(settings).items():
         try:
             probe(settings)
         except (*NOT_READY, LoginRefusedError):

@@ -150,7 +150,7 @@ def views(table: Table) -> dict[str, str]:
     return {
         f"masked_{table.name}": render("30_masked.sql.j2", table=table),
         f"{table.name}_truncated": render("31_truncated.sql.j2", table=table),
-        f"{table.name}_bury_mv": render("32_bury.sql.j2", table=table),
+        f"{table.name}_bury_mv": render("32_truncate_tombstones.sql.j2", table=table),
     }
 
 

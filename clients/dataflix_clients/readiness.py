@@ -29,12 +29,20 @@ NOT_READY = (httpx.HTTPError, psycopg.Error, KafkaException, LookupError)
 
 
 def probes(settings: Settings) -> dict[str, Probe]:
-    """Each service's probe, by its name."""
-    fixed: dict[str, Probe] = {
+    """The probe of each service of the profile, by its name."""
+    maskers = {
+        f"masker-{worker}": partial(masker.check, worker=worker) for worker in range(settings.masker_workers)
+    }
+    core: dict[str, Probe] = {
         "postgres": postgresql,
         "kafka": kafka.check,
-        "clickhouse": clickhouse,
         "connect": connect.check,
+        **maskers,
+        "clickhouse": clickhouse,
+    }
+    if settings.profile == "core":
+        return core
+    return core | {
         "s3": s3,
         "mlflow": mlflow.check,
         "dbt-webhook": dbt_webhook,
@@ -44,10 +52,6 @@ def probes(settings: Settings) -> dict[str, Probe]:
         "airflow-scheduler": partial(airflow.check, part="scheduler"),
         "airflow-dags": partial(airflow.check, part="dag_processor"),
     }
-    maskers = {
-        f"masker-{worker}": partial(masker.check, worker=worker) for worker in range(settings.masker_workers)
-    }
-    return fixed | maskers
 
 
 def postgresql(settings: Settings) -> None:

@@ -192,7 +192,7 @@ class Staging:
         """
         found = self._number(f"SELECT count() FROM raw.{self._table.name}_truncated")
         if found:
-            self._run("bury_truncated")
+            self._run("truncate_tombstones")
         return found
 
     def prepare_repair(self, fence: int, wal: int, taken_at: dt.datetime) -> None:

@@ -24,7 +24,7 @@ _DAY = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """Columns of equal length, ordered by ``user_ids``, ``rated_at`` and, where equal, :func:`by_chance`.
+    """Columns of equal length, ordered by ``user_ids``, ``rated_at`` and, where equal, :func:`hash_rows`.
 
     Attributes:
         user_ids: integers, as are the next.

@@ -84,7 +84,7 @@ class ModelStore:
         self._leader: IO[bytes] | None = None
 
     def try_to_lead(self) -> bool:
-        """Try to become the leader, which fills the store; return whether this process is it, until it ends."""
+        """Try to become the leader, which fills the store; return whether this process is it."""
         if self._leader is None:
             self._leader = _locked(self._folder / _LEADER, fcntl.LOCK_EX, create=True)
         return self._leader is not None

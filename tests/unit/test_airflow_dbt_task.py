@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dataflix_airflow.dbt import DbtError, DbtTestsFailedError, Timeouts, run_dbt
+from dataflix_airflow.dbt_task import DbtError, DbtTestsFailedError, Timeouts, run_dbt
 from dataflix_contract import Settings
 
 TIMEOUTS = Timeouts(outage=5.0, poll=0.01, answer=1.0)

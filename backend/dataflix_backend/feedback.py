@@ -39,7 +39,7 @@ from dataflix_backend.schemas import (
 from dataflix_backend.users import no_user, require_user
 from dataflix_backend.validation import decode_cursor, encode_cursor, fingerprint
 
-ratings = APIBlueprint("ratings", __name__, tag="Watched, rated, dismissed")
+feedback = APIBlueprint("ratings", __name__, tag="Watched, rated, dismissed")
 
 _MARK = sql.SQL("""
 INSERT INTO {table} (user_id, movie_id) VALUES (%(user_id)s, %(movie_id)s)
@@ -104,27 +104,27 @@ _CURSOR_POSITION: TypeAdapter[_CursorPosition] = TypeAdapter(tuple[AwareDatetime
 _BEFORE_ALL = ("infinity", 0)
 
 
-@ratings.post("/watched")
-@ratings.input(Watching, arg_name="sent")
-@ratings.output(Watched, HTTPStatus.CREATED, description="Marked as watched.")
-@ratings.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
+@feedback.post("/watched")
+@feedback.input(Watching, arg_name="sent")
+@feedback.output(Watched, HTTPStatus.CREATED, description="Marked as watched.")
+@feedback.doc(responses={200: "It was marked before.", 404: "There is no such user, or no such film."})
 def watch(sent: Watching) -> Response:
     """Mark a film as watched by a user."""
     return _mark(sent, "watched_movies", "watched_at", Watched)
 
 
-@ratings.delete("/watched/<id:user_id>/<id:movie_id>")
-@ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
-@ratings.doc(responses={404: "The user has not watched it."})
+@feedback.delete("/watched/<id:user_id>/<id:movie_id>")
+@feedback.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
+@feedback.doc(responses={404: "The user has not watched it."})
 def unwatch(user_id: int, movie_id: int) -> tuple[str, int]:
     """Take a film off the films that a user has watched; their rating of it is deleted too."""
     return _delete("watched_movies", user_id, movie_id, "watched", "watched")
 
 
-@ratings.post("/ratings")
-@ratings.input(NewRating, arg_name="sent")
-@ratings.output(Rating, HTTPStatus.CREATED, description="Rated.")
-@ratings.doc(
+@feedback.post("/ratings")
+@feedback.input(NewRating, arg_name="sent")
+@feedback.output(Rating, HTTPStatus.CREATED, description="Rated.")
+@feedback.doc(
     responses={200: "The earlier rating was changed.", 404: "There is no such user, or no such film."}
 )
 def rate(sent: NewRating) -> Response:
@@ -145,53 +145,53 @@ def rate(sent: NewRating) -> Response:
     return _write(sent, Rating, upsert)
 
 
-@ratings.delete("/ratings/<id:user_id>/<id:movie_id>")
-@ratings.output({}, HTTPStatus.NO_CONTENT, description="Deleted.")
-@ratings.doc(responses={404: "The user has not rated it."})
+@feedback.delete("/ratings/<id:user_id>/<id:movie_id>")
+@feedback.output({}, HTTPStatus.NO_CONTENT, description="Deleted.")
+@feedback.doc(responses={404: "The user has not rated it."})
 def unrate(user_id: int, movie_id: int) -> tuple[str, int]:
     """Delete a rating; the film stays watched."""
     return _delete("ratings", user_id, movie_id, "rated", "ratings")
 
 
-@ratings.post("/dismissed")
-@ratings.input(Dismissing, arg_name="sent")
-@ratings.output(Dismissed, HTTPStatus.CREATED, description="Dismissed.")
-@ratings.doc(responses={200: "It was dismissed before.", 404: "There is no such user, or no such film."})
+@feedback.post("/dismissed")
+@feedback.input(Dismissing, arg_name="sent")
+@feedback.output(Dismissed, HTTPStatus.CREATED, description="Dismissed.")
+@feedback.doc(responses={200: "It was dismissed before.", 404: "There is no such user, or no such film."})
 def dismiss(sent: Dismissing) -> Response:
     """Say that a film is of no interest to a user: it is not recommended to them again."""
     return _mark(sent, "dismissed_movies", "dismissed_at", Dismissed)
 
 
-@ratings.delete("/dismissed/<id:user_id>/<id:movie_id>")
-@ratings.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
-@ratings.doc(responses={404: "The user has not dismissed it."})
+@feedback.delete("/dismissed/<id:user_id>/<id:movie_id>")
+@feedback.output({}, HTTPStatus.NO_CONTENT, description="Taken back.")
+@feedback.doc(responses={404: "The user has not dismissed it."})
 def undismiss(user_id: int, movie_id: int) -> tuple[str, int]:
     """Take a film off the films that a user has dismissed."""
     return _delete("dismissed_movies", user_id, movie_id, "dismissed", "dismissed")
 
 
-@ratings.get("/users/<id:user_id>/watched")
-@ratings.input(Page, location="query", arg_name="page")
-@ratings.output(WatchedPage)
-@ratings.doc(responses={404: "There is no user of this id."})
+@feedback.get("/users/<id:user_id>/watched")
+@feedback.input(Page, location="query", arg_name="page")
+@feedback.output(WatchedPage)
+@feedback.doc(responses={404: "There is no user of this id."})
 def watched(user_id: int, page: Page) -> Response:
     """List what a user has watched, newest first."""
     return _list(_WATCHED_LIST, "watched_at", user_id, page, WatchedMovie, WatchedPage)
 
 
-@ratings.get("/users/<id:user_id>/ratings")
-@ratings.input(Page, location="query", arg_name="page")
-@ratings.output(RatedPage)
-@ratings.doc(responses={404: "There is no user of this id."})
+@feedback.get("/users/<id:user_id>/ratings")
+@feedback.input(Page, location="query", arg_name="page")
+@feedback.output(RatedPage)
+@feedback.doc(responses={404: "There is no user of this id."})
 def rated(user_id: int, page: Page) -> Response:
     """List what a user has rated, the newest change first."""
     return _list(_RATED_LIST, "updated_at", user_id, page, RatedMovie, RatedPage)
 
 
-@ratings.get("/users/<id:user_id>/dismissed")
-@ratings.input(Page, location="query", arg_name="page")
-@ratings.output(DismissedPage)
-@ratings.doc(responses={404: "There is no user of this id."})
+@feedback.get("/users/<id:user_id>/dismissed")
+@feedback.input(Page, location="query", arg_name="page")
+@feedback.output(DismissedPage)
+@feedback.doc(responses={404: "There is no user of this id."})
 def dismissed(user_id: int, page: Page) -> Response:
     """List what a user is not interested in, newest first."""
     return _list(_DISMISSED_LIST, "dismissed_at", user_id, page, DismissedMovie, DismissedPage)
