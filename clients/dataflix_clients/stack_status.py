@@ -65,7 +65,7 @@ class StackStatus:
         return self.capture.warnings + found
 
     def plain(self) -> dict[str, Any]:
-        """The status as JSON has it."""
+        """The status as JSON has it; null: a server did not say."""
         return {
             "ready": not self.faults,
             "faults": self.faults,
@@ -74,7 +74,8 @@ class StackStatus:
             "warnings": self.warnings,
             "connector": _plain_connector(self.capture.connector),
             "slot": _plain_slot(self.capture),
-            **asdict(self.backlog if isinstance(self.backlog, Backlog) else Backlog({}, 0)),
+            "lag": self.backlog.lag if isinstance(self.backlog, Backlog) else None,
+            "dead_letters": self.backlog.dead_letters if isinstance(self.backlog, Backlog) else None,
             "batch": asdict(self.batch) if self.batch else None,
         }
 

@@ -30,6 +30,14 @@ def test_a_server_that_does_not_answer_is_a_fault_and_the_others_are_judged() ->
     assert "dataflix-connector topics" in topic
 
 
+def test_what_kafka_does_not_say_is_null_and_not_zero() -> None:
+    capture = judge_answers(SOUND, None, CaptureTopics((), 1.0), Settings())
+    plain = StackStatus([], capture, Unknown("refused"), None).plain()
+    assert (plain["lag"], plain["dead_letters"], plain["faults"]) == (None, None, ["backlog: refused"])
+    plain = StackStatus([], capture, Backlog({"masker": 3}, 2), None).plain()
+    assert (plain["lag"], plain["dead_letters"], plain["faults"]) == ({"masker": 3}, 2, [])
+
+
 def test_a_lost_slot_names_the_cure() -> None:
     connector = Connector(ConnectorStatus("RUNNING", "RUNNING"), Offsets(stored=True, snapshotting=False))
     topics = CaptureTopics((), 1.0)
