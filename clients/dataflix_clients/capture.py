@@ -147,7 +147,7 @@ def _judge_connector_and_slot(facts: CaptureFacts) -> Iterator[Finding]:
             SLOT_SUBJECT,
             health.problem,
             "see Connect's log: can it reach PostgreSQL? If the log says that the publication does not exist,"
-            f" it was made again: {RESNAPSHOT_CURE}",
+            f" {RESNAPSHOT_CURE}",
         )
     elif works and (seconds := stalled_seconds(facts)):
         yield fault(

@@ -277,7 +277,7 @@ def test_a_port_that_somebody_has_is_named(stack: ContainerStack) -> None:
     with socket.create_server(("127.0.0.1", stack.settings.postgres_port)):
         done = stack.run("./run.sh", "--compose", "--env-file", str(stack.env_file), check=False)
     assert done.returncode == 1
-    assert f"port {stack.settings.postgres_port} of postgres cannot be had" in done.stderr
+    assert f"port {stack.settings.postgres_port} of postgres is taken or not permitted" in done.stderr
     assert "DATAFLIX_POSTGRES_PORT" in done.stderr
 
 

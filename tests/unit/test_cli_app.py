@@ -64,7 +64,7 @@ def test_without_a_terminal_and_a_command_there_is_help(capsys: Captured) -> Non
         (["rat"], "Did you mean 'rate'"),
         (["rate", "1", "2"], "Missing argument"),
         (["rate", "1", "2", "6"], "no rating"),
-        (["rate", "1", "the", "godfather", "4.5"], "several words stands in quotes"),
+        (["rate", "1", "the", "godfather", "4.5"], "several words in quotes"),
         (["recommend", "-n", "0"], "-n"),
         (["open", "nowhere"], "'nowhere' is not one of"),
         (["recommend"], "no default user is set"),
@@ -126,7 +126,7 @@ def test_settings_are_kept_shown_and_forgotten(capsys: Captured) -> None:
 
 def test_a_setting_that_is_kept_and_not_used_is_told(capsys: Captured) -> None:
     assert app.run(["config", "set", "api_url", "http://elsewhere"]) == ExitCode.OK
-    assert "gives way to DATAFLIX_API_URL" in capsys.readouterr().err
+    assert "overridden by DATAFLIX_API_URL" in capsys.readouterr().err
 
 
 def test_every_raw_topic_holds_personal_data_and_no_masked_one_does() -> None:

@@ -30,8 +30,8 @@ FLOWING = CaptureTopics((), 2.0)
 REGISTER = "run: dataflix-connector register"
 MEND = "mend the cause, then run: dataflix-connector register"
 LOOK = (
-    "see Connect's log: is PostgreSQL reachable for it? If the log misses the publication, which was made"
-    f" anew, {RESNAPSHOT_CURE}"
+    "see Connect's log: can it reach PostgreSQL? If the log says that the publication does not exist,"
+    f" {RESNAPSHOT_CURE}"
 )
 OF_CONNECTOR = {
     "running": [],

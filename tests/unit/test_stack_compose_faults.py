@@ -25,7 +25,7 @@ def test_a_port_that_cannot_be_had_is_named_with_its_service_and_setting(
 ) -> None:
     output = f"Error response from daemon: {REFUSED[words].format(port=port)}\n"
     [sentence] = explain(output, TEXT, environ)
-    assert sentence.startswith(f"port {port} of kafka cannot be had")
+    assert sentence.startswith(f"port {port} of kafka is taken or not permitted")
     assert "DATAFLIX_KAFKA_PORT" in sentence
 
 
