@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_END,
@@ -26,6 +27,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault, cannot_use
 from dataflix_contract.schema import DEAD_LETTER_TOPIC, MASKER_GROUP, captured_topics
+
+T = TypeVar("T")
 
 _TIMEOUT_S = 20.0
 _POLL_S = 0.5
@@ -97,6 +100,18 @@ def reason(error: KafkaException) -> str:
     return cause.str() if isinstance(cause, KafkaError) else str(cause)
 
 
+def result_of(future: Future[T], timeout_s: float = _TIMEOUT_S) -> T:
+    """Wait for the answer to a request.
+
+    Raises:
+        KafkaException: Kafka refuses, or does not answer in time.
+    """
+    try:
+        return future.result(timeout_s)
+    except TimeoutError:  # librdkafka's own timeout for the request may come later
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001 - its public name
+
+
 def read_bounds(
     admin: AdminClient, topics: Collection[str], timeout_s: float = _TIMEOUT_S
 ) -> dict[Partition, Bounds]:
@@ -133,7 +148,7 @@ def read_offsets(
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=timeout_s,
     )
-    return {(one.topic, one.partition): future.result(timeout=timeout_s) for one, future in futures.items()}
+    return {(one.topic, one.partition): result_of(future, timeout_s) for one, future in futures.items()}
 
 
 def read_committed(
@@ -149,7 +164,7 @@ def read_committed(
     wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*partition) for partition in partitions])
     try:
         [future] = admin.list_consumer_group_offsets([wanted], request_timeout=timeout_s).values()
-        answer = future.result(timeout=timeout_s)
+        answer = result_of(future, timeout_s)
     except KafkaException as error:
         raise Fault(f"Kafka does not say how far group {group} is: {reason(error)}") from error
     return {(entry.topic, entry.partition): entry.offset for entry in answer.topic_partitions}

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from dataflix_clients.kafka import admin_client, reason, unreachable
+from dataflix_clients.kafka import admin_client, reason, result_of, unreachable
 from dataflix_contract import Settings, tables
 from dataflix_contract.faults import Fault
 from dataflix_contract.schema import (
@@ -157,7 +157,7 @@ def _personal_data(retention_ms: int) -> dict[str, str]:
 
 
 def _settings(future: Future[Any]) -> dict[str, str]:
-    return {name: entry.value for name, entry in future.result().items()}
+    return {name: entry.value for name, entry in result_of(future).items()}
 
 
 def _new_topic(topic: Topic) -> NewTopic:
@@ -177,6 +177,6 @@ def _new_settings(change: Change) -> ConfigResource:
 def _done(change: Change, futures: dict[Any, Future[Any]]) -> None:
     try:
         for future in futures.values():
-            future.result(timeout=_TIMEOUT_S)
+            result_of(future)
     except KafkaException as error:
         raise Fault(f"Kafka refuses to change topic {change.topic.name}: {reason(error)}") from error

@@ -1,13 +1,15 @@
 """How answers of the servers are judged."""
 
+from concurrent.futures import Future
+
 import pytest
 
 from dataflix_clients.airflow import newest_run
-from dataflix_clients.answers import Unknown
+from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.batch import Batch, LastRun, Outcome, Reconciled, Refusal, last_run_of
 from dataflix_clients.capture import judge_answers
 from dataflix_clients.connect import Connector, ConnectorStatus, Offsets
-from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, count_lag
+from dataflix_clients.kafka import Backlog, Bounds, CaptureTopics, count_lag, result_of
 from dataflix_clients.stack_status import StackStatus
 from dataflix_contract import Settings
 from support.source_facts import SOUND, with_slot
@@ -28,6 +30,15 @@ def test_a_server_that_does_not_answer_is_a_fault_and_the_others_are_judged() ->
     away, topic = capture.faults
     assert away == "Kafka Connect: refused"
     assert "dataflix-connector topics" in topic
+
+
+def test_a_request_that_kafka_does_not_answer_in_time_is_a_fault() -> None:
+    request: Future[int] = Future()
+    found = ask(lambda _settings: result_of(request, 0.01), Settings())
+    assert isinstance(found, Unknown)
+    assert "Timed out" in found.fault
+    request.set_result(3)
+    assert ask(lambda _settings: result_of(request, 0.01), Settings()) == 3
 
 
 def test_what_kafka_does_not_say_is_null_and_not_zero() -> None:
