@@ -1,4 +1,9 @@
-"""Describe messages that the masker refuses: the reason, the cure, and a dead letter without values."""
+"""Describe messages that the masker refuses: the reason, the cure, and a dead letter without values.
+
+A message that cannot be parsed, or does not fit the contract, is refused by ``message_masker.py``. It ends as
+the dead letter that this module makes: ``processing.py`` sends it to the dead-letter topic and goes on with
+the next message, and ``dead_letter_replay.py`` has it masked again once the cause is mended.
+"""
 
 from __future__ import annotations
 
