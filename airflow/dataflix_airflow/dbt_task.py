@@ -1,4 +1,7 @@
-"""Ask the dbt webhook for a run and wait until it ends, also if the webhook's server restarts meanwhile."""
+"""Ask the dbt webhook for a run and wait until it ends, also if the webhook's server restarts meanwhile.
+
+If dbt's tests fail, the error names them with their models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Summarise a run of the batch: combine its tasks' results into a row, store it in ClickHouse, print it."""
+"""Summarise a run of the batch: combine its tasks' results into a row, store it in ClickHouse, print it.
+
+The reason of a failed run is the error of the task that failed: ``dbt_task.py`` names dbt's failed tests.
+"""
 
 from __future__ import annotations
 

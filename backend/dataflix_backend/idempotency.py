@@ -3,8 +3,8 @@
 A client that does not know whether its POST arrived sends it again with the same ``Idempotency-Key``.
 The key is stored in the transaction of the write, so that there are either both or neither. The table holds
 digests of the key and of the request, and those fields of the reply that the request did not have: ids and
-times, but no names. The reply is made again from these and the repeated request, as long as the rows that it
-is about exist.
+times, but no names. If the request is repeated, the reply is made again from these and the request; if the
+rows that it is about have been deleted meanwhile, the reply is 410.
 """
 
 from __future__ import annotations

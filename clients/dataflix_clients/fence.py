@@ -1,4 +1,4 @@
-"""Take a fence: a WAL position below all changes that a snapshot taken later does not see.
+"""Take a fence: a WAL position that is lower than every change which a snapshot taken later misses.
 
 The rows of the snapshot get the fence as their version; a change gets its own position. If a
 transaction changed a row before the fence was read and committed after the snapshot, its

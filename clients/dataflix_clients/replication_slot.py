@@ -114,8 +114,8 @@ def slot_health(slot: SlotFacts | None) -> SlotHealth:
 def exceeds_idle_wal(slot: SlotFacts) -> bool:
     """Whether the slot of a stream that has caught up holds more WAL than an idle one has reason to.
 
-    While changes come in, a slot may hold more: what is too much then is for PostgreSQL, whose
-    ``max_slot_wal_keep_size`` :func:`slot_health` reports, and for the alert ``DataflixSlotHoldsWal``.
+    While changes come in, a slot may hold more. How much is too much then is decided by PostgreSQL's
+    ``max_slot_wal_keep_size``, which :func:`slot_health` reports, and by the alert ``DataflixSlotHoldsWal``.
     """
     return slot.retained_bytes > _IDLE_BYTES
 

@@ -1,4 +1,7 @@
-"""The errors that servers raise when they are away or refuse, and how to explain them to people."""
+"""The errors that servers raise when they are away or refuse, and how to explain them to people.
+
+The sentence with the advice is ``cannot_use`` in ``dataflix_contract.faults``.
+"""
 
 from __future__ import annotations
 

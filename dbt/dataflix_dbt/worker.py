@@ -184,7 +184,7 @@ class AlreadyServedError(Exception):
 class Worker:
     """Takes waiting runs from the store, and runs dbt for them.
 
-    A lock allows only one worker for a store; it ends with the process, even if it is killed.
+    A lock allows only one worker for a store. It is released when the process ends, even by SIGKILL.
     """
 
     def __init__(self, store: Store, folders: Folders, settings: Settings, metrics: Metrics) -> None:

@@ -32,7 +32,8 @@ from dataflix_stack.paths import Layout
 
 #: The supervisor's own name in the records of processes.
 SUPERVISOR = "supervisord"
-#: ``sun_path`` has 108 bytes, and the supervisor first binds a name that is longer than this one.
+#: A Unix socket's path has at most 108 bytes (``sun_path``), and the supervisor first binds a longer,
+#: temporary name.
 _LONGEST_SOCKET = 88
 _POLL_SECONDS = 0.05
 _START_SECONDS = 15

@@ -1,5 +1,6 @@
 """Process a poll: mask its messages, send the results, and wait until the broker has them.
 
+A message that is refused becomes a dead letter (``dead_letter_record.py``), and the others go on.
 A column that the contract does not know is drift: it is reported once, by its name only.
 """
 

@@ -1,4 +1,8 @@
-"""Decide whether a new model takes the champion's place. No I/O."""
+"""Decide whether a new model takes the champion's place. No I/O.
+
+``registry.py`` gives the new version the alias that is decided here, and the API's ``registry_watcher.py``
+follows the alias ``champion``. ``dataflix-model promote`` and ``rollback`` move it whatever the gate said.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,10 @@ from dataflix_training.scores import Judgement, Scores
 CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]
 
-#: There must be at least this share of the number of ratings that the champion was trained with: a warehouse
-#: that is only half loaded would otherwise give a model that is good at half of the ratings.
+#: The new model needs at least this share of the champion's number of ratings: otherwise a model of a
+#: warehouse that is only half loaded could win.
 LEAST_SHARE_OF_ROWS = 0.8
-#: A figure that is worse than the recorded one by more standard errors than this is not worse by chance.
+#: If a figure is worse than the recorded one by more than so many standard errors, it is not by chance.
 FAR = 3.0
 #: It must also be worse by this share: with millions of ratings, the standard error is smaller than what one
 #: day changes.
@@ -41,8 +45,8 @@ LEAST_SHARED = 0.5
 #: How many fingerprints of a kind are in a version's sample: it fits into a tag, and shows shares to a few
 #: hundredths.
 SAMPLE_SIZE = 64
-#: A kind of fingerprint counts only if at least this share of the ratings' are distinct: where all times are
-#: equal, "person and time" says no more than which people there are.
+#: A kind of fingerprint counts only if at least this share of its values are distinct: if all times are
+#: equal, for example, "person and time" identifies only the person.
 LEAST_DISTINCT = 0.25
 
 
@@ -97,8 +101,8 @@ def same_data(
 
     If the data have grown, they hold most of the champion's ratings. If part of them is missing, those that
     are left are ratings that the champion knows. After the import of another data set neither is true, and
-    the new model does not compete with the champion. One kind of fingerprint is enough: a fault that changes
-    all times, all people or all films makes no other data of them.
+    the new model does not compete with the champion. It is enough that one kind of fingerprint matches: after
+    a fault that changes all times, all people or all films, they are still the same data.
 
     Args:
         champions: the sample of the ratings that the champion was trained with.

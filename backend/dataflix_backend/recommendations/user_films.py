@@ -1,6 +1,7 @@
 """Read which films a user has watched, rated and dismissed, in one statement, so that all fits together.
 
-The same statement also checks whether the films that the reply will probably show still exist.
+Each reply reads them anew from PostgreSQL, so that a rating counts at once, without a new model. The
+same statement also checks whether the films that the reply will probably show still exist.
 """
 
 from __future__ import annotations
