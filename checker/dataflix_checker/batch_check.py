@@ -11,13 +11,13 @@ from dataflix_checker.canary import warehouse_tables_with
 from dataflix_checker.checks import CheckResult, guarded
 from dataflix_clients import airflow, clickhouse, mlflow
 from dataflix_clients.server_errors import SERVER_ERRORS
+from dataflix_contract.faults import first_line
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from dataflix_checker.canary import Canary
-    from dataflix_contract.faults import first_line
-from dataflix_contract import Settings
+    from dataflix_contract import Settings
 
 #: The table in ClickHouse with the outcome of each run of the batch.
 _RUNS_TABLE = "ops.pipeline_runs"

@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 import dataflix_connectors.connector_command
 import dataflix_connectors.topics
 from dataflix_checker import pipeline_command, trace_command
+from dataflix_checker.batch_check import check_batch
+from dataflix_checker.canary import Canary
 from dataflix_clickhouse import warehouse
 from dataflix_clients import batch, connect
 from dataflix_clients.answers import Unknown, ask
 from dataflix_clients.connect import read_connector
 from dataflix_clients.readiness import NOT_READY
-from dataflix_contract import Settings
+from dataflix_contract import Settings, load_settings
 from dataflix_contract.faults import cannot_use
 from dataflix_postgres import migrations, seed
 from dataflix_reconciliation import reconcile_command as reconciliation
@@ -71,6 +73,13 @@ def test_a_program_says_which_server_is_away_and_what_to_do(
     assert "./run.sh" in said
     assert "KafkaError{" not in said
     assert "HTTPConnectionPool" not in said
+
+
+@pytest.mark.usefixtures("nobody_listens")
+def test_the_check_of_the_batch_fails_with_a_reason_while_airflow_is_away() -> None:
+    [result] = check_batch(load_settings(), Canary(), 1, 4.0)
+    assert (result.check, result.ok) == ("elt_pipeline", False)
+    assert "Connection refused" in result.detail
 
 
 @pytest.mark.usefixtures("nobody_listens")
