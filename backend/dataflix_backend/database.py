@@ -201,9 +201,10 @@ _COLUMNS = sql.SQL("SELECT {columns} FROM {tables} WHERE false").format(
 
 
 def _check(connection: Connection[TupleRow]) -> None:
-    """Raise an error if the connection is dead. Without a query, one on which no data has arrived is alive.
+    """Raise an error if the connection is dead.
 
-    A server that stops, or ends a session, closes the connection, and the close can be read from it.
+    If no data has arrived on it, it counts as alive, and no query is sent: a server that stops, or ends a
+    session, closes the connection, and the close can be read from it.
     """
     try:
         if _has_news(connection):

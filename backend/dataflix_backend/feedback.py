@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow, dict_row
 from pydantic import AwareDatetime, TypeAdapter
 
 from dataflix_backend.database import RowRefusedError
-from dataflix_backend.idempotency import ReplyRecipe, Work, Written, write
+from dataflix_backend.idempotency import ReplyKind, Work, Written, write
 from dataflix_backend.movies import MOVIE_COLUMNS, RATINGS_OF_M, no_movie
 from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import (
@@ -268,6 +268,6 @@ def _mark(sent: Watching | Dismissing, table: str, moment: str, made: type[Reply
 def _write(sent: Watching | NewRating | Dismissing, made: type[Reply], work: Work) -> Response:
     """Write a row; if there is no such user or film, the error says which of them is missing."""
     try:
-        return write(sent, ReplyRecipe(made, _SEE_BOTH), work).response()
+        return write(sent, ReplyKind(made, _SEE_BOTH), work).response()
     except errors.ForeignKeyViolation as fault:
         raise no_user() if "user_id" in (fault.diag.constraint_name or "") else no_movie() from None

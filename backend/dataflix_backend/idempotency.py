@@ -72,7 +72,7 @@ class Written(NamedTuple):
         return reply(self.body, self.status, {**(headers or {}), **more})
 
 
-class ReplyRecipe(NamedTuple):
+class ReplyKind(NamedTuple):
     """The kind of reply that a write gives, and how to see whether it may still be repeated.
 
     Attributes:
@@ -92,12 +92,12 @@ class _Digests(NamedTuple):
     request: bytes
 
 
-def write(sent: Body, made: ReplyRecipe, work: Work) -> Written:
+def write(sent: Body, kind: ReplyKind, work: Work) -> Written:
     """Do a write in a transaction of its own, or give its earlier outcome if it was done before.
 
     Args:
         sent: the request's body.
-        made: the kind of reply.
+        kind: the kind of reply.
         work: does the write. It is called again if PostgreSQL rolled its transaction back.
 
     Raises:
@@ -107,7 +107,7 @@ def write(sent: Body, made: ReplyRecipe, work: Work) -> Written:
     digests = _digests(sent)
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
-            return _once(digests, sent, made, work) if digests else _transaction(work)
+            return _once(digests, sent, kind, work) if digests else _transaction(work)
         except _CLASHES:
             if attempt == _MOST_ATTEMPTS:
                 raise
@@ -119,13 +119,13 @@ def _transaction(work: Work) -> Written:
         return work(connection)
 
 
-def _once(digests: _Digests, sent: Body, made: ReplyRecipe, work: Work) -> Written:
+def _once(digests: _Digests, sent: Body, kind: ReplyKind, work: Work) -> Written:
     def claim_and_work(connection: Connection[TupleRow]) -> Written:
         # this waits for another transaction that is using the key just now
         if connection.execute(_CLAIM, digests._asdict()).rowcount == 0:
-            return _replay(connection, digests, sent, made)
+            return _replay(connection, digests, sent, kind)
         written = work(connection)
-        own = set(made.reply.model_fields) - set(type(sent).model_fields)
+        own = set(kind.reply.model_fields) - set(type(sent).model_fields)
         kept = Jsonb(written.body.model_dump(mode="json", include=own))
         connection.execute(_KEEP, {"key": digests.key, "status": written.status, "reply": kept})
         return written
@@ -137,16 +137,16 @@ def _once(digests: _Digests, sent: Body, made: ReplyRecipe, work: Work) -> Writt
     return written
 
 
-def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, made: ReplyRecipe) -> Written:
+def _replay(connection: Connection[TupleRow], digests: _Digests, sent: Body, kind: ReplyKind) -> Written:
     found: tuple[Any, ...] | None = connection.execute(_FIND, {"key": digests.key}).fetchone()
     if found is None:  # the key was deleted at this moment
         raise errors.SerializationFailure
     request_digest, status, kept = found
     if not hmac.compare_digest(request_digest, digests.request):
         raise invalid("headers", {KEY_HEADER: ["It came before, with another request: send a new one"]})
-    known = {name: value for name, value in sent if name in made.reply.model_fields}
-    body = made.reply.model_validate(known | kept)
-    if connection.execute(made.find, body.model_dump()).fetchone() is None:
+    known = {name: value for name, value in sent if name in kind.reply.model_fields}
+    body = kind.reply.model_validate(known | kept)
+    if connection.execute(kind.find, body.model_dump()).fetchone() is None:
         raise HTTPError(HTTPStatus.GONE, _GONE)
     return Written(HTTPStatus(status), body, replayed=True)
 

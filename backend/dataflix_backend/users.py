@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, class_row
 from pydantic import TypeAdapter
 
 from dataflix_backend.database import RowRefusedError, containing
-from dataflix_backend.idempotency import ReplyRecipe, Written, write
+from dataflix_backend.idempotency import ReplyKind, Written, write
 from dataflix_backend.request_handling import context, reply
 from dataflix_backend.schemas import Id, NewUser, User, UserName, UserPage, UserSearch
 from dataflix_backend.validation import decode_cursor, encode_cursor, fingerprint
@@ -30,7 +30,7 @@ _SHOW = f"SELECT {_COLUMNS} FROM users WHERE user_id = %s"
 _LIST = "SELECT user_id, name FROM users WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s + 1"
 # a separate statement, since one plan for both would not use the index of names
 _LIST_NAMED = _LIST.replace("ORDER BY", "AND name ILIKE %(part)s ORDER BY")
-_MADE = ReplyRecipe(User, "SELECT FROM users WHERE user_id = %(user_id)s")
+_MADE = ReplyKind(User, "SELECT FROM users WHERE user_id = %(user_id)s")
 _AFTER: TypeAdapter[int] = TypeAdapter(Id)
 #: One less than the least bigint: PostgreSQL compares it as a numeric, and every id is greater.
 _BEFORE_ALL = LEAST_ID - 1

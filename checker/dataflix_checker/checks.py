@@ -63,14 +63,14 @@ def guarded(name: str, question: Callable[[], tuple[bool, str]]) -> CheckResult:
 
 def check_services(settings: Settings) -> Iterator[CheckResult]:
     """Check that each server of the profile is ready."""
-    closer = {
+    checks = {name: partial(_ready, probe) for name, probe in probes(settings).items()} | {
         "postgres": _postgres,
         "kafka": _kafka,
         "connect": _connector,
         "clickhouse": _clickhouse,
     }
-    for name, probe in probes(settings).items():
-        yield guarded(name, partial(closer.get(name, partial(_ready, probe=probe)), settings))
+    for name, check in checks.items():
+        yield guarded(name, partial(check, settings))
 
 
 def check_stream(settings: Settings) -> Iterator[CheckResult]:
@@ -117,7 +117,7 @@ def _connector(settings: Settings) -> tuple[bool, str]:
     return seen.running, "connector and task are running" if seen.running else seen.description
 
 
-def _ready(settings: Settings, probe: Probe) -> tuple[bool, str]:
+def _ready(probe: Probe, settings: Settings) -> tuple[bool, str]:
     probe(settings)
     return True, "ready"
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataflix_recommender.model import UNKNOWN, FloatArray, IntArray, Model, Profile
 
-#: A person's mean is computed as if they had also given so many ratings at the global mean.
+#: A person's mean is computed as if they had also given this many ratings at the global mean.
 MEAN_PRIOR = 5
 #: How much a rating equal to someone's own mean speaks for similar films, in stars, where the model does not
 #: say: having watched a film is itself a sign of liking it.

@@ -102,7 +102,7 @@ class _Attempt:
             started_at=began,
             seconds=_seconds_since(began),
         )
-        if killed:  # what a killed attempt found, and may have repaired, belongs into this run's report
+        if killed:  # what a killed attempt found, and may have repaired, belongs in this run's report
             report = report.with_earlier(*killed)
         if verdict.counts.total:
             warehouse_staging.record(self.client, report, done=False)

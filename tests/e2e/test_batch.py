@@ -28,7 +28,7 @@ FAN, GONE = 80_000_000, 80_000_001
 #: A row of the warehouse that the source does not have, far from every id that PostgreSQL gives.
 STRANGER = 1 << 60
 #: How many rows of each table the checker has while the batch runs; it deletes them at the end.
-CANARYS = {"users": 1, "movies": 0, "watched_movies": 1, "ratings": 1, "dismissed_movies": 1}
+CANARY_ROWS = {"users": 1, "movies": 0, "watched_movies": 1, "ratings": 1, "dismissed_movies": 1}
 
 
 def test_the_checker_runs_the_batch_that_takes_fresh_ratings_to_a_champion(
@@ -63,7 +63,7 @@ def test_the_checker_runs_the_batch_that_takes_fresh_ratings_to_a_champion(
         assert outcome is not None
         assert outcome["state"] == "success"
         reports = outcome["details"]["reconcile"]
-        expected = {name: _count(source, name) + CANARYS[name] for name in tables()}
+        expected = {name: _count(source, name) + CANARY_ROWS[name] for name in tables()}
         assert {one["table"]: one["rows"] for one in reports} == expected
         assert (outcome["missing"], outcome["different"], outcome["ghosts"]) == (0, 0, 0)
         assert outcome["rows"] == sum(expected.values())

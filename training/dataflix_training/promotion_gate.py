@@ -23,7 +23,7 @@ Alias = Literal["champion", "challenger"]
 #: The new model needs at least this share of the champion's number of ratings: otherwise a model of a
 #: warehouse that is only half loaded could win.
 LEAST_SHARE_OF_ROWS = 0.8
-#: If a figure is worse than the recorded one by more than so many standard errors, it is not by chance.
+#: If a figure is worse than the recorded one by more than this many standard errors, that is not chance.
 FAR = 3.0
 #: It must also be worse by this share: with millions of ratings, the standard error is smaller than what one
 #: day changes.

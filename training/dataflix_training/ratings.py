@@ -86,7 +86,7 @@ class Ratings:
 
 
 def hash_rows(*columns: Ints) -> NDArray[np.uint64]:
-    """A 64-bit hash of each row, for an order that looks random and is the same each time."""
+    """A 64-bit hash of each row: for fingerprints, and for an order that looks random but never changes."""
     mixed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         mixed = _mixed(mixed ^ column.astype(np.int64).view(np.uint64))
