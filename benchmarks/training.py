@@ -27,9 +27,10 @@ from dataflix_recommender import Model, fold_in, predict_stars, rank, reasons, s
 from dataflix_training.experiment import run_experiment
 from dataflix_training.film_features import Film
 from dataflix_training.fitting import Recipe
-from dataflix_training.ratings import Ratings, synthetic_ratings
+from dataflix_training.ratings import Ratings
 from dataflix_training.svd import SVD, ArrayTrainset
 from figures import report
+from support.ratings import synthetic_ratings
 
 _COLUMNS = ("user_ids", "movie_ids", "stars", "rated_at")
 _OPTIONS: dict[str, Any] = {"n_factors": 100, "n_epochs": 20, "random_state": 0}

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 # importing this module also has APIFlask validate strictly
 from dataflix_backend.validation import CURSOR, EMAIL, TEXT, VISIBLE_TEXT
-from dataflix_contract.schema import LEAST_ID, MOST_ID
+from dataflix_contract.schema import LEAST_ID, LEAST_STARS, MOST_ID, MOST_STARS
 
 MOST_ITEMS = 100
 
@@ -37,7 +37,13 @@ Genre = Annotated[str, Field(max_length=100, pattern=TEXT)]
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Stars = Annotated[
     float,
-    Field(ge=0.5, le=5, multiple_of=0.5, description="Stars from 0.5 to 5, in half stars.", examples=[4.5]),
+    Field(
+        ge=LEAST_STARS,
+        le=MOST_STARS,
+        multiple_of=0.5,
+        description="Stars from 0.5 to 5, in half stars.",
+        examples=[4.5],
+    ),
 ]
 _CityOrState = Annotated[str, Field(max_length=200, pattern=VISIBLE_TEXT)]
 _UserId = Annotated[Id, Field(description="The user's id.", examples=[1])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import Any
 
@@ -11,6 +12,10 @@ _SECONDS = 3.0
 #: Every server speaks plain HTTP. Without a context of ours, httpx would read the machine's certificates
 #: for each client, which takes more processor time than the answer.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+#: It logs each request at level INFO; whoever asks logs what matters about the answer.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def open_client(base_url: str, seconds: float, *, connections: int | None = None) -> httpx.Client:

@@ -153,6 +153,8 @@ HEARTBEAT_TOPICS = (
 #: PostgreSQL's tables take. Whatever reads, shows or looks up an id takes all of them. Those that
 #: PostgreSQL generates stay below 2^53, which browsers still read rightly: see `ADVANCE_IDENTITIES`.
 LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
+#: The stars that a rating can have, in halves; the table's constraint says the same.
+LEAST_STARS, MOST_STARS = 0.5, 5.0
 #: The function that advances the sequences of generated ids beyond ids that rows were loaded with.
 ADVANCE_IDENTITIES = "advance_identities"
 #: The table of idempotency keys of requests that the API has done; it is not published.
@@ -183,8 +185,8 @@ UNAVAILABLE_VALUE = "\0unavailable"
 BATCH_DAG = "elt_pipeline"
 MODEL = "dataflix-recommender"
 CHAMPION: Final = "champion"
-#: A registered version's tag: SHA-256 of the model's arrays. Training writes it, and serving checks it.
-MODEL_DIGEST_TAG = "dataflix.sha256"
+#: The alias of the newest version that the gate did not put in service.
+CHALLENGER: Final = "challenger"
 
 
 def load_contract(text: str) -> Mapping[str, Table]:

@@ -19,6 +19,8 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
+from dataflix_contract.schema import LEAST_STARS, MOST_STARS
+
 Floats = npt.NDArray[np.float64]
 
 #: All viewings are between these days. They are fixed, so that the data do not depend on today's date.
@@ -144,7 +146,7 @@ def _some_histories(
     mood = rng.normal(size=(users, 1))
     noise = rng.normal(size=taste.shape)
     stars = _MEAN + _APPEAL * world.appeal + _TASTE * taste + _ERA * era + _MOOD * mood + _NOISE * noise
-    ratings = np.clip(np.round(stars * 2) / 2, 0.5, 5.0)
+    ratings = np.clip(np.round(stars * 2) / 2, LEAST_STARS, MOST_STARS)
     # Adding Gumbel noise and taking the largest draws without replacement by these weights.
     wish = world.log_fame + _TASTE_IN_CHOICE * taste + rng.gumbel(size=taste.shape)
     order = np.argsort(-wish, axis=1)

@@ -10,10 +10,10 @@ from clickhouse_connect.driver.client import Client
 from dataflix_contract import Settings
 from dataflix_contract.schema import CHAMPION
 from dataflix_training.mlflow_run import Tracking
-from dataflix_training.ratings import synthetic_ratings
 from support.api import api_client, recommended
 from support.batch import run_batch
 from support.champion import from_all, served_by_all
+from support.ratings import synthetic_ratings
 from support.release import write_release
 from support.stack import Stack
 from support.training import build_marts, train
@@ -28,7 +28,7 @@ def test_a_release_of_odd_titles_gets_a_champion_and_nothing_from_the_one_of_oth
     stack: Stack, settings: Settings, source: psycopg.Connection, warehouse: Client, tmp_path: Path
 ) -> None:
     build_marts(settings, warehouse)
-    aliases = Tracking(settings.mlflow_url).registry.aliases()
+    aliases = Tracking(settings).registry.aliases()
     before = aliases.get(CHAMPION) or train(stack, "test-before")["model_version"]
     ratings = synthetic_ratings(users=150, items=150, rows=6_000, seed=7)
     stack.run("bin/dataflix-import", str(write_release(tmp_path / "odd", ratings)), "--replace")
@@ -68,7 +68,7 @@ def test_too_few_ratings_are_no_failure_and_the_popular_films_are_shown(
     stack: Stack, settings: Settings, source: psycopg.Connection, tmp_path: Path
 ) -> None:
     ratings = synthetic_ratings(users=20, items=40, rows=200, seed=11)
-    registry = Tracking(settings.mlflow_url).registry
+    registry = Tracking(settings).registry
     before = registry.aliases()
     few = write_release(tmp_path / "few", ratings, name="Short")
     stack.run("bin/dataflix-import", str(few), "--replace")

@@ -49,7 +49,7 @@ def empty(migrated: Settings) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def tracking(settings: Settings) -> Tracking:
-    return Tracking(settings.mlflow_url)
+    return Tracking(settings)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 from dataflix_clients import mlflow
 from dataflix_contract import Settings
-from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
+from dataflix_contract.schema import CHAMPION, MODEL
 from dataflix_recommender import digest, load, save
 from dataflix_training.mlflow_run import Tracking
 from support.api import api_client, recommended
@@ -375,7 +375,7 @@ def register(client: MlflowClient, mlflow_run: str, file: Path, sha256: str) -> 
     client.log_artifact(run.run_id, str(file), "model/data")
     client.set_terminated(run.run_id)
     source = f"{run.artifact_uri}/model"
-    made = client.create_model_version(MODEL, source, run.run_id, tags={MODEL_DIGEST_TAG: sha256})
+    made = client.create_model_version(MODEL, source, run.run_id, tags={mlflow.MODEL_DIGEST_TAG: sha256})
     return int(made.version)
 
 
@@ -444,7 +444,7 @@ def test_a_broken_champion_replaces_no_good_one(
     stack: Stack, tracking: Tracking, champion: int, other: int, user: int
 ) -> None:
     settings = stack.settings
-    tracking.client.set_model_version_tag(MODEL, str(other), MODEL_DIGEST_TAG, "0" * 64)
+    tracking.client.set_model_version_tag(MODEL, str(other), mlflow.MODEL_DIGEST_TAG, "0" * 64)
     tracking.client.set_registered_model_alias(MODEL, CHAMPION, str(other))
 
     def refusal() -> dict[str, Any] | None:

@@ -15,11 +15,11 @@ from clickhouse_connect.driver.client import Client
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
+from dataflix_clients.mlflow import RUN_TAG
 from dataflix_contract import Settings
 from dataflix_contract.schema import MODEL
 from dataflix_training.mlflow_run import OUTCOME_TAG, RESULT_TAG, Tracking
 from dataflix_training.model_card import CARD_FILE
-from dataflix_training.registry import RUN_TAG
 from support.stack import ROOT, Stack
 from support.training import build_marts, train
 
@@ -170,6 +170,30 @@ def test_rollback_is_one_command_and_promotion_another(
     assert "there is no version 999" in refused.stderr
 
 
+def test_a_version_that_no_training_has_registered_is_listed_too(
+    stack: Stack, tracking: Tracking, first: dict[str, Any]
+) -> None:
+    model_id = first["model_id"]
+    made = tracking.client.create_model_version(MODEL, f"models:/{model_id}", model_id=model_id)
+    strange = int(made.version)
+    try:
+        lines = stack.run("bin/dataflix-model", "list", "--json").stdout.splitlines()
+        newest, *_ = (json.loads(line, parse_constant=pytest.fail) for line in lines)
+        assert stack.run("bin/dataflix-model", "list").stdout
+    finally:
+        tracking.client.delete_model_version(MODEL, str(strange))
+    assert newest.pop("created_at")
+    assert newest == {
+        "version": strange,
+        "aliases": [],
+        "run_id": "",
+        "mlflow_run_id": first["mlflow_run_id"],
+        "rows": 0,
+        "rmse": None,
+        "ndcg_at_10": None,
+    }
+
+
 @pytest.fixture
 def halfway(stack: Stack) -> Iterator["subprocess.Popen[str]"]:
     """A training that has begun to upload."""
@@ -213,10 +237,15 @@ def test_a_training_killed_halfway_is_done_again_and_registered_once(
 
 def test_what_cannot_be_done_is_said_with_advice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATAFLIX_MLFLOW_PORT", "1")
-    away = stack.run("bin/dataflix-train", check=False, timeout=60)
-    assert (away.returncode, away.stdout) == (1, "")
-    assert "MLflow does not answer" in away.stderr
-    assert "run.sh" in away.stderr
+    for command in (
+        ("bin/dataflix-train",),
+        ("bin/dataflix-model", "list"),
+        ("bin/dataflix-model", "rollback"),
+    ):
+        away = stack.run(*command, check=False, timeout=60)
+        assert (away.returncode, away.stdout) == (1, "")
+        assert "cannot use MLflow at http://127.0.0.1:1: Connection refused" in away.stderr
+        assert "run.sh" in away.stderr
     monkeypatch.delenv("DATAFLIX_MLFLOW_PORT")
     monkeypatch.setenv("DATAFLIX_CLICKHOUSE_HTTP_PORT", "1")
     away = stack.run("bin/dataflix-train", "--run-id", "test-away", check=False, timeout=120)

@@ -41,13 +41,15 @@ RECIPE = Recipe(stars=ALS_STARS, als_factors=4, als_penalty=0.05, als_epochs=5)
 SECRET = "what-the-cluster-asks-for"
 #: Trains for ever, and ends as ``dataflix-train`` does when it is asked to.
 ENDLESS = """
+import numpy as np
 from dataflix_contract.programs import exit_on_sigterm
 from dataflix_training.als import AlsSettings, residuals
-from dataflix_training.ratings import synthetic_ratings
+from dataflix_training.ratings import in_order
 from dataflix_training.spark import spark
 
 exit_on_sigterm()
-left = residuals(synthetic_ratings(users=300, items=200, rows=12_000))
+number = np.arange(12_000)
+left = residuals(in_order(number // 40, 7 * number % 200, (number % 10 + 1) / 2, number, 1))
 with spark("local[1]", "") as factorise:
     print("ready", flush=True)
     while True:

@@ -1,9 +1,10 @@
-"""Which settings does a program read? By the attributes that its modules look at, imports included."""
+"""Which settings does a program read, and which libraries does it import? Its modules' imports included."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def settings_read(entries: Iterable[Path]) -> set[str]:
             if isinstance(node, ast.Attribute):
                 read |= _derived().get(node.attr, frozenset()) | ({node.attr} & Settings.model_fields.keys())
     return read
+
+
+def libraries_imported(entries: Iterable[Path]) -> set[str]:
+    """The libraries that the programs which start in these files can import, by the names in the code."""
+    names = {name.partition(".")[0] for path in _reached(entries) for name in _imported(_parsed(path))}
+    return {name for name in names - sys.stdlib_module_names if not name.startswith("dataflix_")}
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pytest
 
 from dataflix_recommender import Model, Ranking, candidates, diversify, rank
 from dataflix_training.experiment import run_experiment
-from dataflix_training.ratings import synthetic_ratings
+from support.ratings import synthetic_ratings
 from support.recommender import small_model
 
 

@@ -20,7 +20,7 @@ from dataflix_recommender import (
 )
 from dataflix_recommender.model import FloatArray
 from dataflix_training.experiment import run_experiment
-from dataflix_training.ratings import synthetic_ratings
+from support.ratings import synthetic_ratings
 from support.recommender import small_model, uncertain_model
 
 

@@ -25,13 +25,14 @@ from dataflix_training.film_features import Film, content_neighbours, title_dige
 from dataflix_training.fitting import SVD_STARS, VBMF_STARS, Recipe, fit_svd
 from dataflix_training.plots import draw, top_movies
 from dataflix_training.promotion_gate import Champion, Decision, decide, same_data, sample
-from dataflix_training.ratings import Fingerprints, Ratings, in_order, split_latest, synthetic_ratings
+from dataflix_training.ratings import Fingerprints, Ratings, in_order, split_latest
 from dataflix_training.scores import ByPerson, Judgement, Scores, errors, gain, ranking_scores
 from dataflix_training.tuning import MOST_EPOCHS, WITHIN_ONE
 from support.ratings import (
     movielens_films,
     movielens_ratings,
     sample_ratings,
+    synthetic_ratings,
     with_permuted_films,
     with_shuffled_stars,
 )

@@ -14,8 +14,9 @@ from dataflix_training.film_features import Film
 from dataflix_training.fitting import ALS_STARS
 from dataflix_training.model_card import render, summary
 from dataflix_training.promotion_gate import Decision
-from dataflix_training.ratings import Ratings, in_order, split_latest, synthetic_ratings
+from dataflix_training.ratings import Ratings, in_order, split_latest
 from dataflix_training.scores import gain
+from support.ratings import synthetic_ratings
 
 Cells = dict[str, list[str]]
 FILMS: dict[int, Film] = {

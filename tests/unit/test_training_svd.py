@@ -9,8 +9,8 @@ import pytest
 import surprise
 from threadpoolctl import threadpool_limits
 
-from dataflix_training.ratings import synthetic_ratings
 from dataflix_training.svd import SVD, ArrayTrainset
+from support.ratings import synthetic_ratings
 
 PARAMETERS = ("bu", "bi", "pu", "qi")
 

@@ -7,40 +7,31 @@ import json
 import os
 import re
 import signal
-import sys
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import structlog
+import httpx
 import typer
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from dataflix_contract import Settings, SettingsError, load_settings
+from dataflix_clients import mlflow
+from dataflix_clients.http_client import http, parsed
+from dataflix_contract import Settings
 from dataflix_contract.console import Console, progress
-from dataflix_contract.faults import Fault
+from dataflix_contract.faults import Fault, cannot_use, fail, first_line, program_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.programs import exit_on_sigterm
 from dataflix_contract.schema import CHAMPION
-from dataflix_contract.terminal import make_output_safe, visible
-
-if TYPE_CHECKING:
-    from dataflix_training.mlflow_run import Tracking
-    from dataflix_training.registry import Registry
-
-log = structlog.get_logger()
-
+from dataflix_contract.terminal import make_output_safe
 
 #: What may stand between quotes in MLflow's search language; Airflow's run ids consist of these.
 RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
 _THREADS = 2
-_HEALTH_SECONDS = 10
+_API_SECONDS = 10
 _MLFLOW = {
     # a dead MLflow is noticed within a minute: whoever called tries again
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -89,10 +80,16 @@ def main(
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
     exit_on_sigterm()
-    with _exit_on_fault():
-        tracking, settings = _tracking(run_id)
+    with _mlflow_settings() as settings:
+        if not re.fullmatch(RUN_ID, run_id):
+            raise Fault(
+                f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
+            )
+        prepare()
+        from dataflix_training.mlflow_run import Tracking  # noqa: PLC0415 - MLflow: seconds
         from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
 
+        tracking = Tracking(settings)
         # the limit only affects libraries that are loaded already: it comes after the import
         with threadpool_limits(_THREADS), _progress() as tell:
             result = run(settings, tracking, run_id, tell)
@@ -102,62 +99,90 @@ def main(
 @model_app.command("list")
 def list_versions(as_json: Json = False) -> None:
     """Show all versions, newest first."""
-    with _exit_on_fault():
-        versions = _registry().versions()
-    if as_json:
+    with _mlflow_settings() as settings:
+        registry = mlflow.Registry(settings)
+        aliases = registry.aliases()
+        versions = [_row(one, aliases) for one in registry.versions()]
+        if as_json:
+            for one in versions:
+                typer.echo(json.dumps(one))
+            return
+        table = Table("version", "alias", "made", "run", "ratings", "RMSE", "nDCG@10")
         for one in versions:
-            _print_json(asdict(one))
-        return
-    table = Table("version", "alias", "made", "run", "ratings", "RMSE", "nDCG@10")
-    for one in versions:
-        table.add_row(
-            str(one.version),
-            ", ".join(one.aliases),
-            f"{one.created_at:%Y-%m-%d %H:%M}",
-            one.run_id,
-            f"{one.rows:,}",
-            f"{one.rmse:.4f}",
-            f"{one.ndcg_at_10:.4f}",
-        )
-    Console().print(table)
-    champion = next((one.version for one in versions if CHAMPION in one.aliases), None)
-    _say_not_served(champion)
+            table.add_row(
+                str(one["version"]),
+                ", ".join(one["aliases"]),
+                f"{datetime.fromisoformat(one['created_at']):%Y-%m-%d %H:%M}",
+                one["run_id"],
+                f"{one['rows']:,}",
+                _figure(one["rmse"]),
+                _figure(one["ndcg_at_10"]),
+            )
+        Console().print(table)
+        _say_not_served(settings, aliases.get(CHAMPION))
 
 
 @model_app.command()
 def promote(version: Annotated[int, typer.Argument(min=1)], as_json: Json = False) -> None:
     """Put a version in service, whatever the gate said."""
-    with _exit_on_fault():
-        registry = _registry()
+    with _mlflow_settings() as settings:
+        registry = mlflow.Registry(settings)
         registry.promote(version)
-    _say_champion(registry, as_json=as_json)
+        _say_champion(settings, registry.aliases(), as_json=as_json)
 
 
 @model_app.command()
 def rollback(as_json: Json = False) -> None:
     """Put the previous champion in service again; each further rollback goes one version further back."""
-    with _exit_on_fault():
-        registry = _registry()
+    with _mlflow_settings() as settings:
+        registry = mlflow.Registry(settings)
         registry.rollback()
-    _say_champion(registry, as_json=as_json)
+        _say_champion(settings, registry.aliases(), as_json=as_json)
 
 
-def _registry() -> Registry:
-    return _tracking("list")[0].registry
+@contextlib.contextmanager
+def _mlflow_settings() -> Iterator[Settings]:
+    """The settings, once MLflow answers. Faults end the program with a message and an exit code.
+
+    The code is 1 after a fault, 143 after SIGTERM, and 130 after Ctrl-C.
+    """
+    try:
+        with program_settings(_describe) as settings:
+            mlflow.check(settings)
+            yield settings
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGTERM:
+            how = "it goes on, or starts over if nothing was saved"
+            fail(f"stopped: run it again with the same run id, and {how}", 128 + signal.SIGTERM)
+        raise
+    except KeyboardInterrupt:
+        fail("stopped", 128 + signal.SIGINT)
 
 
-def _tracking(run_id: str) -> tuple[Tracking, Settings]:
-    """MLflow's client, after checking the settings and the server's health."""
-    if not re.fullmatch(RUN_ID, run_id):
-        raise Fault(
-            f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
-        )
-    settings = load_settings()
-    _require_mlflow(settings)
-    prepare()
-    from dataflix_training.mlflow_run import Tracking  # noqa: PLC0415 - MLflow: seconds
+def _describe(error: Exception, settings: Settings) -> str | None:
+    """The message for an error of MLflow, or of a library that talks to it; None: it is another error."""
+    if isinstance(error, httpx.TransportError):
+        return cannot_use("MLflow", settings.mlflow_url, error)
+    other_server = type(error) is LookupError  # and no KeyError, which would be an error in the program
+    library = type(error).__module__.startswith(("mlflow.", "requests.", "urllib3."))
+    if other_server or library or isinstance(error, httpx.HTTPError):
+        reason = first_line(error)[:300]
+        return f"MLflow failed: {reason}. Look at its log, then run the same command again: it goes on"
+    return None
 
-    return Tracking(settings.mlflow_url), settings
+
+def _row(version: mlflow.Version, aliases: Mapping[str, int]) -> dict[str, Any]:
+    """One version as people want to see it; figures that its training did not record are None."""
+    tags = version.tags
+    return {
+        "version": version.number,
+        "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
+        "created_at": version.created_at.isoformat(),
+        "run_id": tags.get(mlflow.RUN_TAG, ""),
+        "mlflow_run_id": version.run_id,
+        "rows": int(tags.get(mlflow.ROWS_TAG, 0)),
+        **{name: float(tags[name]) if name in tags else None for name in ("rmse", "ndcg_at_10")},
+    }
 
 
 def prepare() -> None:
@@ -173,43 +198,6 @@ def prepare() -> None:
         defaults["MPLCONFIGDIR"] = str(Path(folder, "training", "matplotlib"))
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-
-
-def _require_mlflow(settings: Settings) -> None:
-    try:
-        with urllib.request.urlopen(f"{settings.mlflow_url}/health", timeout=_HEALTH_SECONDS):  # noqa: S310
-            pass
-    except (urllib.error.URLError, OSError) as error:
-        raise Fault(
-            f"MLflow does not answer at {settings.mlflow_url} ({error}): start it with ./run.sh, or set"
-            " DATAFLIX_MLFLOW_HOST and DATAFLIX_MLFLOW_PORT"
-        ) from error
-
-
-@contextlib.contextmanager
-def _exit_on_fault() -> Iterator[None]:
-    """Turn faults into a message and exit code 1; being stopped into 143 (SIGTERM) or 130 (Ctrl-C)."""
-    try:
-        yield
-    except (Fault, SettingsError) as error:
-        _die(str(error), 1)
-    except SystemExit as stopped:
-        _die(
-            "stopped: run it again with the same run id, and it goes on, or starts over if nothing was saved",
-            int(stopped.code or 0),
-        )
-    except KeyboardInterrupt:
-        _die("stopped", 128 + signal.SIGINT)
-    except Exception as error:
-        if not type(error).__module__.startswith(("mlflow.", "requests.", "urllib3.")):
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        _die(f"MLflow failed: {reason}. Look at its log, then run the same command again: it goes on", 1)
-
-
-def _die(message: str, code: int) -> None:
-    sys.stderr.write(visible(f"error: {message}\n"))
-    raise typer.Exit(code)
 
 
 @contextlib.contextmanager
@@ -231,7 +219,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(result)
+        typer.echo(json.dumps(result))
         return
     if skipped := result.get("skipped"):
         typer.echo(f"no model was trained: {skipped}")
@@ -257,8 +245,7 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, scores in rows.items():
-        figures = map(scores.get, columns)
-        table.add_row(name, *("" if figure is None else f"{figure:.4f}" for figure in figures))
+        table.add_row(name, *map(_figure, map(scores.get, columns)))
     console = Console()
     console.print(table)
     console.print(
@@ -269,49 +256,30 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     )
 
 
-def _say_champion(registry: Registry, *, as_json: bool) -> None:
-    with _exit_on_fault():
-        aliases = registry.aliases()
+def _figure(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.4f}"
+
+
+def _say_champion(settings: Settings, aliases: Mapping[str, int], *, as_json: bool) -> None:
     if as_json:
-        _print_json(aliases)
+        typer.echo(json.dumps(aliases))
         return
-    before = aliases.get("previous-champion")
+    before = aliases.get(mlflow.PREVIOUS)
     typer.echo(
-        f"champion: version {aliases['champion']}" + (f"; before it: version {before}" if before else "")
+        f"champion: version {aliases[CHAMPION]}" + (f"; before it: version {before}" if before else "")
     )
-    _say_not_served(aliases["champion"])
+    _say_not_served(settings, aliases[CHAMPION])
 
 
-def _say_not_served(champion: int | None) -> None:
+def _say_not_served(settings: Settings, champion: int | None) -> None:
     """Say why the API does not serve this champion, in its own words."""
     try:
-        state = _api_state()
+        # it answers with the status 503 while it is not ready, and says the same then
+        state = parsed(http.get(f"{settings.backend_url}/health/ready", timeout=_API_SECONDS))
         refusal = state["refusal"]
-    except (OSError, ValueError, KeyError):
+    except (httpx.HTTPError, LookupError):
         typer.echo("the API does not answer: whether it serves the champion is not known")
         return
     # the API may not have seen the newest champion yet: then it speaks of the one before
     if refusal and refusal["version"] == champion:
         typer.echo(state["not_served"])
-
-
-def _api_state() -> dict[str, Any]:
-    """What the API's ``/health/ready`` holds, whether it is ready or not."""
-    url = f"{load_settings().backend_url}/health/ready"
-    try:
-        with urllib.request.urlopen(url, timeout=_HEALTH_SECONDS) as answer:  # noqa: S310
-            state: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            state = json.load(error)
-    return state
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, default=_text) + "\n")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"no JSON for {type(value)}")

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflix_contract.schema import LEAST_STARS, MOST_STARS
 from dataflix_recommender import Model, places, popularity
 from dataflix_training.als import AlsSettings, Factorise, residuals
 from dataflix_training.ease import RankerData, SparseRows, no_rows
@@ -19,7 +20,6 @@ from dataflix_training.ratings import Ratings
 from dataflix_training.svd import SVD, ArrayTrainset
 from dataflix_training.vbmf import VBMF
 
-RATING_MIN, RATING_MAX = 0.5, 5.0
 #: A parameter that is the same for everybody would otherwise be regularised without limit.
 _LEAST_VARIANCE = 1e-6
 
@@ -135,7 +135,7 @@ class Factors:
         stars[users >= 0] += self.user_bias[users[users >= 0]]
         stars[items >= 0] += self.item_bias[items[items >= 0]]
         _add_products(stars, users, items, self.user_factors, self.item_factors)
-        return np.asarray(np.clip(stars, RATING_MIN, RATING_MAX), np.float64)
+        return np.asarray(np.clip(stars, LEAST_STARS, MOST_STARS), np.float64)
 
     def of_items(self, item_ids: Ints) -> Factors:
         """The same for other films: zeros for those that nothing was learnt about."""
@@ -167,7 +167,7 @@ def fit_svd(ratings: Ratings, recipe: Recipe, after_epoch: AfterEpoch | None = N
         recipe: factors, epochs, rates and seed.
         after_epoch: called with the factors so far and the number of epochs done; True ends the fit there.
     """
-    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (RATING_MIN, RATING_MAX))
+    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (LEAST_STARS, MOST_STARS))
     users, items = np.argsort(trainset.raw_users), np.argsort(trainset.raw_items)
 
     def factors(svd: SVD) -> Factors:
@@ -201,7 +201,7 @@ def fit_vbmf(ratings: Ratings, recipe: Recipe, films: Mapping[int, Film]) -> Fac
         recipe: factors, sweeps and seed.
         films: the catalogue; stars are predicted for those that nobody has rated too.
     """
-    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (RATING_MIN, RATING_MAX))
+    trainset = ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars, (LEAST_STARS, MOST_STARS))
     users, items = np.argsort(trainset.raw_users), np.argsort(trainset.raw_items)
     item_ids = catalogue_ids(trainset.raw_items, films)
     rated = np.searchsorted(item_ids, trainset.raw_items[items])
@@ -302,8 +302,8 @@ def assemble(  # noqa: PLR0913, PLR0917 - it puts them together
         popularity=popular,
         rating_counts=counts.astype(np.int32),
         global_mean=factors.mean,
-        rating_min=RATING_MIN,
-        rating_max=RATING_MAX,
+        rating_min=LEAST_STARS,
+        rating_max=MOST_STARS,
         max_version=ratings.max_version,
         watched=watched,
         **{"ridge": ridge} | _arrays(factors.uncertain),

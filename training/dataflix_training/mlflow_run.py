@@ -32,15 +32,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import dataflix_recommender
-from dataflix_contract.faults import Fault
-from dataflix_contract.schema import CHAMPION, MODEL, MODEL_DIGEST_TAG
-from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
-from dataflix_training.experiment import Experiment
-from dataflix_training.model_card import CARD_FILE, summary
-from dataflix_training.plots import draw
-from dataflix_training.promotion_gate import Alias, Decision
-from dataflix_training.ratings import Ratings
-from dataflix_training.registry import (
+from dataflix_clients.mlflow import (
+    MODEL_DIGEST_TAG,
     RECIPE_TAG,
     ROWS_TAG,
     RUN_TAG,
@@ -48,6 +41,15 @@ from dataflix_training.registry import (
     SCORES_TAG,
     Registry,
 )
+from dataflix_contract import Settings
+from dataflix_contract.faults import Fault
+from dataflix_contract.schema import CHALLENGER, CHAMPION, MODEL
+from dataflix_recommender import MODEL_FILE, MODEL_PATH, Model, ModelError, digest, load, save
+from dataflix_training.experiment import Experiment
+from dataflix_training.model_card import CARD_FILE, summary
+from dataflix_training.plots import draw
+from dataflix_training.promotion_gate import Alias, Decision
+from dataflix_training.ratings import Ratings
 from dataflix_training.scores import Scores
 
 log = structlog.get_logger()
@@ -62,13 +64,14 @@ _SIGNATURE = ModelSignature(
 
 
 class Tracking:
-    """The runs of one MLflow server."""
+    """The runs of MLflow's server, and its registry of models."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, settings: Settings) -> None:
+        url = settings.mlflow_url
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
         self.client = MlflowClient(url, url)
-        self.registry = Registry(self.client)
+        self.registry = Registry(settings)
 
     def result(self, run_id: str) -> dict[str, Any] | None:
         """The result of an earlier call with this pipeline run's id, after finishing what it left to do.
@@ -215,7 +218,7 @@ class Tracking:
             self.registry.promote(registered)
             return CHAMPION
         self.registry.challenge(registered)
-        return "challenger"
+        return CHALLENGER
 
     def _verify(self, model_id: str, sha256: str) -> None:
         with tempfile.TemporaryDirectory() as folder:

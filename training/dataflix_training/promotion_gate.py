@@ -1,6 +1,6 @@
 """Decide whether a new model takes the champion's place. No I/O.
 
-``registry.py`` gives the new version the alias that is decided here, and the API's ``registry_watcher.py``
+``mlflow_run.py`` gives the new version the alias that is decided here, and the API's ``registry_watcher.py``
 follows the alias ``champion``. ``dataflix-model promote`` and ``rollback`` move it whatever the gate said.
 """
 
@@ -12,12 +12,11 @@ from typing import Literal
 
 import numpy as np
 
-from dataflix_contract.schema import CHAMPION
+from dataflix_contract.schema import CHALLENGER, CHAMPION
 from dataflix_recommender import places
 from dataflix_training.ratings import Fingerprints
 from dataflix_training.scores import Judgement, Scores
 
-CHALLENGER: Literal["challenger"] = "challenger"
 Alias = Literal["champion", "challenger"]
 
 #: The new model needs at least this share of the champion's number of ratings: otherwise a model of a

@@ -14,12 +14,12 @@ import surprise
 from numpy.typing import NDArray
 from surprise.utils import get_rng
 
+from dataflix_contract.schema import LEAST_STARS, MOST_STARS
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 Groups = defaultdict[int, list[tuple[int, float]]]
 AfterEpoch = Callable[["SVD", int], bool]
-
-_STARS = (0.5, 5.0)
 
 
 class ArrayTrainset(surprise.Trainset):  # type: ignore[misc]  # no types there
@@ -34,7 +34,7 @@ class ArrayTrainset(surprise.Trainset):  # type: ignore[misc]  # no types there
         users: Ints,
         items: Ints,
         ratings: NDArray[np.floating[Any]],
-        rating_scale: tuple[float, float] = _STARS,
+        rating_scale: tuple[float, float] = (LEAST_STARS, MOST_STARS),
     ) -> None:
         """From the raw ids and ratings, row by row.
 

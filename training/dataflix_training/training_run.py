@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dataflix_clients import clickhouse
+from dataflix_clients.mlflow import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, SCORES_TAG
 from dataflix_contract import Settings
 from dataflix_contract.faults import Fault, first_line
 from dataflix_training.als import Factorise
@@ -28,7 +29,6 @@ from dataflix_training.mlflow_run import Tracking, outcome
 from dataflix_training.model_card import render
 from dataflix_training.promotion_gate import Champion, decide, same_data, sample
 from dataflix_training.ratings import Fingerprints, Ratings, in_order
-from dataflix_training.registry import RECIPE_TAG, ROWS_TAG, SAMPLE_TAG, recorded_scores
 from dataflix_training.tuning import Progress
 
 log = structlog.get_logger()
@@ -206,7 +206,7 @@ def _rival(tracking: Tracking, fingerprints: Mapping[str, Fingerprints]) -> _Riv
     tags = version.tags
     rows = int(tags.get(ROWS_TAG, 0))
     if SAMPLE_TAG in tags and not same_data(json.loads(tags[SAMPLE_TAG]), rows, fingerprints):
-        log.info("the champion was trained with other data", version=version.version)
+        log.info("the champion was trained with other data", version=version.number)
         return _Rival(other_data=True)
     recipe = None
     try:
@@ -214,9 +214,16 @@ def _rival(tracking: Tracking, fingerprints: Mapping[str, Fingerprints]) -> _Riv
     except (KeyError, ValueError) as error:
         # another program has registered it: only the scores that it recorded can be compared
         log.warning(
-            "the champion has no recipe that can be made again", version=version.version, why=str(error)
+            "the champion has no recipe that can be made again", version=version.number, why=str(error)
         )
-    return _Rival(recipe, int(version.version), rows, recorded_scores(tags))
+    return _Rival(recipe, version.number, rows, _recorded_scores(tags))
+
+
+def _recorded_scores(tags: Mapping[str, str]) -> dict[str, float]:
+    """The scores that a version's training found; older versions have only two of them."""
+    if SCORES_TAG in tags:
+        return {name: float(value) for name, value in json.loads(tags[SCORES_TAG]).items()}
+    return {name: float(tags[name]) for name in ("rmse", "ndcg_at_10") if name in tags}
 
 
 def _with_stars(rival: _Rival, stars: str) -> _Rival:

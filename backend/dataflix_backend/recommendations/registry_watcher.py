@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -16,7 +15,6 @@ from dataflix_backend.recommendations.model_store import Champion, ModelStore, N
 from dataflix_backend.schemas import Refusal
 from dataflix_clients import mlflow
 from dataflix_contract import Settings
-from dataflix_contract.schema import MODEL_DIGEST_TAG
 from dataflix_recommender import MODEL_FILE, MODEL_PATH, ModelError
 
 log = structlog.get_logger(__name__)
@@ -51,7 +49,6 @@ class RegistryWatcher:
 
     def run(self, stopped: threading.Event) -> None:
         """Watch the registry until ``stopped`` is set; a fault does not end the watch."""
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request at level INFO
         with mlflow.open_registry(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
@@ -125,10 +122,10 @@ def _champion(version: mlflow.Version) -> Champion:
     Raises:
         ModelError: it is not ready, or was not registered by Dataflix's training.
     """
-    digest = version.tags.get(MODEL_DIGEST_TAG)
+    digest = version.tags.get(mlflow.MODEL_DIGEST_TAG)
     if version.status != "READY" or not digest:
         raise ModelError(
-            f"its status is {version.status}, and its tag {MODEL_DIGEST_TAG} is {digest or 'missing'}"
+            f"its status is {version.status}, and its tag {mlflow.MODEL_DIGEST_TAG} is {digest or 'missing'}"
         )
     return Champion(
         version=version.number,
