@@ -23,6 +23,7 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from dataflix_backend.recommendations.recommend import NEW_EVERY
+from dataflix_contract.schema import LEAST_STARS, MOST_STARS
 from dataflix_recommender import Model, fold_in, predict_stars, rank, reasons, stars_deviation, votes
 from dataflix_training.experiment import run_experiment
 from dataflix_training.film_features import Film
@@ -78,7 +79,7 @@ def _fits(ratings: Ratings, rounds: int) -> dict[str, float]:
     The order of the rows decides how a Surprise trainset lies in memory, and so how fast Surprise is.
     """
     frame = pd.DataFrame({"user": ratings.user_ids, "item": ratings.movie_ids, "rating": ratings.stars})
-    dataset = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(0.5, 5.0)))
+    dataset = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(LEAST_STARS, MOST_STARS)))
     theirs, build_theirs = _timed(dataset.build_full_trainset)
     ours, build_ours = _timed(lambda: ArrayTrainset(ratings.user_ids, ratings.movie_ids, ratings.stars))
     trainsets = {"surprise": theirs, "surprise, our trainset": ours, "exact": ours, "fast": ours}

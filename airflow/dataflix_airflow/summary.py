@@ -16,6 +16,7 @@ from typing import Any
 
 from dataflix_clients import clickhouse
 from dataflix_contract import Settings, load_settings, tables
+from dataflix_contract.schema import CHALLENGER
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _reason_without_champion(model: Mapping[str, Any]) -> str:
     """Why the training gave no new champion; empty: it gave one, or it failed."""
     if model.get("skipped"):
         return f"no model was trained: {model['skipped']}"
-    if model.get("alias") == "challenger":
+    if model.get("alias") == CHALLENGER:
         return f"version {model['model_version']} is only challenger: {'; '.join(model.get('reasons', ()))}"
     return ""
 

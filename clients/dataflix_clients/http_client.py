@@ -13,8 +13,7 @@ _SECONDS = 3.0
 #: for each client, which takes more processor time than the answer.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-
-#: It logs each request at level INFO; whoever asks logs what matters about the answer.
+# In the whole process: httpx logs each request at level INFO; our programs log what matters of the answer.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -1,18 +1,19 @@
 """MLflow: read the versions of the model, choose which one is in service, and fetch a version's files.
 
-These are requests to MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html). Its library would take
-seconds to import; only training, which records its runs with it, does so.
+These are requests to MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html). MLflow's own library
+takes seconds to import: only training imports it, to record its runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 
 from dataflix_clients.http_client import http, open_client, parsed
 from dataflix_contract import Settings
@@ -22,26 +23,33 @@ from dataflix_contract.schema import CHALLENGER, CHAMPION, MODEL
 #: The alias of the version that the champion has replaced.
 PREVIOUS = "previous-champion"
 
-#: Tags of a version, which training writes: the SHA-256 of the model's arrays, which serving checks,
+#: Tag of a version: the SHA-256 of the model's arrays. Training writes it, as it does the next five, and
+#: serving checks it.
 MODEL_DIGEST_TAG = "dataflix.sha256"
-#: the id of the pipeline run,
+#: Tag of a version: the id of the pipeline run.
 RUN_TAG = "dataflix.run_id"
-#: how the model was made, with how many ratings, a sample of them, and the scores that were found.
+#: Tag of a version: how the model was made.
 RECIPE_TAG = "dataflix.recipe"
+#: Tag of a version: how many ratings it was made with.
 ROWS_TAG = "dataflix.rows"
+#: Tag of a version: a sample of those ratings.
 SAMPLE_TAG = "dataflix.fingerprints"
+#: Tag of a version: the scores that training found.
 SCORES_TAG = "dataflix.scores"
-#: Tags that promotion and rollback write: which version this one replaced, and when it was taken back.
-REPLACED_TAG = "dataflix.replaced"
+_REPLACED_TAG = "dataflix.replaced"
 _ROLLED_BACK_TAG = "dataflix.rolled_back_at"
 
 _SECONDS = 20
+_PROBE_SECONDS = 3
 _MODELS = "/api/2.0/mlflow/registered-models"
 _VERSIONS = "/api/2.0/mlflow/model-versions"
 _FILES = "/api/2.0/mlflow-artifacts/artifacts"
-_MISSING = "RESOURCE_DOES_NOT_EXIST"
-#: What MLflow says where no such model was ever registered, and where the model has no such alias.
-_NOT_NAMED = {_MISSING, "INVALID_PARAMETER_VALUE"}
+#: MLflow's error code for a model or a version that is not there.
+_MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST"})
+#: Its codes where no such model was ever registered, and where the model has no such alias.
+_NOT_NAMED = _MISSING | {"INVALID_PARAMETER_VALUE"}
+#: Answers after which the same request may work a moment later, as MLflow's own library has them.
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +76,14 @@ def open_registry(settings: Settings, seconds: float = _SECONDS) -> httpx.Client
     return open_client(settings.mlflow_url, seconds)
 
 
-def check(settings: Settings) -> None:
-    """Check that MLflow answers from its database.
+def check(settings: Settings, seconds: float = _PROBE_SECONDS) -> None:
+    """Check that MLflow answers from its database within so many seconds.
 
     Raises:
         httpx.HTTPError: it does not.
     """
     experiments = f"{settings.mlflow_url}/api/2.0/mlflow/experiments/search"
-    http.post(experiments, json={"max_results": 1}).raise_for_status()
+    http.post(experiments, json={"max_results": 1}, timeout=seconds).raise_for_status()
 
 
 def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECONDS) -> Version | None:
@@ -92,9 +100,7 @@ def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECO
 def version_with_alias(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
     """The version that an alias stands for, asked over an open connection; see :func:`version_of`."""
     answer = client.get(f"{_MODELS}/alias", params={"name": MODEL, "alias": alias})
-    if _error_code(answer) in _NOT_NAMED:
-        return None
-    return read_version(parsed(answer.raise_for_status())["model_version"])
+    return _version_in(_read(answer, absent=_NOT_NAMED))
 
 
 def read_version(found: dict[str, Any]) -> Version:
@@ -104,11 +110,18 @@ def read_version(found: dict[str, Any]) -> Version:
     return Version(int(found["version"]), found.get("run_id", ""), found["status"], tags, created_at)
 
 
+def _is_passing(fault: BaseException) -> bool:
+    """Whether the same request may work a moment later."""
+    if isinstance(fault, httpx.HTTPStatusError):
+        return fault.response.status_code in _PASSING
+    return isinstance(fault, httpx.TransportError)
+
+
 class Registry:
     """The model's versions and aliases, to read and to change.
 
-    Each method raises ``httpx.HTTPError`` if MLflow is away or refuses, and ``LookupError`` if another server
-    answers.
+    Each method raises ``httpx.HTTPError`` if MLflow is away or refuses after several attempts, and
+    ``LookupError`` if another server answers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -116,30 +129,29 @@ class Registry:
 
     def aliases(self) -> dict[str, int]:
         """Which version each alias names; empty before the first version."""
-        answer = self._get(f"{_MODELS}/get", name=MODEL)
-        if _error_code(answer) == _MISSING:
-            return {}
-        aliases = parsed(answer.raise_for_status())["registered_model"].get("aliases", [])
+        found = self._request("GET", f"{_MODELS}/get", absent=_MISSING, name=MODEL)
+        aliases = found["registered_model"].get("aliases", []) if found else []
         return {one["alias"]: int(one["version"]) for one in aliases}
 
     def champion(self) -> Version | None:
-        """The version in service."""
-        return version_of(self._settings)
+        """The version in service; None: there is none."""
+        question = {"name": MODEL, "alias": CHAMPION}
+        return _version_in(self._request("GET", f"{_MODELS}/alias", absent=_NOT_NAMED, **question))
 
     def versions(self) -> list[Version]:
         """All versions, newest first."""
         found: list[Version] = []
         token = ""
         while True:
-            answer = self._get(f"{_VERSIONS}/search", filter=f"name='{MODEL}'", page_token=token)
-            page = parsed(answer.raise_for_status())
+            question = {"filter": f"name='{MODEL}'", "page_token": token}
+            page = self._request("GET", f"{_VERSIONS}/search", **question)
             found += map(read_version, page.get("model_versions", []))
             token = page.get("next_page_token", "")
             if not token:
                 return sorted(found, key=lambda version: -version.number)
 
     def of_run(self, run_id: str) -> int | None:
-        """The version that a pipeline run has registered."""
+        """The newest version that a pipeline run has registered; None: it has registered none."""
         return next((one.number for one in self.versions() if one.tags.get(RUN_TAG) == run_id), None)
 
     def challenge(self, number: int) -> None:
@@ -148,7 +160,7 @@ class Registry:
 
     def describe(self, number: int, text: str) -> None:
         """Set a version's description."""
-        self._change("PATCH", f"{_VERSIONS}/update", version=str(number), description=text)
+        self._request("PATCH", f"{_VERSIONS}/update", name=MODEL, version=str(number), description=text)
 
     def promote(self, number: int) -> None:
         """Put a version in service and remember the one before; repeating this changes nothing more.
@@ -161,7 +173,7 @@ class Registry:
         before = aliases.get(CHAMPION)
         if before != number:
             if before:
-                self._set_tag(number, REPLACED_TAG, str(before))
+                self._set_tag(number, _REPLACED_TAG, str(before))
                 self._set_alias(PREVIOUS, before)
             # a single request, after all others that matter: nobody finds a half-made champion
             self._set_alias(CHAMPION, number)
@@ -172,46 +184,62 @@ class Registry:
         """Put the previous champion in service again; a repetition goes one version further back.
 
         Raises:
-            Fault: there is none.
+            Fault: there is no champion, it replaced no other, or the one that it replaced was deleted.
         """
         champion = self.champion()
         if champion is None:
             raise Fault("there is no champion: nothing to roll back. dataflix-model list shows the versions")
-        replaced = champion.tags.get(REPLACED_TAG)
+        replaced = champion.tags.get(_REPLACED_TAG)
         if not replaced:
             raise Fault(
                 f"version {champion.number} replaced no other: choose with dataflix-model promote VERSION"
             )
         target = self._require(int(replaced))
-        self._set_alias(CHAMPION, target.number)
-        if before := target.tags.get(REPLACED_TAG):
+        before = target.tags.get(_REPLACED_TAG)
+        if before and self._find(int(before)):
             self._set_alias(PREVIOUS, int(before))
         else:
             self._delete_alias(PREVIOUS)
         self._set_tag(champion.number, _ROLLED_BACK_TAG, datetime.now(UTC).isoformat("T", "seconds"))
+        # last: if a request before it fails, the same command can be run again
+        self._set_alias(CHAMPION, target.number)
+
+    def _find(self, number: int) -> Version | None:
+        question = {"name": MODEL, "version": str(number)}
+        return _version_in(self._request("GET", f"{_VERSIONS}/get", absent=_MISSING, **question))
 
     def _require(self, number: int) -> Version:
-        answer = self._get(f"{_VERSIONS}/get", name=MODEL, version=str(number))
-        if _error_code(answer) == _MISSING:
+        found = self._find(number)
+        if found is None:
             raise Fault(f"there is no version {number}: dataflix-model list shows them")
-        return read_version(parsed(answer.raise_for_status())["model_version"])
+        return found
 
     def _set_alias(self, alias: str, number: int) -> None:
-        self._change("POST", f"{_MODELS}/alias", alias=alias, version=str(number))
+        self._request("POST", f"{_MODELS}/alias", name=MODEL, alias=alias, version=str(number))
 
     def _delete_alias(self, alias: str) -> None:
-        self._change("DELETE", f"{_MODELS}/alias", alias=alias)
+        self._request("DELETE", f"{_MODELS}/alias", name=MODEL, alias=alias)
 
     def _set_tag(self, number: int, key: str, value: str) -> None:
-        self._change("POST", f"{_VERSIONS}/set-tag", version=str(number), key=key, value=value)
+        self._request("POST", f"{_VERSIONS}/set-tag", name=MODEL, version=str(number), key=key, value=value)
 
-    def _get(self, path: str, **question: str) -> httpx.Response:
-        url = f"{self._settings.mlflow_url}{path}"
-        return http.get(url, params=question, timeout=_SECONDS)
+    @retry(
+        retry=retry_if_exception(_is_passing),
+        stop=stop_after_attempt(4),
+        wait=wait_exponential(),
+        reraise=True,
+    )
+    def _request(
+        self, method: str, path: str, *, absent: Collection[str] = (), **arguments: str
+    ) -> dict[str, Any]:
+        """Send a request, and return what :func:`_read` makes of the answer.
 
-    def _change(self, method: str, path: str, **values: str) -> None:
+        It may be sent several times: none of these requests changes anything more the second time.
+        """
         url = f"{self._settings.mlflow_url}{path}"
-        http.request(method, url, json={"name": MODEL, **values}, timeout=_SECONDS).raise_for_status()
+        if method == "GET":
+            return _read(http.get(url, params=arguments, timeout=_SECONDS), absent)
+        return _read(http.request(method, url, json=arguments, timeout=_SECONDS), absent)
 
 
 def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes]]:
@@ -247,11 +275,6 @@ def _root(client: httpx.Client, version: Version) -> str:
     return str(answer.json()["artifact_uri"]).partition(":")[2].lstrip("/")
 
 
-def _error_code(answer: httpx.Response) -> str | None:
-    """MLflow's name for what is wrong with a request; None: nothing is."""
-    return parsed(answer).get("error_code") if answer.is_client_error else None
-
-
 def _files(client: httpx.Client, folder: str) -> Iterator[str]:
     listed = client.get(_FILES, params={"path": folder}).raise_for_status().json()
     for entry in listed["files"]:
@@ -260,3 +283,26 @@ def _files(client: httpx.Client, folder: str) -> Iterator[str]:
             yield from _files(client, path)
         else:
             yield path
+
+
+def _version_in(document: dict[str, Any]) -> Version | None:
+    return read_version(document["model_version"]) if document else None
+
+
+def _read(answer: httpx.Response, absent: Collection[str] = ()) -> dict[str, Any]:
+    """The answer's JSON; empty if MLflow refuses the request with one of the error codes in ``absent``.
+
+    Raises:
+        httpx.HTTPStatusError: MLflow refuses with another code, which the message has, or fails.
+        LookupError: another server answers.
+    """
+    if answer.is_server_error and "json" not in answer.headers.get("content-type", ""):
+        answer.raise_for_status()
+    document: dict[str, Any] = parsed(answer)
+    if answer.is_success:
+        return document
+    code = document.get("error_code")
+    if code in absent:
+        return {}
+    reason = f"{code}: {document.get('message')}" if code else f"status {answer.status_code}"
+    raise httpx.HTTPStatusError(reason, request=answer.request, response=answer)

@@ -185,7 +185,7 @@ UNAVAILABLE_VALUE = "\0unavailable"
 BATCH_DAG = "elt_pipeline"
 MODEL = "dataflix-recommender"
 CHAMPION: Final = "champion"
-#: The alias of the newest version that the gate did not put in service.
+#: The alias of the newest version that did not become champion.
 CHALLENGER: Final = "challenger"
 
 

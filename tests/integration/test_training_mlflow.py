@@ -170,6 +170,40 @@ def test_rollback_is_one_command_and_promotion_another(
     assert "there is no version 999" in refused.stderr
 
 
+def test_a_rollback_goes_back_one_version_after_another_until_none_is_left(
+    stack: Stack, tracking: Tracking, first: dict[str, Any]
+) -> None:
+    model_id = first["model_id"]
+    made = [
+        int(tracking.client.create_model_version(MODEL, f"models:/{model_id}", model_id=model_id).version)
+        for _ in range(3)
+    ]
+    oldest, old, new = map(str, made)
+    before = tracking.registry.aliases()["champion"]
+    try:
+        tracking.client.delete_registered_model_alias(MODEL, "champion")
+        refused = stack.run("bin/dataflix-model", "rollback", check=False)
+        assert "there is no champion: nothing to roll back" in refused.stderr
+        for version in (oldest, old, new):
+            assert (
+                f"champion: version {version}" in stack.run("bin/dataflix-model", "promote", version).stdout
+            )
+        tracking.client.delete_model_version(MODEL, oldest)
+        back = stack.run("bin/dataflix-model", "rollback", "--json").stdout
+        # the one before it was deleted: nothing is named as the previous champion
+        assert json.loads(back) == tracking.registry.aliases()
+        assert tracking.registry.aliases()["champion"] == made[1]
+        assert "previous-champion" not in tracking.registry.aliases()
+        refused = stack.run("bin/dataflix-model", "rollback", check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"there is no version {oldest}: dataflix-model list shows them" in refused.stderr
+        assert tracking.registry.aliases()["champion"] == made[1]
+    finally:
+        tracking.registry.promote(before)
+        for version in (old, new):
+            tracking.client.delete_model_version(MODEL, version)
+
+
 def test_a_version_that_no_training_has_registered_is_listed_too(
     stack: Stack, tracking: Tracking, first: dict[str, Any]
 ) -> None:
@@ -188,7 +222,7 @@ def test_a_version_that_no_training_has_registered_is_listed_too(
         "aliases": [],
         "run_id": "",
         "mlflow_run_id": first["mlflow_run_id"],
-        "rows": 0,
+        "rows": None,
         "rmse": None,
         "ndcg_at_10": None,
     }
@@ -251,6 +285,8 @@ def test_what_cannot_be_done_is_said_with_advice(stack: Stack, monkeypatch: pyte
     away = stack.run("bin/dataflix-train", "--run-id", "test-away", check=False, timeout=120)
     assert away.returncode == 1
     assert "ClickHouse at" in away.stderr
+    refused = stack.run("bin/dataflix-model", "promote", str(2**31), check=False)
+    assert refused.returncode == 2
     refused = stack.run("bin/dataflix-train", "--run-id", "it's", check=False)
     assert refused.returncode == 1
     assert "a run id consists of" in refused.stderr

@@ -51,7 +51,11 @@ def _modules() -> dict[str, Path]:
 
 
 def _reached(entries: Iterable[Path]) -> set[Path]:
-    """The entries, and whatever of ours they import; the contract only defines settings."""
+    """The entries, and whatever of ours they import.
+
+    Without the contract, which defines the settings, and imports a library that not every program has (rich)
+    only in functions for those that have it.
+    """
     seen: set[Path] = set()
     waiting = list(entries)
     while waiting:

@@ -75,7 +75,7 @@ def test_a_client_of_one_server_needs_no_library_of_another(module: str, wanted:
     assert libraries(module, set()) == wanted
 
 
-#: The programs of the environment that has the tests, too; each image has the extra of its program's folder.
+#: Programs whose libraries are installed beside the tests. Each image has the extra of its program's folder.
 IN_SERVICES = {
     name: contract_programs.folder_of(target)
     for name, target in contract_programs.programs().items()
@@ -107,7 +107,7 @@ def installed_with(extras: Iterable[str]) -> set[str]:
             continue
         try:
             needed = [Requirement(line) for line in requires(name) or ()]
-        except PackageNotFoundError:  # for another system
+        except PackageNotFoundError:
             continue
         waiting += [
             each

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import math
 import os
 import re
 import signal
@@ -22,7 +24,7 @@ from dataflix_clients import mlflow
 from dataflix_clients.http_client import http, parsed
 from dataflix_contract import Settings
 from dataflix_contract.console import Console, progress
-from dataflix_contract.faults import Fault, cannot_use, fail, first_line, program_settings
+from dataflix_contract.faults import cannot_use, fail, first_line, program_settings
 from dataflix_contract.logs import configure_logging
 from dataflix_contract.programs import exit_on_sigterm
 from dataflix_contract.schema import CHAMPION
@@ -32,6 +34,8 @@ from dataflix_contract.terminal import make_output_safe
 RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
 _THREADS = 2
 _API_SECONDS = 10
+_MLFLOW_SECONDS = 20
+_WHICH_SERVES = "dataflix-model list shows which version is in service"
 _MLFLOW = {
     # a dead MLflow is noticed within a minute: whoever called tries again
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -79,12 +83,11 @@ def main(
     """
     configure_logging("train")
     run_id = run_id or f"terminal-{uuid.uuid4().hex[:12]}"
+    if not re.fullmatch(RUN_ID, run_id):
+        fail(f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}")
     exit_on_sigterm()
-    with _mlflow_settings() as settings:
-        if not re.fullmatch(RUN_ID, run_id):
-            raise Fault(
-                f"a run id consists of letters, digits and _.:+@~=- and is no longer than 200: {run_id!r}"
-            )
+    advice = f"Run it again with --run-id {run_id}, and it goes on with what was saved"
+    with _exit_on_fault(advice) as settings:
         prepare()
         from dataflix_training.mlflow_run import Tracking  # noqa: PLC0415 - MLflow: seconds
         from dataflix_training.training_run import train as run  # noqa: PLC0415 - Numba: seconds
@@ -99,7 +102,7 @@ def main(
 @model_app.command("list")
 def list_versions(as_json: Json = False) -> None:
     """Show all versions, newest first."""
-    with _mlflow_settings() as settings:
+    with _exit_on_fault() as settings:
         registry = mlflow.Registry(settings)
         aliases = registry.aliases()
         versions = [_row(one, aliases) for one in registry.versions()]
@@ -114,7 +117,7 @@ def list_versions(as_json: Json = False) -> None:
                 ", ".join(one["aliases"]),
                 f"{datetime.fromisoformat(one['created_at']):%Y-%m-%d %H:%M}",
                 one["run_id"],
-                f"{one['rows']:,}",
+                "" if one["rows"] is None else f"{one['rows']:,}",
                 _figure(one["rmse"]),
                 _figure(one["ndcg_at_10"]),
             )
@@ -123,9 +126,9 @@ def list_versions(as_json: Json = False) -> None:
 
 
 @model_app.command()
-def promote(version: Annotated[int, typer.Argument(min=1)], as_json: Json = False) -> None:
+def promote(version: Annotated[int, typer.Argument(min=1, max=2**31 - 1)], as_json: Json = False) -> None:
     """Put a version in service, whatever the gate said."""
-    with _mlflow_settings() as settings:
+    with _exit_on_fault(_WHICH_SERVES) as settings:
         registry = mlflow.Registry(settings)
         registry.promote(version)
         _say_champion(settings, registry.aliases(), as_json=as_json)
@@ -134,55 +137,71 @@ def promote(version: Annotated[int, typer.Argument(min=1)], as_json: Json = Fals
 @model_app.command()
 def rollback(as_json: Json = False) -> None:
     """Put the previous champion in service again; each further rollback goes one version further back."""
-    with _mlflow_settings() as settings:
+    with _exit_on_fault(_WHICH_SERVES) as settings:
         registry = mlflow.Registry(settings)
         registry.rollback()
         _say_champion(settings, registry.aliases(), as_json=as_json)
 
 
 @contextlib.contextmanager
-def _mlflow_settings() -> Iterator[Settings]:
-    """The settings, once MLflow answers. Faults end the program with a message and an exit code.
+def _exit_on_fault(advice: str = "") -> Iterator[Settings]:
+    """Yield the settings, once MLflow answers; end the program with a message and an exit code after a fault.
 
     The code is 1 after a fault, 143 after SIGTERM, and 130 after Ctrl-C.
+
+    Args:
+        advice: what to do after MLflow has failed, and after the program was stopped.
     """
     try:
-        with program_settings(_describe) as settings:
-            mlflow.check(settings)
+        with program_settings(functools.partial(_describe, advice)) as settings:
+            mlflow.check(settings, _MLFLOW_SECONDS)
             yield settings
     except SystemExit as end:
         if end.code == 128 + signal.SIGTERM:
-            how = "it goes on, or starts over if nothing was saved"
-            fail(f"stopped: run it again with the same run id, and {how}", 128 + signal.SIGTERM)
+            fail(_sentences("stopped", advice), 128 + signal.SIGTERM)
         raise
     except KeyboardInterrupt:
-        fail("stopped", 128 + signal.SIGINT)
+        fail(_sentences("stopped", advice), 128 + signal.SIGINT)
 
 
-def _describe(error: Exception, settings: Settings) -> str | None:
+def _describe(advice: str, error: Exception, settings: Settings) -> str | None:
     """The message for an error of MLflow, or of a library that talks to it; None: it is another error."""
     if isinstance(error, httpx.TransportError):
-        return cannot_use("MLflow", settings.mlflow_url, error)
+        return _sentences(cannot_use("MLflow", settings.mlflow_url, error), advice)
     other_server = type(error) is LookupError  # and no KeyError, which would be an error in the program
     library = type(error).__module__.startswith(("mlflow.", "requests.", "urllib3."))
     if other_server or library or isinstance(error, httpx.HTTPError):
-        reason = first_line(error)[:300]
-        return f"MLflow failed: {reason}. Look at its log, then run the same command again: it goes on"
+        reason = first_line(error)[:300].rstrip(".")
+        return _sentences(f"MLflow failed: {reason}", "Look at its log", advice)
     return None
 
 
+def _sentences(*texts: str) -> str:
+    return ". ".join(text for text in texts if text)
+
+
 def _row(version: mlflow.Version, aliases: Mapping[str, int]) -> dict[str, Any]:
-    """One version as people want to see it; figures that its training did not record are None."""
+    """One version as people want to see it; numbers that its training did not record are None."""
     tags = version.tags
+    rows = _number(tags, mlflow.ROWS_TAG)
     return {
         "version": version.number,
         "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
         "created_at": version.created_at.isoformat(),
         "run_id": tags.get(mlflow.RUN_TAG, ""),
         "mlflow_run_id": version.run_id,
-        "rows": int(tags.get(mlflow.ROWS_TAG, 0)),
-        **{name: float(tags[name]) if name in tags else None for name in ("rmse", "ndcg_at_10")},
+        "rows": None if rows is None else int(rows),
+        "rmse": _number(tags, "rmse"),
+        "ndcg_at_10": _number(tags, "ndcg_at_10"),
     }
+
+
+def _number(tags: Mapping[str, str], name: str) -> float | None:
+    try:
+        number = float(tags.get(name, ""))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def prepare() -> None:
