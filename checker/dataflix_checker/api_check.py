@@ -138,7 +138,7 @@ def _changed(before: dict[str, Any], after: dict[str, Any], film: dict[str, Any]
 
 
 def _champion(settings: Settings, api: httpx.Client) -> tuple[bool, str]:
-    wanted = mlflow.version_of(settings)
+    wanted = mlflow.read_champion(settings)
     if wanted is None:
         return False, "there is no champion"
     deadline = time.monotonic() + _SWAP_SECONDS

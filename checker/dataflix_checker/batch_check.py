@@ -122,7 +122,7 @@ def _marts(warehouse: Client, canary: Canary, user_id: int, stars: float) -> tup
 
 
 def _model(settings: Settings, outcome: Mapping[str, Any]) -> tuple[bool, str]:
-    champion = mlflow.version_of(settings)
+    champion = mlflow.read_champion(settings)
     if not outcome["model_version"] and (reason := outcome["details"].get("reason")):
         served = f"version {champion.number} stays champion" if champion else "popular films are shown"
         return True, f"{reason}; {served}"
@@ -142,7 +142,7 @@ def _no_leaks(settings: Settings, canary: Canary) -> tuple[bool, str]:
     places = list(
         warehouse_tables_with(canary.marker, clickhouse.connect(settings, settings.clickhouse_reader))
     )
-    champion = mlflow.version_of(settings)
+    champion = mlflow.read_champion(settings)
     needle = canary.marker.encode()
     files = list(mlflow.artefacts(settings, champion)) if champion else []
     places += [f"the model's {path}" for path, content in files if needle in content]

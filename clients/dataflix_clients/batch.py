@@ -187,7 +187,7 @@ def read_champion(settings: Settings) -> int:
         httpx.HTTPError: MLflow is away.
         LookupError: another server answers.
     """
-    champion = mlflow.version_of(settings, seconds=_SECONDS)
+    champion = mlflow.read_champion(settings, seconds=_SECONDS)
     return champion.number if champion else 0
 
 

@@ -13,7 +13,7 @@ _SECONDS = 3.0
 #: for each client, which takes more processor time than the answer.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-# In the whole process: httpx logs each request at level INFO; our programs log what matters of the answer.
+# httpx logs each request at level INFO. No program needs that: each logs what matters of the answer itself.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

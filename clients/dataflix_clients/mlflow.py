@@ -23,10 +23,9 @@ from dataflix_contract.schema import CHALLENGER, CHAMPION, MODEL
 #: The alias of the version that the champion has replaced.
 PREVIOUS = "previous-champion"
 
-#: Tag of a version: the SHA-256 of the model's arrays. Training writes it, as it does the next five, and
-#: serving checks it.
+#: Tag of a version: the SHA-256 of the model's arrays. Training writes it, and serving checks it.
 MODEL_DIGEST_TAG = "dataflix.sha256"
-#: Tag of a version: the id of the pipeline run.
+#: Tag of a version: the id of the pipeline run. Training writes this tag and the next four.
 RUN_TAG = "dataflix.run_id"
 #: Tag of a version: how the model was made.
 RECIPE_TAG = "dataflix.recipe"
@@ -44,12 +43,13 @@ _PROBE_SECONDS = 3
 _MODELS = "/api/2.0/mlflow/registered-models"
 _VERSIONS = "/api/2.0/mlflow/model-versions"
 _FILES = "/api/2.0/mlflow-artifacts/artifacts"
-#: MLflow's error code for a model or a version that is not there.
+_CHAMPION = {"name": MODEL, "alias": CHAMPION}
+#: MLflow's error code for a model or a version that does not exist.
 _MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST"})
-#: Its codes where no such model was ever registered, and where the model has no such alias.
+#: MLflow's error codes when it is asked for an alias of a model that does not exist, or has no such alias.
 _NOT_NAMED = _MISSING | {"INVALID_PARAMETER_VALUE"}
-#: Answers after which the same request may work a moment later, as MLflow's own library has them.
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+#: The HTTP statuses after which a request is sent again; they are those of MLflow's own library.
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Version:
     created_at: datetime
 
 
-def open_registry(settings: Settings, seconds: float = _SECONDS) -> httpx.Client:
+def connect(settings: Settings, seconds: float = _SECONDS) -> httpx.Client:
     """A connection to MLflow; each answer may take ``seconds``."""
     return open_client(settings.mlflow_url, seconds)
 
@@ -86,20 +86,20 @@ def check(settings: Settings, seconds: float = _PROBE_SECONDS) -> None:
     http.post(experiments, json={"max_results": 1}, timeout=seconds).raise_for_status()
 
 
-def version_of(settings: Settings, alias: str = CHAMPION, seconds: float = _SECONDS) -> Version | None:
-    """The version that an alias stands for; None: no version has it yet.
+def read_champion(settings: Settings, seconds: float = _SECONDS) -> Version | None:
+    """Ask once for the version in service; None: there is none yet.
 
     Raises:
         httpx.HTTPError: MLflow is away or refuses.
         LookupError: another server answers.
     """
-    with open_registry(settings, seconds) as client:
-        return version_with_alias(client, alias)
+    with connect(settings, seconds) as client:
+        return read_champion_over(client)
 
 
-def version_with_alias(client: httpx.Client, alias: str = CHAMPION) -> Version | None:
-    """The version that an alias stands for, asked over an open connection; see :func:`version_of`."""
-    answer = client.get(f"{_MODELS}/alias", params={"name": MODEL, "alias": alias})
+def read_champion_over(client: httpx.Client) -> Version | None:
+    """Ask the same over an open connection; see :func:`read_champion`."""
+    answer = client.get(f"{_MODELS}/alias", params=_CHAMPION)
     return _version_in(_read(answer, absent=_NOT_NAMED))
 
 
@@ -110,18 +110,18 @@ def read_version(found: dict[str, Any]) -> Version:
     return Version(int(found["version"]), found.get("run_id", ""), found["status"], tags, created_at)
 
 
-def _is_passing(fault: BaseException) -> bool:
+def _is_transient(fault: BaseException) -> bool:
     """Whether the same request may work a moment later."""
     if isinstance(fault, httpx.HTTPStatusError):
-        return fault.response.status_code in _PASSING
+        return fault.response.status_code in _TRANSIENT
     return isinstance(fault, httpx.TransportError)
 
 
 class Registry:
     """The model's versions and aliases, to read and to change.
 
-    Each method raises ``httpx.HTTPError`` if MLflow is away or refuses after several attempts, and
-    ``LookupError`` if another server answers.
+    Each method tries several times while MLflow is away or overloaded. Then, or if MLflow refuses, it raises
+    ``httpx.HTTPError``; it raises ``LookupError`` if another server answers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -135,8 +135,7 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version in service; None: there is none."""
-        question = {"name": MODEL, "alias": CHAMPION}
-        return _version_in(self._request("GET", f"{_MODELS}/alias", absent=_NOT_NAMED, **question))
+        return _version_in(self._request("GET", f"{_MODELS}/alias", absent=_NOT_NAMED, **_CHAMPION))
 
     def versions(self) -> list[Version]:
         """All versions, newest first."""
@@ -224,7 +223,7 @@ class Registry:
         self._request("POST", f"{_VERSIONS}/set-tag", name=MODEL, version=str(number), key=key, value=value)
 
     @retry(
-        retry=retry_if_exception(_is_passing),
+        retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(4),
         wait=wait_exponential(),
         reraise=True,
@@ -248,7 +247,7 @@ def artefacts(settings: Settings, version: Version) -> Iterator[tuple[str, bytes
     Raises:
         httpx.HTTPError: MLflow or its store is away.
     """
-    with open_registry(settings) as client:
+    with connect(settings) as client:
         root = _root(client, version)
         for path in _files(client, root):
             content = client.get(f"{_FILES}/{path}").raise_for_status().content

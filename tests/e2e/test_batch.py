@@ -73,7 +73,7 @@ def test_the_checker_runs_the_batch_that_takes_fresh_ratings_to_a_champion(
         assert _marts_of(warehouse, FAN) == rated
         assert _marts_of(warehouse, GONE) == {}
 
-        champion = mlflow.version_of(settings)
+        champion = mlflow.read_champion(settings)
         assert champion is not None
         assert outcome["model_version"] >= champion.number
         assert outcome["details"]["train"]["rows"] == expected["ratings"]

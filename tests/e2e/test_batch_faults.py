@@ -24,7 +24,7 @@ VICTIMS = {
 def test_killed_servers_cost_time_and_nothing_else(
     stack: Stack, settings: Settings, warehouse: Client
 ) -> None:
-    before = mlflow.version_of(settings)
+    before = mlflow.read_champion(settings)
     pids = {victim: stack.pid(victim) for victims in VICTIMS.values() for victim in victims}
     run_id = airflow.trigger(settings)
     history, killed = [], []
@@ -45,7 +45,7 @@ def test_killed_servers_cost_time_and_nothing_else(
     runs = "SELECT state FROM ops.pipeline_runs FINAL WHERE run_id = {run:String}"
     assert warehouse.query(runs, {"run": run_id}).result_rows == [("success",)]
     (version,) = registered_by(settings, run_id)
-    champion = mlflow.version_of(settings)
+    champion = mlflow.read_champion(settings)
     assert champion is not None
     assert champion.number in {version.number, before.number if before else version.number}
     for one in (champion, version):

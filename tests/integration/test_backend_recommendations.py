@@ -353,8 +353,8 @@ def test_what_is_served_can_be_watched(api: httpx.Client, user: int, champion: i
 def other(settings: Settings, tracking: Tracking, champion: int, tmp_path: Path) -> Iterator[int]:
     """A second version, whose stars and scores differ from the champion's; the champion serves again."""
     file = tmp_path / "model.npz"
-    with mlflow.open_registry(settings) as client:
-        named = mlflow.version_with_alias(client)
+    with mlflow.connect(settings) as client:
+        named = mlflow.read_champion_over(client)
         assert named
         mlflow.fetch(client, named, f"data/{file.name}", file, 30)
     model = load(file)

@@ -61,6 +61,12 @@ def versions(client: MlflowClient, run_id: str) -> list[int]:
     return [int(one.version) for one in found if one.tags.get(RUN_TAG) == run_id]
 
 
+def register_again(client: MlflowClient, result: dict[str, Any]) -> int:
+    """Register a training's model once more, without the tags that a training writes."""
+    model_id = result["model_id"]
+    return int(client.create_model_version(MODEL, f"models:/{model_id}", model_id=model_id).version)
+
+
 def description(client: MlflowClient, result: dict[str, Any]) -> str:
     """What the registry says about the version that a training has registered."""
     return str(client.get_model_version(MODEL, str(result["model_version"])).description)
@@ -173,11 +179,7 @@ def test_rollback_is_one_command_and_promotion_another(
 def test_a_rollback_goes_back_one_version_after_another_until_none_is_left(
     stack: Stack, tracking: Tracking, first: dict[str, Any]
 ) -> None:
-    model_id = first["model_id"]
-    made = [
-        int(tracking.client.create_model_version(MODEL, f"models:/{model_id}", model_id=model_id).version)
-        for _ in range(3)
-    ]
+    made = [register_again(tracking.client, first) for _ in range(3)]
     oldest, old, new = map(str, made)
     before = tracking.registry.aliases()["champion"]
     try:
@@ -207,18 +209,16 @@ def test_a_rollback_goes_back_one_version_after_another_until_none_is_left(
 def test_a_version_that_no_training_has_registered_is_listed_too(
     stack: Stack, tracking: Tracking, first: dict[str, Any]
 ) -> None:
-    model_id = first["model_id"]
-    made = tracking.client.create_model_version(MODEL, f"models:/{model_id}", model_id=model_id)
-    strange = int(made.version)
+    untagged = register_again(tracking.client, first)
     try:
         lines = stack.run("bin/dataflix-model", "list", "--json").stdout.splitlines()
         newest, *_ = (json.loads(line, parse_constant=pytest.fail) for line in lines)
         assert stack.run("bin/dataflix-model", "list").stdout
     finally:
-        tracking.client.delete_model_version(MODEL, str(strange))
+        tracking.client.delete_model_version(MODEL, str(untagged))
     assert newest.pop("created_at")
     assert newest == {
-        "version": strange,
+        "version": untagged,
         "aliases": [],
         "run_id": "",
         "mlflow_run_id": first["mlflow_run_id"],

@@ -1,4 +1,4 @@
-"""Which settings does a program read, and which libraries does it import? Its modules' imports included."""
+"""Which settings does a program read, and which libraries does it import, in all modules that it imports?"""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def _modules() -> dict[str, Path]:
 def _reached(entries: Iterable[Path]) -> set[Path]:
     """The entries, and whatever of ours they import.
 
-    Without the contract, which defines the settings, and imports a library that not every program has (rich)
-    only in functions for those that have it.
+    The contract's modules are left out: they define the settings, and the one library that not every program
+    has (rich) is imported in the functions of those that have it.
     """
     seen: set[Path] = set()
     waiting = list(entries)

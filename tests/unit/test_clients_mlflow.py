@@ -1,7 +1,7 @@
-"""What MLflow's REST API may answer, but does not when it is asked to: pages, gaps, failures that pass."""
+"""Answers of MLflow that no test can have from a real server: several pages, gaps, transient failures."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,7 +11,6 @@ from dataflix_clients import mlflow
 from dataflix_clients.mlflow import Registry
 from dataflix_contract import Settings
 
-Answers = Iterator[httpx.Response | Exception]
 VERSION = {"version": "3", "status": "READY", "creation_timestamp": 1_700_000_000_000}
 
 
@@ -87,7 +86,7 @@ def test_no_model_is_no_fault(requests: Callable[..., list[httpx.Request]]) -> N
 
 
 @pytest.mark.parametrize(
-    "passing",
+    "failure",
     [
         refusal(503, "TEMPORARILY_UNAVAILABLE"),
         httpx.Response(502, text="<html>"),
@@ -96,10 +95,10 @@ def test_no_model_is_no_fault(requests: Callable[..., list[httpx.Request]]) -> N
         httpx.ReadTimeout("timed out"),
     ],
 )
-def test_a_failure_that_passes_is_tried_again(
-    requests: Callable[..., list[httpx.Request]], passing: httpx.Response | Exception
+def test_a_request_is_sent_again_after_a_transient_failure(
+    requests: Callable[..., list[httpx.Request]], failure: httpx.Response | Exception
 ) -> None:
-    sent = requests(passing, passing, passing, httpx.Response(200, json={}))
+    sent = requests(failure, failure, failure, httpx.Response(200, json={}))
     Registry(Settings()).challenge(3)
     assert [(request.method, json.loads(request.content)) for request in sent] == [
         ("POST", {"name": "dataflix-recommender", "alias": "challenger", "version": "3"})

@@ -1,14 +1,19 @@
-"""The one project: extras are folders, the locks have what it names, and its programs are found."""
+"""The one project: extras are folders and have what programs import, the locks have what it names."""
 
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from dataflix_contract.programs import CONTRACT, find_program, folder_of, folders, programs
+from support import readers
 from support.readers import PACKAGES
 from support.stack import ROOT
 
@@ -16,6 +21,14 @@ DOCUMENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = DOCUMENT["project"]["optional-dependencies"]
 GROUPS = DOCUMENT["dependency-groups"]
 SETS = {"core", "services", "batch", "spark"}
+#: Programs whose libraries are installed beside the tests. Each image has the extra of its program's folder.
+IN_SERVICES = {
+    name: folder
+    for name, target in programs().items()
+    if (folder := folder_of(target)) in folders(["services"])
+}
+#: Training imports Spark only where it is asked for; then the image has its extra too.
+ONLY_IF_ASKED = {"training": EXTRAS["spark"]}
 PINNED = re.compile(r"([\w.-]+)(?:\[\w+\])?==(\S+)")
 
 
@@ -34,6 +47,28 @@ def in_set(name: str) -> list[list[str]]:
     return [EXTRAS[folder.replace("_", "-")] for folder in folders([name]) - {CONTRACT}]
 
 
+def installed_with(*lists: Iterable[str]) -> set[str]:
+    """The distributions that pip installs for these requirements, with those that they require themselves."""
+    waiting = [Requirement(line) for lines in lists for line in lines if "dataflix[" not in line]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        one = waiting.pop()
+        name, extras = canonicalize_name(one.name), frozenset(one.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            needed = [Requirement(line) for line in requires(name) or ()]
+        except PackageNotFoundError:
+            continue
+        waiting += [
+            each
+            for each in needed
+            if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+        ]
+    return {name for name, _ in seen}
+
+
 def test_each_folder_has_an_extra_and_a_place_on_the_path() -> None:
     assert {extra.replace("-", "_") for extra in EXTRAS.keys() - SETS} | {CONTRACT} == set(PACKAGES)
     assert DOCUMENT["tool"]["hatch"]["build"]["dev-mode-dirs"] == PACKAGES
@@ -49,6 +84,20 @@ def test_each_folder_is_in_an_environment_and_what_others_are_not_built_on_in_on
 def test_what_is_built_on_another_folder_has_that_ones_too() -> None:
     assert folders(["backend"]) == {"backend", "clients", "contract", "recommender"}
     assert folders(["kafka_ui"]) == folders(["kafka-ui"]) == {"contract", "kafka_ui"}
+
+
+@pytest.mark.parametrize(("program", "folder"), IN_SERVICES.items(), ids=list(IN_SERVICES))
+def test_the_extra_of_a_program_has_all_libraries_that_it_imports(program: str, folder: str) -> None:
+    own, asked = DOCUMENT["project"]["dependencies"], ONLY_IF_ASKED.get(folder, [])
+    there, distributions = installed_with(own, asked, *in_set(folder)), packages_distributions()
+    imported = readers.libraries_imported([readers.programs()[program]])
+    assert imported
+    missing = {
+        library
+        for library in imported
+        if there.isdisjoint(map(canonicalize_name, distributions.get(library, [library])))
+    }
+    assert not missing
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ RUN_ID = r"[A-Za-z0-9_.:+@~=-]{1,200}"
 _THREADS = 2
 _API_SECONDS = 10
 _MLFLOW_SECONDS = 20
+_MOST_VERSIONS = 2**31 - 1  # MLflow's database stores a version's number in 32 bits
 _WHICH_SERVES = "dataflix-model list shows which version is in service"
 _MLFLOW = {
     # a dead MLflow is noticed within a minute: whoever called tries again
@@ -126,7 +127,9 @@ def list_versions(as_json: Json = False) -> None:
 
 
 @model_app.command()
-def promote(version: Annotated[int, typer.Argument(min=1, max=2**31 - 1)], as_json: Json = False) -> None:
+def promote(
+    version: Annotated[int, typer.Argument(min=1, max=_MOST_VERSIONS)], as_json: Json = False
+) -> None:
     """Put a version in service, whatever the gate said."""
     with _exit_on_fault(_WHICH_SERVES) as settings:
         registry = mlflow.Registry(settings)

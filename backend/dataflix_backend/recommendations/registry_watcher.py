@@ -49,7 +49,7 @@ class RegistryWatcher:
 
     def run(self, stopped: threading.Event) -> None:
         """Watch the registry until ``stopped`` is set; a fault does not end the watch."""
-        with mlflow.open_registry(self._settings, _ANSWER_SECONDS) as client:
+        with mlflow.connect(self._settings, _ANSWER_SECONDS) as client:
             while not stopped.is_set():
                 try:
                     if self._store.try_to_lead():
@@ -63,7 +63,7 @@ class RegistryWatcher:
         """Ask once: store a new champion, write the note for the other processes, and remove old models."""
         before = self._store.note()
         try:
-            named = mlflow.version_with_alias(client)
+            named = mlflow.read_champion_over(client)
         except (httpx.HTTPError, LookupError) as fault:  # no answer, or not MLflow's
             self._unanswered += 1
             if self._unanswered >= _PATIENCE:
